@@ -1,0 +1,25 @@
+"""Autoencoders that choose their own size and are never worse than PCA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from autoencode._version import __version__
+
+if TYPE_CHECKING:
+    from autoencode.estimators import Autoencoder, load
+
+__all__ = ["Autoencoder", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators when they are first asked for: torch takes a second."""
+    if name in ("Autoencoder", "load"):
+        from autoencode import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module 'autoencode' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

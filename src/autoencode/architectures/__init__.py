@@ -1,0 +1,12 @@
+"""Architectures: how values become features and codes become values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autoencode.architectures.mlp import Mlp
+from autoencode.interfaces import Architecture
+
+__all__ = ["ARCHITECTURES", "Mlp"]
+
+ARCHITECTURES: dict[str, Callable[..., Architecture]] = {"mlp": Mlp}

@@ -1,0 +1,195 @@
+"""Fully connected encoder and decoder with a linear path around the hidden layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from autoencode.errors import SpecError
+from autoencode.interfaces import Context, Features, LinearStart
+
+__all__ = ["ACTIVATIONS", "Mlp", "MlpDecoder", "MlpEncoder", "spread"]
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU}
+
+
+class MlpEncoder(nn.Module):
+    """Hidden layers, and the values themselves for the linear path.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Number of values, then the hidden layers' sizes.
+    activation : str
+        One of `ACTIVATIONS`.
+    """
+
+    def __init__(self, widths: Sequence[int], activation: str) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.activation = ACTIVATIONS[activation]()
+
+    def forward(self, x: Tensor) -> Features:
+        """Return the last hidden layer and the flattened values."""
+        values = x.flatten(1)
+        hidden = values
+        for layer in self.layers:
+            hidden = self.activation(layer(hidden))
+        return Features(hidden if len(self.layers) else None, values)
+
+
+class MlpDecoder(nn.Module):
+    """From codes back to parameters; told how many components it was given.
+
+    Parameters
+    ----------
+    n_components : int
+        Length of the code.
+    widths : sequence of int
+        The hidden layers' sizes, from the code outwards.
+    n_outputs : int
+        Number of outputs in all.
+    shape : tuple of int
+        Shape of the outputs of one row.
+    activation : str
+        One of `ACTIVATIONS`.
+    sized : bool
+        Whether the size of a shortened code is an input of the first layer.
+    """
+
+    def __init__(
+        self,
+        n_components: int,
+        widths: Sequence[int],
+        shape: tuple[int, ...],
+        activation: str,
+        *,
+        sized: bool,
+    ) -> None:
+        super().__init__()
+        n_outputs = math.prod(shape)
+        self.shape = shape
+        self.sized = sized and bool(widths)
+        inputs = 2 * n_components if self.sized else n_components
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((inputs, *widths)))
+        self.output = nn.Linear(widths[-1], n_outputs) if widths else None
+        self.linear_path = nn.Linear(n_components, n_outputs, bias=not widths)
+        self.activation = ACTIVATIONS[activation]()
+
+    def forward(self, z: Tensor, context: Context) -> Tensor:
+        """Return ``(batch, *shape)``."""
+        result: Tensor = self.linear_path(z)
+        if self.output is not None:
+            hidden = torch.cat([z, self.kept(z, context)], 1) if self.sized else z
+            for layer in self.layers:
+                hidden = self.activation(layer(hidden))
+            result = result + self.output(hidden)
+        return result.unflatten(1, self.shape)
+
+    @staticmethod
+    def kept(z: Tensor, context: Context) -> Tensor:
+        """Return ones where a component is kept, zeros where it is cut off."""
+        if context.size is None:
+            return torch.ones_like(z)
+        places = torch.arange(z.shape[1], device=z.device)
+        return (places < context.size[:, None]).to(z.dtype)
+
+    @torch.no_grad()
+    def start_linear(self, start: LinearStart) -> None:
+        """Set the linear path to the inverse of PCA's; the last hidden layer to zero."""
+        if self.output is not None:
+            self.output.weight.zero_()
+            self.output.bias.zero_()
+        else:
+            self.linear_path.bias.zero_()
+        self.linear_path.weight.zero_()
+        n_values = start.components.shape[1]
+        self.linear_path.weight[:n_values] = (start.components * start.deviations[:, None]).T
+
+    @torch.no_grad()
+    def copy_prefix(self, longer: MlpDecoder) -> None:
+        """Take over a decoder of longer codes, for codes cut to this one's length."""
+        count = self.linear_path.in_features
+        total = longer.linear_path.in_features
+        self.linear_path.weight.copy_(longer.linear_path.weight[:, :count])
+        if self.linear_path.bias is not None:
+            self.linear_path.bias.copy_(longer.linear_path.bias)
+        if self.output is None or longer.output is None:
+            return
+        self.output.load_state_dict(longer.output.state_dict())
+        for place, (layer, source) in enumerate(zip(self.layers, longer.layers, strict=True)):
+            if place:
+                layer.load_state_dict(source.state_dict())
+                continue
+            layer.bias.copy_(source.bias)
+            layer.weight[:, :count] = source.weight[:, :count]
+            if self.sized:
+                layer.weight[:, count:] = source.weight[:, total : total + count]
+
+
+def spread(module: nn.Module, rng: torch.Generator) -> None:
+    """Draw starting weights: normal with variance ``2 / inputs`` (He et al., 2015, eq. 10).
+
+    Biases are normal with deviation 0.2, which spreads the bends of the activations
+    over the data: around zero a SiLU is nearly linear, and training from a linear
+    start would find no slope.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.kaiming_normal_(part.weight, generator=rng)
+            if part.bias is not None:
+                nn.init.normal_(part.bias, 0.0, 0.2, generator=rng)
+
+
+class Mlp:
+    """Fully connected layers, mirrored, with a linear path that starts as PCA.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one row.
+    hidden_layer_sizes : sequence of int
+        Sizes from the data to the code; the decoder mirrors them. Empty: linear.
+    activation : str
+        ``"silu"`` or ``"relu"``.
+    start : str
+        ``"pca"``: before training the network is exactly PCA; ``"random"``: it is not.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        hidden_layer_sizes: Sequence[int],
+        activation: str = "silu",
+        start: str = "pca",
+    ) -> None:
+        if start not in ("pca", "random"):
+            raise SpecError(f"start={start!r} is not known; choose from pca, random")
+        if activation not in ACTIVATIONS:
+            raise SpecError(
+                f"activation={activation!r} is not known; choose from {', '.join(ACTIVATIONS)}"
+            )
+        self.shape = tuple(shape)
+        self.hidden_layer_sizes = tuple(hidden_layer_sizes)
+        self.activation = activation
+        self.start = start
+        self.n_linear = math.prod(shape)
+        self.n_hidden = self.hidden_layer_sizes[-1] if self.hidden_layer_sizes else 0
+
+    def encoder(self) -> MlpEncoder:
+        """Return a module from ``(batch, *shape)`` to features."""
+        return MlpEncoder((self.n_linear, *self.hidden_layer_sizes), self.activation)
+
+    def decoder(self, latent_shape: tuple[int, ...], n_params: int, *, sized: bool) -> MlpDecoder:
+        """Return a module from codes to ``(batch, n_params, *shape)``."""
+        return MlpDecoder(
+            math.prod(latent_shape),
+            self.hidden_layer_sizes[::-1],
+            (n_params, *self.shape),
+            self.activation,
+            sized=sized,
+        )

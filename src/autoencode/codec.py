@@ -1,0 +1,140 @@
+"""Encoder and decoder in the data's own units: what a user keeps and exports."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from autoencode.architectures.mlp import MlpEncoder
+from autoencode.bottlenecks import Plain
+from autoencode.interfaces import Code, Context, Likelihood
+from autoencode.network import Network
+
+__all__ = ["Decoder", "Encoder", "Scaled", "fast_encoder"]
+
+
+class Scaled(nn.Module):
+    """What encoder and decoder know beside the network.
+
+    Parameters
+    ----------
+    center, scale : Tensor
+        ``(n_features,)``: values are ``(x - center) / scale`` inside.
+    code_scale : Tensor
+        ``(n_components,)``: codes are given in PCA's units, the network's times this.
+    """
+
+    center: Tensor
+    scale: Tensor
+    code_scale: Tensor
+
+    def __init__(self, center: Tensor, scale: Tensor, code_scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("center", center)
+        self.register_buffer("scale", scale)
+        self.register_buffer("code_scale", code_scale)
+
+
+class Encoder(Scaled):
+    """From rows in the data's units, ``(batch, n_features)``, to codes.
+
+    Parameters
+    ----------
+    network : Network
+        Its encoder and bottleneck are used.
+    center, scale, code_scale : Tensor
+        See `Scaled`.
+    """
+
+    def __init__(self, network: Network, center: Tensor, scale: Tensor, code_scale: Tensor) -> None:
+        super().__init__(center, scale, code_scale)
+        self.encoder = network.encoder
+        self.bottleneck = network.bottleneck
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return codes, ``(batch, n_components)``."""
+        features = self.encoder((x - self.center) / self.scale)
+        code: Code = self.bottleneck(features, Context())
+        return code.z * self.code_scale
+
+
+class Decoder(Scaled):
+    """From codes, ``(batch, n_components)``, to rows in the data's units.
+
+    Parameters
+    ----------
+    network : Network
+        Its decoder is used.
+    likelihood : Likelihood
+        Says what value its parameters mean.
+    center, scale, code_scale : Tensor
+        See `Scaled`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        likelihood: Likelihood,
+        center: Tensor,
+        scale: Tensor,
+        code_scale: Tensor,
+    ) -> None:
+        super().__init__(center, scale, code_scale)
+        self.decoder = network.decoder
+        self.likelihood = likelihood
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return rows, ``(batch, n_features)``."""
+        params = self.decoder(z / self.code_scale, Context())
+        return self.likelihood.mean(params).flatten(1) * self.scale + self.center
+
+
+class _FastEncoder:
+    """The same as an `Encoder` of an mlp, with fewer passes over memory.
+
+    The scales are folded into the weights, the first hidden layer and the linear path
+    are one product, and every result goes to a buffer that is used again.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        mlp, neck = encoder.encoder, encoder.bottleneck
+        if not isinstance(mlp, MlpEncoder) or not isinstance(neck, Plain):
+            raise TypeError("only an mlp with a plain bottleneck has a fast encoder")
+        hidden, linear = neck.projection.hidden, neck.projection.linear_path
+        assert hidden is not None and linear is not None  # noqa: PT018, S101 -- an mlp has both
+        self.center = encoder.center
+        self.activation = mlp.activation
+        first, *others = mlp.layers
+        self.width = first.out_features
+        with torch.no_grad():
+            out = encoder.code_scale
+            weights = torch.cat([first.weight, linear.weight * out[:, None]]) / encoder.scale
+            self.weight = weights.t().contiguous()
+            self.bias = torch.cat([first.bias, hidden.bias * out])
+            self.others = [(layer.weight.t(), layer.bias) for layer in others]
+            self.last = (hidden.weight * out[:, None]).t().contiguous()
+        self.buffers: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.buffers is None or len(self.buffers[0]) != len(x):
+            self.buffers = torch.empty_like(x), x.new_empty(len(x), len(self.bias))
+        centred, joint = self.buffers
+        torch.sub(x, self.center, out=centred)
+        torch.addmm(self.bias, centred, self.weight, out=joint)
+        values = self.activation(joint[:, : self.width])
+        for weight, bias in self.others:
+            values = self.activation(torch.addmm(bias, values, weight))
+        return joint[:, self.width :].addmm_(values, self.last)
+
+
+def fast_encoder(encoder: Encoder) -> Encoder | _FastEncoder:
+    """Return the quickest function that computes this encoder, up to rounding."""
+    if (
+        isinstance(encoder.encoder, MlpEncoder)
+        and len(encoder.encoder.layers)
+        and type(encoder.bottleneck) is Plain
+    ):
+        return _FastEncoder(encoder)
+    return encoder
+
+

@@ -1,0 +1,143 @@
+"""From the names of parts to a network and its objective: the five axes, joined."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from autoencode.architectures import ARCHITECTURES
+from autoencode.architectures.mlp import spread
+from autoencode.bottlenecks import BOTTLENECKS
+from autoencode.corruptions import CORRUPTIONS
+from autoencode.errors import ModelFileError
+from autoencode.interfaces import Corruption, LinearStart
+from autoencode.likelihoods import LIKELIHOODS
+from autoencode.network import Network
+from autoencode.objective import Objective
+from autoencode.penalties import PENALTIES
+from autoencode.preprocess.principal import PrincipalComponents
+from autoencode.spec import Spec, describe, make, module_of
+
+__all__ = ["Composition", "linear_start"]
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The choices on the five axes, complete: a network can be built from it.
+
+    Attributes
+    ----------
+    architecture, bottleneck, corruption, likelihood : str or callable
+        One part each; see `autoencode.spec.parse`.
+    penalties : tuple of (str or callable)
+        Any number of them.
+    hidden_layer_sizes : tuple of int
+        From the data to the code.
+    sample_shape : tuple of int
+        Shape of one row; mlp takes ``(n_features,)``.
+    nested : bool
+        Whether codes of every shorter length are trained too.
+    """
+
+    architecture: Spec
+    bottleneck: Spec
+    corruption: Spec
+    likelihood: Spec
+    penalties: tuple[Spec, ...]
+    hidden_layer_sizes: tuple[int, ...]
+    sample_shape: tuple[int, ...]
+    nested: bool
+
+    def network(self, n_components: int, rng: torch.Generator | None = None) -> Network:
+        """Return a network for codes of this length.
+
+        Without ``rng`` its weights have shapes but no memory (``meta``): for checks, and
+        to be filled. With it, they are drawn.
+        """
+        with torch.device("meta") if rng is None else torch.device("cpu"):
+            architecture = make(
+                "architecture",
+                ARCHITECTURES,
+                self.architecture,
+                self.sample_shape,
+                self.hidden_layer_sizes,
+            )
+            neck = make(
+                "bottleneck",
+                BOTTLENECKS,
+                self.bottleneck,
+                architecture.n_hidden,
+                architecture.n_linear,
+                n_components,
+            )
+            n_params = self.objective().likelihood.n_params
+            network = Network(architecture, neck, n_params, sized=self.nested)
+        if rng is not None:
+            spread(network, rng)
+        return network
+
+    def starts_linear(self) -> bool:
+        """Say whether training starts from PCA."""
+        part = make("architecture", ARCHITECTURES, self.architecture, self.sample_shape, ())
+        return getattr(part, "start", "random") == "pca"
+
+    def objective(self) -> Objective:
+        """Return the loss."""
+        likelihood = make("likelihood", LIKELIHOODS, self.likelihood)
+        penalties = [make("penalty", PENALTIES, spec) for spec in self.penalties]
+        return Objective(likelihood, penalties)
+
+    def corrupter(self) -> Corruption | None:
+        """Return what spoils the rows, or None."""
+        if self.corruption == "none":
+            return None
+        part: Corruption = make("corruption", CORRUPTIONS, self.corruption)
+        return part
+
+    def check(self) -> None:
+        """Raise `SpecError` for an unknown part or option before any work is done."""
+        self.network(1)
+        make("corruption", CORRUPTIONS, self.corruption)
+
+    def header(self) -> dict[str, Any]:
+        """Return plain values from which `from_header` builds the same composition."""
+        values = asdict(self)
+        for axis in ("architecture", "bottleneck", "corruption", "likelihood"):
+            values[axis] = describe(values[axis])
+        values["penalties"] = [describe(spec) for spec in self.penalties]
+        return values
+
+    @classmethod
+    def from_header(cls, values: dict[str, Any], trusted: tuple[str, ...]) -> Composition:
+        """Rebuild a composition; parts from outside only from trusted modules.
+
+        Raises
+        ------
+        ModelFileError
+            If the file names a part from a module that ``trusted`` does not cover.
+        """
+        names = [values[a] for a in ("architecture", "bottleneck", "corruption", "likelihood")]
+        for spec in (*names, *values["penalties"]):
+            module = module_of(spec)
+            if module is not None and not _is_trusted(module, trusted):
+                raise ModelFileError(
+                    f"the model uses {spec!r} from outside this package; load it with "
+                    f"trusted=({module.split('.')[0]!r},) if you trust that package"
+                )
+        listed = ("penalties", "hidden_layer_sizes", "sample_shape")
+        return cls(**{k: tuple(v) if k in listed else v for k, v in values.items()})
+
+
+def _is_trusted(module: str, trusted: tuple[str, ...]) -> bool:
+    return any(module == name or module.startswith(name + ".") for name in trusted)
+
+
+def linear_start(principal: PrincipalComponents) -> LinearStart:
+    """Return PCA as tensors."""
+    return LinearStart(
+        torch.from_numpy(np.ascontiguousarray(principal.components)),
+        torch.from_numpy(principal.deviations),
+    )

@@ -1,0 +1,1 @@
+"""Data of any form in, tables of numbers out: arrays, frames, files."""

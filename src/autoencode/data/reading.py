@@ -1,0 +1,160 @@
+"""Anything a user may hand over -> rows of numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autoencode.data.arrays import is_sparse, open_array, open_sparse
+from autoencode.data.rows import Rows
+from autoencode.errors import DataError
+
+if TYPE_CHECKING:
+    from autoencode.data.tables import TableSource
+
+__all__ = ["open_rows"]
+
+# pyarrow takes a tenth of a second to import: the functions below do so when they need
+# it, so that arrays are opened without.
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+COMPRESSIONS = (".gz", ".bz2", ".zst")
+KNOWN_SUFFIXES = (".parquet", ".csv", ".tsv", ".txt", ".feather", ".arrow", ".npy", ".npz")
+
+
+def open_rows(
+    data: Any,
+    *,
+    drop: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    expected_names: Sequence[str] | None = None,
+) -> Rows:
+    """Open data of any supported form as rows of real, finite numbers.
+
+    Parameters
+    ----------
+    data : array-like, sparse matrix, frame, table or path
+        An array of shape (n, n_features), or of pictures (n, height, width[, channels]);
+        memory maps and SciPy sparse matrices are read block by block. A table is any
+        object with ``__arrow_c_stream__`` or ``__arrow_c_array__`` (pandas, polars,
+        pyarrow, duckdb ...). A path leads to a .parquet, .csv, .tsv, .txt (also .gz, .bz2
+        or .zst), .feather, .arrow, .npy or .npz file or to a folder of Parquet files;
+        ``"file.npz:name"`` chooses one array.
+    drop : sequence of str
+        Columns of a table to leave out.
+    keep : sequence of str
+        Columns of a table to carry along in ``Rows.kept``, not among the numbers.
+    expected_names : sequence of str, optional
+        The columns that a model was fitted with: a named table must have exactly these
+        beside the dropped and kept ones, in any order, and is read in this one. A kept
+        column may be one of them. Data without names pass.
+
+    Returns
+    -------
+    Rows
+        Every value is finite. Rows are counted from 1 in messages about tables, from 0
+        in those about arrays.
+
+    Raises
+    ------
+    DataError
+        One line that names the file (if it is one), the column and what to do.
+    TypeError
+        If an object array holds something that is neither text nor a number.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        return _open_path(os.fspath(data), drop, keep, expected_names)
+    return _open_object(data, drop, keep, expected_names)
+
+
+def _open_object(
+    data: Any, drop: Sequence[str], keep: Sequence[str], expected_names: Sequence[str] | None
+) -> Rows:
+    if not isinstance(data, (np.ndarray, list, tuple)) and not is_sparse(data):
+        from autoencode.data import frames
+        from autoencode.data.tables import open_table
+
+        source = None
+        if frames.is_pandas(data):
+            source = frames.pandas_source(data)
+        elif frames.is_capsule(data):
+            source = frames.capsule_source(data)
+        if source is not None:
+            return open_table(source, drop=drop, keep=keep, expected_names=expected_names)
+    return _open_bare(data, drop, keep)
+
+
+def _open_bare(data: Any, drop: Sequence[str], keep: Sequence[str]) -> Rows:
+    if drop or keep:
+        name = [*drop, *keep][0]
+        raise DataError(f"there is no column {name!r}: an array has no column names")
+    return open_sparse(data) if is_sparse(data) else open_array(data)
+
+
+def _open_path(
+    given: str | bytes,
+    drop: Sequence[str],
+    keep: Sequence[str],
+    expected_names: Sequence[str] | None,
+) -> Rows:
+    text = os.fsdecode(given)
+    path, member = _split_member(text)
+    try:
+        if path.suffix.lower() in (".npy", ".npz") and not path.is_dir():
+            return _open_bare(_numpy_data(path, member), drop, keep)
+        from autoencode.data.tables import open_table
+
+        source = _path_source(path)
+        return open_table(source, drop=drop, keep=keep, expected_names=expected_names)
+    except DataError as error:
+        raise DataError(f"{text}: {error}") from error
+    except OSError as error:
+        raise DataError(f"{text}: {error.strerror or error}") from error
+
+
+def _split_member(text: str) -> tuple[Path, str | None]:
+    """Split ``archive.npz:name``, unless a file has that very name."""
+    archive, colon, member = text.rpartition(":")
+    if colon and archive.lower().endswith(".npz") and not os.path.exists(text):
+        return Path(archive), member
+    return Path(text), None
+
+
+def _numpy_data(path: Path, member: str | None) -> Any:
+    from autoencode.data import numpy_files  # arrays in memory do without
+
+    _require_content(path)
+    if path.suffix.lower() == ".npy":
+        return numpy_files.open_npy(path)
+    return numpy_files.open_npz(path, member)
+
+
+def _path_source(path: Path) -> TableSource:
+    from autoencode.data import delimited, stored
+
+    if path.is_dir():
+        return stored.folder_source(path)
+    _require_content(path)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] == [".parquet"]:
+        return stored.parquet_source(path)
+    if suffixes and suffixes[-1] in (".feather", ".arrow"):
+        return stored.arrow_source(path)
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    if suffixes and suffixes[-1] in TEXT_SUFFIXES:
+        return delimited.delimited_source(path)
+    raise DataError(
+        f"unknown kind of file; known are {', '.join(KNOWN_SUFFIXES)} and folders of .parquet"
+    )
+
+
+def _require_content(path: Path) -> None:
+    if not path.exists():
+        raise DataError("there is no such file")
+    if path.stat().st_size == 0:
+        raise DataError("the file is empty")

@@ -1,0 +1,108 @@
+"""What "auto" means: one place for each default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from autoencode.errors import SpecError
+
+__all__ = [
+    "batch_size",
+    "device",
+    "dtype",
+    "hidden_layer_sizes",
+    "learning_rate",
+    "max_epochs",
+    "positive",
+]
+
+_ROWS_SEEN = 4_000_000
+_MOST_EPOCHS = 400
+_FEWEST_EPOCHS = 10
+_MOST_WEIGHTS = 20_000_000
+
+
+def hidden_layer_sizes(given: Any, n_features: int) -> tuple[int, ...]:
+    """Return the hidden layers' sizes, from the data to the code.
+
+    "auto" is two layers, about four times as wide as the data where those are narrow;
+    very wide data get fewer units, so that the weights stay below 20 million.
+    """
+    if isinstance(given, str):
+        if given != "auto":
+            raise SpecError(
+                f"hidden_layer_sizes={given!r} should be 'auto' or a sequence of sizes"
+            )
+        width = 1 << max(5, (4 * n_features - 1).bit_length())
+        affordable = max(16, _MOST_WEIGHTS // (2 * n_features))
+        first = min(width, 512, affordable)
+        return (first, min(first, 256))
+    try:
+        sizes = tuple(int(size) for size in given)
+    except (TypeError, ValueError):
+        raise SpecError(
+            f"hidden_layer_sizes={given!r} should be 'auto' or a sequence of sizes"
+        ) from None
+    if any(size < 1 for size in sizes):
+        raise SpecError(f"hidden_layer_sizes={given!r}: every size should be at least 1")
+    return sizes
+
+
+def batch_size(given: int | str, n_rows: int) -> int:
+    """Return rows per step: a twentieth of the data between 32 and 256."""
+    if given != "auto":
+        return int(positive("batch_size", given, whole=True))
+    return min(max(1 << max(n_rows // 20, 1).bit_length() - 1, 32), 256)
+
+
+def learning_rate(given: float | str) -> float:
+    """Return the highest rate."""
+    return 2e-3 if given == "auto" else positive("learning_rate", given)
+
+
+def max_epochs(given: int | str, n_rows: int) -> int:
+    """Return passes over the data: four million rows in all, 400 passes at most."""
+    if given != "auto":
+        return int(positive("max_epochs", given, whole=True))
+    return min(max(_ROWS_SEEN // n_rows, _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+
+def device(given: str | torch.device) -> torch.device:
+    """Return where to train: CUDA if there is one, else the CPU."""
+    if given == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(given)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise SpecError(f"device={given!r} cannot be used: {reason}") from None
+    return chosen
+
+
+def dtype(given: str | torch.dtype) -> torch.dtype:
+    """Return the floating type of training: float32 unless float64 is asked for."""
+    named = {
+        "auto": torch.float32,
+        "float32": torch.float32,
+        "float64": torch.float64,
+        torch.float32: torch.float32,
+        torch.float64: torch.float64,
+    }
+    if given not in named:
+        raise SpecError(f"dtype={given!r} is not known; choose from auto, float32, float64")
+    return named[given]
+
+
+def positive(name: str, value: Any, *, whole: bool = False) -> float:
+    """Return a positive number, or raise `SpecError` naming the parameter."""
+    kind = "whole number" if whole else "number"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise SpecError(f"{name}={value!r} should be 'auto' or a positive {kind}") from None
+    if not 0 < number < float("inf") or (whole and number != int(number)):
+        raise SpecError(f"{name}={value!r} should be 'auto' or a positive {kind}")
+    return number

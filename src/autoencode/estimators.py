@@ -1,0 +1,543 @@
+"""The scikit-learn faces."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
+
+from autoencode import defaults
+from autoencode.codec import fast_encoder
+from autoencode.composition import Composition
+from autoencode.data.finite import require_finite
+from autoencode.data.reading import open_rows
+from autoencode.data.rows import Rows
+from autoencode.errors import DataError, ModelFileError, SpecError
+from autoencode.fitting import Fit, Plan
+from autoencode.inference import apply, chunk_rows
+from autoencode.model_file import read_model, write_model
+from autoencode.preprocess.scaling import choose_scaling
+from autoencode.spec import describe
+from autoencode.state import State
+from autoencode.summary import describe_state
+from autoencode.training import History
+
+__all__ = ["Autoencoder", "load"]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Autoencoder that chooses its size on held-out rows and is never worse than PCA.
+
+    Parameters
+    ----------
+    n_components : int or float, default=0.95
+        Length of the code, or the share of held-out variance to explain, in (0, 1):
+        then the smallest length that reaches it is chosen.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Hidden layers from the data to the code, mirrored in the decoder. Empty: the
+        linear autoencoder, which is PCA.
+    architecture, bottleneck, corruption, likelihood : str or callable
+        One part on each axis, as ``"name:key=value"``; "auto" where it is the default.
+    nested : "auto" or bool, default="auto"
+        Train all shorter codes too, so that the components are ordered.
+    penalties : sequence of str, default=()
+        Further terms of the loss, such as ``"l1:weight=0.01"``.
+    max_epochs : "auto" or int, default="auto"
+        Passes over the data in the longest phase.
+    max_time : float or None, default=None
+        Seconds of fitting. Results under a time budget are not reproducible bit by bit.
+    batch_size : "auto" or int, default="auto"
+        Rows per step.
+    learning_rate : "auto" or float, default="auto"
+        Highest rate of the schedule.
+    validation_fraction : float, default=0.1
+        Share of rows held out: half of them choose, half measure what is claimed.
+    scaling : {"auto", "standard", "common"}, default="auto"
+        Standardise each column, or centre and divide by one number; "auto" is the
+        first for tables with named columns, the second for bare arrays (as PCA).
+    device : str, default="auto"
+        Where to train.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        Floating type of training.
+    n_threads : "auto" or int, default="auto"
+        The most threads inside one operator while training.
+    random_state : int, RandomState instance or None, default=None
+        The only source of randomness; the same seed gives the same bits on one machine.
+    verbose : bool, default=False
+        Report progress through warnings-free lines on standard error.
+
+    Attributes
+    ----------
+    n_components_ : int
+        Length of the code.
+    explained_variance_ratio_ : ndarray of shape (n_components_,)
+        Share of held-out variance added by each component; its cumulative sum is the
+        held-out curve of the final model's prefixes.
+    curve_ : dict of str to ndarray
+        ``size``, ``error`` and ``pca_error`` (mean squared error per value, scaled),
+        ``explained_variance``, ``pca_explained_variance`` and ``network`` (whether the
+        gate is open), of the best model at each size, on rows that nothing saw.
+    gate_ : int
+        1 if the fitted model is the network, 0 if it is PCA.
+    stop_reason_ : str
+        "reached the asked level", "no further gain", "budget" or "interrupted".
+    history_ : dict of str to list
+        One entry per epoch: ``phase``, ``epoch``, ``seconds``, ``learning_rate``,
+        ``held_out`` and every loss term as ``train_<term>``.
+    encoder_, decoder_ : torch.nn.Module
+        From rows in the data's units to codes, and back.
+    n_features_in_ : int
+        Number of columns (pixels of a picture).
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if they have any.
+    n_iter_ : int
+        Epochs in all.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from autoencode import Autoencoder
+    >>> X = load_digits().data
+    >>> model = Autoencoder(8, max_epochs=5, random_state=0).fit(X)
+    >>> model.transform(X).shape
+    (1797, 8)
+    """
+
+    def __init__(
+        self,
+        n_components: float = 0.95,
+        *,
+        hidden_layer_sizes: Any = "auto",
+        architecture: Any = "auto",
+        bottleneck: Any = "plain",
+        nested: Any = "auto",
+        corruption: Any = "none",
+        likelihood: Any = "auto",
+        penalties: Any = (),
+        max_epochs: Any = "auto",
+        max_time: float | None = None,
+        batch_size: Any = "auto",
+        learning_rate: Any = "auto",
+        validation_fraction: float = 0.1,
+        scaling: str = "auto",
+        device: Any = "auto",
+        dtype: Any = "auto",
+        n_threads: Any = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.architecture = architecture
+        self.bottleneck = bottleneck
+        self.nested = nested
+        self.corruption = corruption
+        self.likelihood = likelihood
+        self.penalties = penalties
+        self.max_epochs = max_epochs
+        self.max_time = max_time
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.scaling = scaling
+        self.device = device
+        self.dtype = dtype
+        self.n_threads = n_threads
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, *, target: Any = None, X_held_out: Any = None) -> Self:
+        """Fit to rows.
+
+        Parameters
+        ----------
+        X : array-like, frame, sparse matrix or path
+            ``(n_samples, n_features)`` numbers, or pictures ``(n_samples, height,
+            width)``; any table that speaks the Arrow PyCapsule interface; a file.
+        y : object, ignored
+            For pipelines.
+        target : like X, optional
+            What to reconstruct when it is not X (clean rows for noisy ones).
+        X_held_out : like X, optional
+            Held-out rows, instead of a part of X.
+
+        Returns
+        -------
+        Autoencoder
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the data cannot be used; the message names the column.
+        SpecError
+            If a parameter is not allowed.
+        """
+        rows = _finite_rows(X)
+        if rows.n_rows < 2:
+            raise DataError(
+                f"Found array with {rows.n_rows} sample(s) (shape={(rows.n_rows, rows.n_features)})"
+                " while a minimum of 2 is required by Autoencoder: n_samples=1 has no variance."
+            )
+        wanted = None if target is None else self._like(rows, target, "target")
+        if wanted is not None and wanted.n_rows != rows.n_rows:
+            raise DataError(
+                f"target has {wanted.n_rows} rows, X has {rows.n_rows}: they should be the same"
+            )
+        held = None if X_held_out is None else self._like(rows, X_held_out, "X_held_out")
+        fit = Fit(self._plan(rows), rows, wanted, held)
+        state = fit.run()
+        _check_feature_names(self, X if rows.names is None else _Named(rows.names), reset=True)
+        self.n_features_in_ = rows.n_features
+        state.facts["sample_shape"] = list(rows.sample_shape)
+        self._adopt(state)
+        if fit.interrupted:
+            raise KeyboardInterrupt
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _plan(self, rows: Rows) -> Plan:
+        sizes = defaults.hidden_layer_sizes(self.hidden_layer_sizes, rows.n_features)
+        n_components = _components(self.n_components, rows)
+        single = n_components == 1 and isinstance(n_components, int)
+        nested = not single if self.nested == "auto" else self.nested
+        if not isinstance(nested, bool | np.bool_):
+            raise SpecError(f"nested={self.nested!r} should be 'auto', True or False")
+        if isinstance(n_components, float) and not nested:
+            raise SpecError("nested=False needs n_components as a whole number")
+        fraction = self.validation_fraction
+        if not 0 < fraction < 1:
+            raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
+        composition = Composition(
+            architecture="mlp" if self.architecture == "auto" else self.architecture,
+            bottleneck=self.bottleneck,
+            corruption=self.corruption,
+            likelihood="gaussian" if self.likelihood == "auto" else self.likelihood,
+            penalties=tuple(self.penalties),
+            hidden_layer_sizes=sizes,
+            sample_shape=(rows.n_features,),
+            nested=bool(nested) and bool(sizes),
+        )
+        composition.check()
+        time_limit = self.max_time
+        threads = self.n_threads
+        return Plan(
+            composition=composition,
+            n_components=n_components,
+            scaling=choose_scaling(self.scaling, named=rows.names is not None),
+            max_epochs=defaults.max_epochs(self.max_epochs, rows.n_rows),
+            max_time=None if time_limit is None else defaults.positive("max_time", time_limit),
+            batch_size=defaults.batch_size(self.batch_size, rows.n_rows),
+            learning_rate=defaults.learning_rate(self.learning_rate),
+            validation_fraction=float(fraction),
+            device=defaults.device(self.device),
+            dtype=defaults.dtype(self.dtype),
+            n_threads=threads if threads == "auto" else int(defaults.positive("n_threads", threads)),
+            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            report=_say if self.verbose is True else self.verbose or None,
+        )
+
+    def _like(self, rows: Rows, data: Any, what: str) -> Rows:
+        """Read a second set of rows with the same columns."""
+        other = _finite_rows(data)
+        if other.n_features != rows.n_features or (
+            rows.names is not None and other.names is not None and other.names != rows.names
+        ):
+            raise DataError(
+                f"{what} has {other.n_features} features, X has {rows.n_features}: the columns "
+                "should be the same"
+            )
+        return other
+
+    def _adopt(self, state: State) -> None:
+        """Set the fitted attributes."""
+        self._state = state
+        self.n_components_ = state.n_components
+        self._n_features_out = state.n_components
+        self.explained_variance_ratio_ = np.diff(state.prefix_explained, prepend=0.0)
+        self.curve_ = state.curve
+        self.gate_ = int(state.source(state.n_components) != "pca")
+        self.stop_reason_ = state.facts["stop_reason"]
+        self.history_ = state.history
+        self.n_iter_ = len(state.history.get("epoch", []))
+        fitted = state.fitted()
+        self.encoder_, self.decoder_ = fitted.encoder, fitted.decoder
+
+    def transform(self, X: Any) -> FloatArray:
+        """Return codes, ``(n_samples, n_components_)``, of the dtype of X (float32 or 64)."""
+        rows = self._check(X)
+        encoder = self._state.fitted(_torch_dtype(rows.dtype)).encoder
+        codes = np.empty((rows.n_rows, self.n_components_), dtype=rows.dtype)
+        apply(fast_encoder(encoder), rows.blocks(), codes, self._piece())
+        return codes
+
+    def inverse_transform(self, X: Any) -> FloatArray:
+        """Return rows in the data's units from codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components_)
+            Codes; shorter ones are not padded: see `truncate`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features) or (n_samples, height, width)
+            As the data were given to ``fit``.
+        """
+        check_is_fitted(self)
+        codes = _finite_rows(X)
+        if codes.n_features != self.n_components_:
+            raise DataError(
+                f"codes have {codes.n_features} components, but the model has "
+                f"{self.n_components_}"
+            )
+        decoder = self._state.fitted(_torch_dtype(codes.dtype)).decoder
+        result = np.empty((codes.n_rows, self.n_features_in_), dtype=codes.dtype)
+        apply(decoder, codes.blocks(), result, self._piece())
+        return self._shaped(result)
+
+    def reconstruct(self, X: Any) -> FloatArray:
+        """Return what is left of X after coding and decoding, in the data's units."""
+        return self._shaped(self._reconstructed(self._check(X)))
+
+    def _reconstructed(self, rows: Rows) -> FloatArray:
+        fitted = self._state.fitted(_torch_dtype(rows.dtype))
+        encode = fast_encoder(fitted.encoder)
+        result = np.empty((rows.n_rows, self.n_features_in_), dtype=rows.dtype)
+        apply(lambda x: fitted.decoder(encode(x)), rows.blocks(), result, self._piece())
+        return result
+
+    def encode(self, X: Any) -> FloatArray:
+        """Return codes; another name of `transform`."""
+        return self.transform(X)
+
+    def decode(self, X: Any) -> FloatArray:
+        """Return rows from codes; another name of `inverse_transform`."""
+        return self.inverse_transform(X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the share of X's variance that the reconstruction explains (R²).
+
+        Variance-weighted over columns, in the model's scaled units, as
+        ``sklearn.metrics.r2_score(..., multioutput="variance_weighted")``.
+        """
+        rows = self._check(X)
+        left, total = 0.0, 0.0
+        mean = sum(block.sum(0, dtype=np.float64) for _, block in rows.blocks()) / rows.n_rows
+        reconstructed = self._reconstructed(rows)
+        scale = self._state.scaling.scale
+        for start, block in rows.blocks():
+            done = reconstructed[start : start + len(block)]
+            left += float(np.square((block - done) / scale).sum(dtype=np.float64))
+            total += float(np.square((block - mean) / scale).sum(dtype=np.float64))
+        if total == 0:
+            return 1.0 if left == 0 else 0.0
+        return 1.0 - left / total
+
+    def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return each row's reconstruction log-likelihood, in nats; higher: more normal.
+
+        A normal density around the reconstruction with one deviation per column,
+        measured on held-out rows and at least a thousandth of the column's scale,
+        summed over columns, in the data's units.
+        """
+        rows = self._check(X)
+        scale = self._state.scaling.scale
+        deviation = np.maximum(np.sqrt(self._state.column_errors), 1e-3) * scale
+        constant = -np.log(deviation).sum() - 0.5 * len(scale) * math.log(2 * math.pi)
+        reconstructed = self._reconstructed(rows)
+        scores = np.empty(rows.n_rows)
+        for start, block in rows.blocks():
+            done = reconstructed[start : start + len(block)]
+            squares = np.square((block.astype(np.float64) - done) / deviation)
+            scores[start : start + len(block)] = constant - 0.5 * squares.sum(1)
+        return scores
+
+    def truncate(self, n_components: int) -> Autoencoder:
+        """Return the best model of a smaller size; its codes differ from prefixes here.
+
+        Parameters
+        ----------
+        n_components : int
+            At most the largest size that the fit looked at: ``curve_["size"][-1]``.
+
+        Returns
+        -------
+        Autoencoder
+            A fitted model.
+        """
+        check_is_fitted(self)
+        most = max([*self._state.sizes, self.n_components_])
+        if not 1 <= n_components <= most or n_components != int(n_components):
+            raise SpecError(f"n_components={n_components!r} should lie between 1 and {most}")
+        shorter = clone(self).set_params(n_components=int(n_components))
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(shorter, name, getattr(self, name))
+        shorter._adopt(self._state.truncated(int(n_components)))
+        return shorter
+
+    def summary(self) -> str:
+        """Return what was fitted and how good it is, in a few lines."""
+        check_is_fitted(self)
+        return describe_state(self._state)
+
+    def save(self, path: str | os.PathLike[str], *, encoder_only: bool = False) -> None:
+        """Write the model to one file (safetensors, no code inside).
+
+        Parameters
+        ----------
+        path : path
+            Replaced as a whole or not at all.
+        encoder_only : bool
+            Keep just what ``transform`` needs.
+        """
+        check_is_fitted(self)
+        state = self._state.encoder_only() if encoder_only else self._state
+        header, tensors = state.to_file()
+        parameters = {name: _plain(value) for name, value in self.get_params().items()}
+        header |= {
+            "estimator": type(self).__name__,
+            "parameters": parameters,
+            "feature_names": [str(name) for name in getattr(self, "feature_names_in_", [])] or None,
+            "n_features": self.n_features_in_,
+        }
+        write_model(path, header, tensors)
+
+    def _check(self, X: Any) -> Rows:
+        """Read rows to encode; they should have the columns of the fit."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if _is_path(X) and names is not None:
+            rows = open_rows(X, expected_names=tuple(names))
+            require_finite(rows)
+        elif isinstance(X, Rows):
+            rows = X
+        else:
+            rows = _finite_rows(X)
+            _check_feature_names(self, X, reset=False)
+        if rows.n_features != self.n_features_in_:
+            raise DataError(
+                f"X has {rows.n_features} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        return rows
+
+    def _piece(self) -> int:
+        return chunk_rows(max(self.n_features_in_, *self._state.composition.hidden_layer_sizes, 1))
+
+    def _shaped(self, values: FloatArray) -> FloatArray:
+        return values.reshape(len(values), *self._state.facts["sample_shape"])
+
+
+def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Autoencoder:
+    """Read a model written by ``save``; nothing in the file is executed.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    trusted : tuple of str
+        Packages from which parts that the model names may be imported.
+
+    Returns
+    -------
+    Autoencoder
+        Fitted.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, from a newer version, or names a part from a
+        package that is not trusted.
+    """
+    header, tensors = read_model(path)
+    if header.get("estimator") != "Autoencoder":
+        raise ModelFileError(f"{os.fspath(path)} holds a {header.get('estimator')!r}, not a model")
+    try:
+        parameters = header["parameters"]
+        for name in ("penalties", "hidden_layer_sizes"):
+            if isinstance(parameters[name], list):
+                parameters[name] = tuple(parameters[name])
+        model = Autoencoder(**parameters)
+        model.n_features_in_ = int(header["n_features"])
+        if header["feature_names"]:
+            model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{os.fspath(path)} does not fit together: {error}") from None
+    model._adopt(State.from_file(header, tensors, trusted))
+    return model
+
+
+class _Named:
+    """Column names in the shape in which scikit-learn looks for them."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.columns = list(names)
+
+
+def _finite_rows(data: Any) -> Rows:
+    rows = data if isinstance(data, Rows) else open_rows(data)
+    require_finite(rows)
+    return rows
+
+
+def _components(given: Any, rows: Rows) -> int | float:
+    """Return the asked length or share, checked."""
+    most = min(rows.n_rows, rows.n_features)
+    if isinstance(given, float | np.floating) and 0 < given < 1:
+        return float(given)
+    whole = isinstance(given, int | np.integer) and not isinstance(given, bool | np.bool_)
+    if whole and 1 <= given <= most:
+        return int(given)
+    raise SpecError(
+        f"n_components={given!r} must be a whole number between 1 and "
+        f"min(n_samples, n_features)={most}, or a share of variance in (0, 1)"
+    )
+
+
+def _is_path(X: Any) -> bool:
+    return isinstance(X, str | os.PathLike)
+
+
+def _torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
+    return torch.float32 if dtype == np.float32 else torch.float64
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as JSON holds it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, np.random.RandomState | np.random.Generator):
+        return None
+    if isinstance(value, torch.device | torch.dtype):
+        return str(value).removeprefix("torch.")
+    return describe(value)
+
+
+def _say(phase: str, history: History) -> None:
+    """Write one line of progress to standard error."""
+    columns = history.columns
+    sys.stderr.write(
+        f"{phase} epoch {columns['epoch'][-1]}: held-out {columns['held_out'][-1]:.5g}, "
+        f"{columns['seconds'][-1]:.1f} s\n"
+    )

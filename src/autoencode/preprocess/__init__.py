@@ -1,0 +1,1 @@
+"""From columns to tensors and back: scaling, and the PCA that everything starts from."""

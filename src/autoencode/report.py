@@ -1,0 +1,144 @@
+"""One self-contained HTML page that shows what was fitted and how good it is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from importlib import resources
+from string import Template
+
+import numpy as np
+
+from autoencode.files import replacing, require_absent
+from autoencode.report_parts.data import Errors, ReportData, check, measure
+from autoencode.report_parts.examples import examples_section
+from autoencode.report_parts.layout import Figure
+from autoencode.report_parts.markup import text
+from autoencode.report_parts.pictures import Sprite
+from autoencode.report_parts.sections import (
+    codes_section,
+    columns_section,
+    curve_section,
+    facts_section,
+    history_section,
+    key_figures,
+    loading_section,
+    thumbnails,
+)
+
+__all__ = ["ReportData", "write_report"]
+
+
+def write_report(path: str | os.PathLike[str], data: ReportData, *, force: bool = False) -> None:
+    """Write a report as one HTML file that opens offline and asks the network for nothing.
+
+    The same data gives the same bytes. The page holds its own copy of plotly.js (5 MB)
+    and a content security policy under which only its own scripts run.
+
+    Parameters
+    ----------
+    path : path
+        The file to write, usually ``.html``.
+    data : ReportData
+        What it shows.
+    force : bool, default=False
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    DataError
+        If the parts of ``data`` do not fit together, the file exists and ``force`` is
+        false, or it cannot be written.
+    """
+    require_absent(path, force=force)
+    check(data)
+    with np.errstate(all="ignore"):
+        written = _page(data).encode("utf-8", "replace")
+    with replacing(path) as temporary:
+        temporary.write_bytes(written)
+
+
+def _page(data: ReportData) -> str:
+    from plotly.offline import get_plotlyjs
+
+    errors = measure(data)
+    pictures = thumbnails(data)
+    sections, figures = _sections(data, errors, pictures)
+    plotly, script = get_plotlyjs(), _resource("page.js")
+    return Template(_resource("page.html")).substitute(
+        policy=_policy(plotly, script),
+        title=text(data.title),
+        sentence=text(data.sentence),
+        style=_resource("page.css"),
+        cards=key_figures(data),
+        links="\n".join(
+            f'<li><a href="#{name}">{text(short)}</a></li>'
+            for name, (short, _, _) in sections.items()
+        ),
+        sections="\n".join(
+            f'<section id="{name}" aria-labelledby="{name}-title">'
+            f'<h2 id="{name}-title">{text(title)}</h2>{content}</section>'
+            for name, (_, title, content) in sections.items()
+        ),
+        page_data=_json({"figures": figures, "sprite": _tiles(pictures)}),
+        plotly=plotly,
+        script=script,
+    )
+
+
+def _sections(
+    data: ReportData, errors: Errors, pictures: Sprite | None
+) -> tuple[dict[str, tuple[str, str, str]], dict[str, Figure]]:
+    """Give each section's name in the menu, its title and its content; and all figures."""
+    curve, figures = curve_section(data)
+    examples, more = examples_section(data, errors)
+    figures |= more
+    columns, more = columns_section(data, errors)
+    figures |= more
+    codes, more = codes_section(data, errors, pictures)
+    figures |= more
+    history, more = history_section(data)
+    figures |= more
+    place = "pixel" if data.picture_shape is not None else "column"
+    first = "The component" if data.codes.shape[1] < 2 else "The first two components"
+    return {
+        "curve": ("Curve", "How much each size of the code keeps", curve),
+        "examples": ("Examples", "Original beside reconstruction", examples),
+        "errors": ("Errors", f"Error by {place}", columns),
+        "codes": ("Codes", first, codes),
+        "history": ("Training", "How the training went", history),
+        "loading": ("Load", "Load this model", loading_section(data)),
+        "facts": ("Facts", "Facts of this fit", facts_section(data)),
+    }, figures
+
+
+def _tiles(pictures: Sprite | None) -> Figure | None:
+    """Say where in the sheet of thumbnails each point's picture is."""
+    if pictures is None:
+        return None
+    tiles = [[int(row), place] for place, row in enumerate(pictures.rows)]
+    sizes = {"width": pictures.width, "height": pictures.height, "across": pictures.across}
+    return {"tiles": tiles, **sizes}
+
+
+def _json(value: object) -> str:
+    """Write JSON that cannot end the script element it stands in."""
+    written = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return written.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _policy(*scripts: str) -> str:
+    """Allow these scripts, the page's own styles and inline pictures, and nothing else."""
+    digests = [hashlib.sha256(script.encode("utf-8")).digest() for script in scripts]
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _resource(name: str) -> str:
+    folder = resources.files("autoencode.report_parts")
+    return folder.joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The pieces of the report: its data, figures, pictures and sections."""

@@ -1,0 +1,185 @@
+"""Original beside reconstruction: the best, the median and the worst held-out rows."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from autoencode.report_parts.data import Errors, ReportData
+from autoencode.report_parts.figures import profile_figure, worst_columns
+from autoencode.report_parts.layout import Figure
+from autoencode.report_parts.markup import plot, shorten, table, text, value_text
+from autoencode.report_parts.pictures import error_picture, picture, value_limits
+
+__all__ = ["example_groups", "examples_section"]
+
+_PICTURES_EACH = 4
+_WIDE = 30
+_COLUMNS_OF_NARROW = 12
+_COLUMNS_OF_WIDE = 5
+_FULL_BAR = 1.0
+
+
+def example_groups(order: np.ndarray, each: int) -> dict[str, list[int]]:
+    """Choose the best, median and worst rows; no row is chosen twice.
+
+    Parameters
+    ----------
+    order : array of shape (r,)
+        Rows from the best to the worst.
+    each : int
+        At most this many of each, fewer when there are few rows.
+
+    Returns
+    -------
+    dict of str to list of int
+        Rows by group; one row is its own group, two are the best and the worst.
+    """
+    rows = [int(row) for row in order]
+    if len(rows) == 1:
+        return {"The only row": rows}
+    if len(rows) == 2:
+        return {"Best": rows[:1], "Worst": rows[1:]}
+    each = min(each, len(rows) // 3)
+    middle = (len(rows) - each) // 2
+    return {
+        "Best": rows[:each],
+        "Median": rows[middle : middle + each],
+        "Worst": rows[-each:][::-1],
+    }
+
+
+def examples_section(data: ReportData, errors: Errors) -> tuple[str, dict[str, Figure]]:
+    """Show rows beside their reconstructions, as pictures, profiles or tables.
+
+    Parameters
+    ----------
+    data : ReportData
+        The rows.
+    errors : Errors
+        For the choice of rows.
+
+    Returns
+    -------
+    html : str
+        The section's content.
+    figures : dict of str to dict
+        The figures it has room for.
+    """
+    if data.picture_shape is not None:
+        return _picture_examples(data, errors, data.picture_shape), {}
+    figures: dict[str, Figure] = {}
+    cards = []
+    for title, rows in example_groups(errors.order, 1).items():
+        row = rows[0]
+        profile = ""
+        if data.n_columns > _WIDE:
+            name = f"profile-{len(figures)}"
+            figures[name] = profile_figure(data, errors, row)
+            words = f"{title} row, original and reconstruction by column"
+            profile = plot(name, words, 230)
+        cards.append(
+            f'<div class="card"><h3>{title} <span class="note">{_caption(data, errors, row)}'
+            f"</span></h3>{profile}{_row_table(data, title, row)}</div>"
+        )
+    lead = (
+        "<p>The error of a row is the root mean square over its columns, in units of each "
+        "column’s scale. In the last column, a bar to the right means too high, to the left "
+        "too low; it is full at 1 unit.</p>"
+    )
+    style = "stack" if figures else "trio"
+    return f'{lead}<div class="{style}">{"".join(cards)}</div>', figures
+
+
+def _caption(data: ReportData, errors: Errors, row: int) -> str:
+    return f"row {int(data.row_numbers[row])} · error {value_text(float(errors.by_row[row]), 3)}"
+
+
+def _row_table(data: ReportData, title: str, row: int) -> str:
+    original = data.rows[row].astype(np.float64)
+    rebuilt = data.reconstructions[row].astype(np.float64)
+    error = (rebuilt - original) / data.unit
+    most = _COLUMNS_OF_NARROW if data.n_columns <= _WIDE else _COLUMNS_OF_WIDE
+    shown = worst_columns(np.abs(error), most)
+    lines = [
+        [
+            f'<span class="name">{_breakable(data.column_name(int(column)))}</span>',
+            value_text(float(original[column])),
+            value_text(float(rebuilt[column])),
+            _bar(float(error[column])),
+        ]
+        for column in shown
+    ]
+    caption = f"{title} row: {_count(len(shown), data.n_columns)}"
+    return table(
+        caption, ["column", "original", "recon\u00adstruction", "error"], lines, style="row"
+    )
+
+
+def _count(shown: int, columns: int) -> str:
+    if shown == columns:
+        return "its one column" if columns == 1 else f"all {columns} columns, largest error first"
+    return f"the {shown} columns with the largest errors, of {columns:,}"
+
+
+def _breakable(name: str) -> str:
+    """Escape a name, shortened, with places to break the line at after its punctuation."""
+    return re.sub(r"([_/.-])(?=\w)", r"\1<wbr>", text(shorten(name, 60)))
+
+
+def _bar(error: float) -> str:
+    share = 50 * min(1.0, abs(error) / _FULL_BAR) if np.isfinite(error) else 0.0
+    side = "high" if error > 0 else "low"
+    return (
+        f'<span class="bar" aria-hidden="true"><i class="{side}" style="width:{share:.3g}%"></i>'
+        f'</span><span class="number">{value_text(error, 2)}</span>'
+    )
+
+
+def _picture_examples(data: ReportData, errors: Errors, shape: tuple[int, int, int]) -> str:
+    groups = example_groups(errors.order, _PICTURES_EACH)
+    rows = [row for group in groups.values() for row in group]
+    difference = data.reconstructions[rows].astype(np.float64) - data.rows[rows]
+    limits = value_limits(data.rows)
+    limit = float(np.nan_to_num(np.abs(difference), posinf=0.0).max())
+    limit = limit if limit > 0 else 1.0
+    cards = []
+    for title, group in groups.items():
+        triples = [_triple(data, errors, row, shape, limits, limit) for row in group]
+        cards.append(
+            f'<div class="card"><h3>{title}</h3><p class="heads" aria-hidden="true">'
+            "<span>original</span><span>reconstruction</span><span>error</span></p>"
+            f"{''.join(triples)}</div>"
+        )
+    lead = (
+        "<p>Each line is one held-out picture. Errors are "
+        '<span class="high-text">red where the reconstruction is too bright</span>, '
+        '<span class="low-text">blue where it is too dark</span>; full colour is an error of '
+        f"{value_text(limit, 3)} on a scale of {value_text(limits[0], 3)} to "
+        f"{value_text(limits[1], 3)}.</p>"
+    )
+    return f'{lead}<div class="trio pictures">{"".join(cards)}</div>'
+
+
+def _triple(
+    data: ReportData,
+    errors: Errors,
+    row: int,
+    shape: tuple[int, int, int],
+    limits: tuple[float, float],
+    limit: float,
+) -> str:
+    original, rebuilt = data.rows[row], data.reconstructions[row]
+    number = int(data.row_numbers[row])
+    sources = {
+        "original": picture(original, shape, limits),
+        "reconstruction": picture(rebuilt, shape, limits),
+        "error": error_picture(rebuilt.astype(np.float64) - original, shape, limit),
+    }
+    images = "".join(
+        f'<img class="{kind}" src="{source}" alt="row {number}, {kind}">'
+        for kind, source in sources.items()
+    )
+    caption = _caption(data, errors, row)
+    return f"<figure><div>{images}</div><figcaption>{caption}</figcaption></figure>"

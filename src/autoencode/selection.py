@@ -1,0 +1,113 @@
+"""What is chosen on held-out rows: the size of the code, and network or PCA."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Split", "evaluation_sizes", "gate_opens", "size_pattern", "smallest_size", "split_rows"]
+
+Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+
+FEWEST_ROWS = 50
+"""Below this a held-out part is too small to open the gate: the model is PCA."""
+
+_ALL_SIZES = 64
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers by use.
+
+    Attributes
+    ----------
+    train : ndarray of int
+        Rows that the weights are fitted to.
+    choose : ndarray of int
+        Held-out rows that stop the training, open the gate and choose the size.
+    claim : ndarray of int
+        Rows that nothing saw; every stated figure is measured on them.
+    """
+
+    train: Places
+    choose: Places
+    claim: Places
+
+
+def split_rows(n_rows: int, fraction: float, generator: np.random.Generator) -> Split:
+    """Split rows at random; the held-out part in two halves.
+
+    Too few rows for a held-out part: all are used for training.
+    """
+    order = generator.permutation(n_rows)
+    held_out = round(fraction * n_rows)
+    if n_rows < FEWEST_ROWS or held_out < 4:
+        nothing = order[:0]
+        return Split(np.sort(order), nothing, nothing)
+    half = held_out - held_out // 2
+    parts = (order[held_out:], order[:half], order[half:held_out])
+    return Split(*(np.sort(part) for part in parts))
+
+
+def evaluation_sizes(largest: int) -> list[int]:
+    """Return the sizes at which a curve is measured: all up to 64, then sparser."""
+    sizes = list(range(1, min(largest, _ALL_SIZES) + 1))
+    while sizes[-1] < largest:
+        sizes.append(min(largest, math.ceil(sizes[-1] * 1.1)))
+    return sizes
+
+
+def size_pattern(largest: int, rows: int, full_share: float) -> npt.NDArray[np.int64]:
+    """Return how many components each place in a batch keeps.
+
+    Rows are shuffled, so a fixed pattern over places gives every row every size in
+    turn, with less variance than drawing sizes at random. ``full_share`` of the places
+    keep all; the others are spread evenly over the logarithm of the size.
+
+    Parameters
+    ----------
+    largest : int
+        Length of the code.
+    rows : int
+        Places in the longest batch.
+    full_share : float
+        Share of places that keep all components.
+
+    Returns
+    -------
+    ndarray of shape (rows,)
+        Sizes from 1 to ``largest``; any leading part of it is spread evenly too.
+    """
+    # Multiples of the golden ratio visit [0, 1) evenly, however many are taken.
+    places = (np.arange(rows) * 0.6180339887498949) % 1.0
+    part = np.maximum(places - full_share, 0.0) / (1.0 - full_share)
+    sizes = np.floor(np.exp(part * math.log(largest + 1))).astype(np.int64)
+    sizes[places < full_share] = largest
+    return np.clip(sizes, 1, largest)
+
+
+def gate_opens(network: Array, pca: Array) -> bool:
+    """Say whether the network is better than PCA by more than one standard error.
+
+    Parameters
+    ----------
+    network, pca : ndarray of shape (rows,)
+        Squared error of each held-out row by either.
+    """
+    gain = pca - network
+    if len(gain) < 2:
+        return False
+    error = gain.std(ddof=1) / math.sqrt(len(gain))
+    return bool(gain.mean() > error)
+
+
+def smallest_size(sizes: list[int], explained: Array, level: float) -> int | None:
+    """Return the smallest size whose explained share reaches ``level``, or None."""
+    for size, share in zip(sizes, explained, strict=True):
+        if share >= level:
+            return size
+    return None

@@ -1,0 +1,250 @@
+"""Everything that a fit learned, and how it becomes a file and back."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from autoencode.codec import Decoder, Encoder
+from autoencode.composition import Composition, linear_start
+from autoencode.errors import ModelFileError
+from autoencode.interfaces import LinearStart
+from autoencode.network import Network
+from autoencode.preprocess.principal import PrincipalComponents
+from autoencode.preprocess.scaling import Scaling
+
+__all__ = ["Fitted", "State"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class State:
+    """A fitted model as plain data and networks; estimators read everything from here.
+
+    Attributes
+    ----------
+    composition : Composition
+        What the networks are made of.
+    scaling : Scaling
+        From the data's units to the networks'.
+    principal : PrincipalComponents
+        Of all rows, scaled: the model wherever the gate is shut.
+    deviations : ndarray of shape (k,)
+        Of the training rows' scores: codes of networks are given in PCA's units.
+    networks : dict of str to Network
+        ``"nested"`` (all sizes) and ``"final"`` (fine-tuned), those that there are.
+    sizes : list of int
+        Sizes at which errors were measured, ascending.
+    sources : list of str
+        Which model is the best at each of them: "pca", "nested" or "final".
+    n_components : int
+        Length of the code.
+    curve : dict of str to ndarray
+        As in the estimator's ``curve_``.
+    prefix_explained : ndarray of shape (n_components,)
+        Held-out share of variance explained by the final model's prefixes.
+    column_errors : ndarray of shape (n_features,)
+        Held-out mean squared error by column, scaled.
+    history : dict of str to list
+        As in the estimator's ``history_``.
+    facts : dict
+        Rows, seconds, stop reason and the like: plain values.
+    """
+
+    composition: Composition
+    scaling: Scaling
+    principal: PrincipalComponents
+    deviations: Array
+    networks: dict[str, Network]
+    sizes: list[int]
+    sources: list[str]
+    n_components: int
+    curve: dict[str, npt.NDArray[Any]]
+    prefix_explained: Array
+    column_errors: Array
+    history: dict[str, list[Any]]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def source(self, size: int) -> str:
+        """Return which model is the best at a size: that of the next size measured."""
+        for measured, name in zip(self.sizes, self.sources, strict=True):
+            if measured >= size:
+                return name
+        return "pca"
+
+    def fitted(self, dtype: torch.dtype | None = None) -> Fitted:
+        """Return encoder and decoder of the chosen size, in the data's units."""
+        size = self.n_components
+        name = self.source(size)
+        if name == "pca":
+            return self._linear(size, dtype or torch.float64)
+        dtype = dtype or torch.float32
+        longer = self.networks[name]
+        network = longer
+        if longer.bottleneck.latent_shape[0] != size:
+            network = self.composition.network(size).to_empty(device="cpu")
+            network.copy_prefix(longer)
+        scales = (self.scaling.center, self.scaling.scale, self.deviations[:size])
+        return self._joined(network, scales, dtype, copy=True)
+
+    def _linear(self, size: int, dtype: torch.dtype) -> Fitted:
+        head = self.principal.head(size)
+        linear = replace(self.composition, architecture="mlp", hidden_layer_sizes=())
+        linear = replace(linear, bottleneck="plain", likelihood="gaussian", nested=False)
+        network = linear.network(size).to_empty(device="cpu").double()
+        start = linear_start(head)
+        network.start_linear(LinearStart(start.components, torch.ones_like(start.deviations)))
+        center = self.scaling.center + self.scaling.scale * head.mean
+        scales = (center, self.scaling.scale, np.ones(size))
+        return self._joined(network, scales, dtype, copy=False)
+
+    def _joined(
+        self, network: Network, scales: tuple[Array, ...], dtype: torch.dtype, *, copy: bool
+    ) -> Fitted:
+        likelihood = self.composition.objective().likelihood
+        own = _copied(network, dtype) if copy else network.to(dtype)
+        tensors = [torch.from_numpy(np.array(part)).to(dtype) for part in scales]
+        encoder = Encoder(own, *tensors)
+        decoder = Decoder(own, likelihood, *tensors)
+        return Fitted(encoder.eval(), decoder.eval())
+
+    def truncated(self, size: int) -> State:
+        """Return the best model of a smaller size."""
+        keep = [place for place, measured in enumerate(self.sizes) if measured <= size]
+        errors = np.asarray(self.curve["error"], dtype=np.float64)
+        ratio = 1.0
+        if len(errors) and self.sizes[-1] >= size:
+            here, there = np.interp([size, self.n_components], self.sizes, errors)
+            ratio = here / there if there > 0 else 1.0
+        shares = np.asarray(self.curve["explained_variance"], dtype=np.float64)
+        prefix = np.interp(np.arange(1, size + 1), self.sizes, shares) if len(shares) else shares
+        if self.source(size) == self.source(self.n_components):
+            prefix = self.prefix_explained[:size]
+        keep_to = keep[-1] + 1 if keep and self.sizes[keep[-1]] == size else len(keep) + 1
+        return replace(
+            self,
+            n_components=size,
+            sizes=self.sizes[:keep_to],
+            sources=self.sources[:keep_to],
+            curve={name: column[:keep_to] for name, column in self.curve.items()},
+            prefix_explained=prefix,
+            column_errors=self.column_errors * ratio,
+        )
+
+    def encoder_only(self) -> State:
+        """Return a state with nothing but what the encoder of the chosen size needs."""
+        name, size = self.source(self.n_components), self.n_components
+        networks = {}
+        if name != "pca":
+            network = _copied(self.networks[name], torch.float32)
+            network.decoder = nn.Identity()
+            networks = {name: network}
+        return replace(self, networks=networks, sizes=[size], sources=[name], curve={}, history={})
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return header and tensors."""
+        header = {
+            "composition": self.composition.header(),
+            "n_components": self.n_components,
+            "sizes": list(self.sizes),
+            "sources": list(self.sources),
+            "history": self.history,
+            "facts": self.facts,
+            "lengths": {
+                name: network.bottleneck.latent_shape[0] for name, network in self.networks.items()
+            },
+        }
+        tensors: dict[str, npt.NDArray[Any]] = {
+            "center": self.scaling.center,
+            "scale": self.scaling.scale,
+            "principal.mean": self.principal.mean,
+            "principal.components": self.principal.components,
+            "principal.variances": self.principal.variances,
+            "deviations": self.deviations,
+            "prefix_explained": self.prefix_explained,
+            "column_errors": self.column_errors,
+        }
+        tensors |= {f"curve.{name}": np.asarray(column) for name, column in self.curve.items()}
+        for name, network in self.networks.items():
+            for key, value in network.state_dict().items():
+                tensors[f"{name}.{key}"] = value.numpy()
+        return header, {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+
+    @classmethod
+    def from_file(
+        cls,
+        header: dict[str, Any],
+        tensors: dict[str, npt.NDArray[Any]],
+        trusted: tuple[str, ...],
+    ) -> State:
+        """Rebuild a state; shapes of the weights are checked against the composition.
+
+        Raises
+        ------
+        ModelFileError
+            If something is missing or does not fit together.
+        """
+        try:
+            composition = Composition.from_header(header["composition"], trusted)
+            networks = {
+                name: _network_from(composition, int(length), tensors, name)
+                for name, length in header["lengths"].items()
+            }
+            return cls(
+                composition,
+                Scaling(tensors["center"], tensors["scale"]),
+                PrincipalComponents(
+                    tensors["principal.mean"],
+                    tensors["principal.components"],
+                    tensors["principal.variances"],
+                ),
+                tensors["deviations"],
+                networks,
+                header["sizes"],
+                header["sources"],
+                int(header["n_components"]),
+                {
+                    name.removeprefix("curve."): array
+                    for name, array in tensors.items()
+                    if name.startswith("curve.")
+                },
+                tensors["prefix_explained"],
+                tensors["column_errors"],
+                header["history"],
+                header["facts"],
+            )
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ModelFileError(f"the model file does not fit together: {error}") from None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Encoder and decoder of a fitted model, in the data's units."""
+
+    encoder: Encoder
+    decoder: Decoder
+
+
+def _copied(network: Network, dtype: torch.dtype) -> Network:
+    """Return a copy, so that what a user does to ``encoder_`` stays there."""
+    return copy.deepcopy(network).to(dtype)
+
+
+def _network_from(
+    composition: Composition, length: int, tensors: dict[str, npt.NDArray[Any]], name: str
+) -> Network:
+    network = composition.network(length)
+    found = {
+        key.removeprefix(f"{name}."): torch.from_numpy(array)
+        for key, array in tensors.items()
+        if key.startswith(f"{name}.")
+    }
+    network.load_state_dict(found, strict=True, assign=True)
+    return network

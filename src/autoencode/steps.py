@@ -1,0 +1,317 @@
+"""The optimisation step behind one seam: rows in, gradients, updated weights.
+
+`AutogradStep` serves every composition. `DenseStep` does the same for the commonest
+one (mlp, plain bottleneck, unit gaussian likelihood, no penalty) by a backward pass
+written out over preallocated buffers; `choose_step` takes it where it applies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from autoencode.architectures.mlp import MlpDecoder, MlpEncoder
+from autoencode.bottlenecks import Plain
+from autoencode.interfaces import Batch, Context
+from autoencode.likelihoods import Gaussian
+from autoencode.network import Network, decay_groups
+from autoencode.objective import Objective
+
+__all__ = ["AutogradStep", "DenseStep", "FlatParameters", "Step", "choose_step"]
+
+
+class FlatParameters:
+    """All weights of a module as two flat tensors: decayed ones, then the others.
+
+    The module's parameters become views, so an optimizer has two tensors to update
+    whatever the number of layers, and a snapshot is one copy.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its parameters are moved into the flat tensor, values unchanged.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        decayed, free = decay_groups(module)
+        ordered = [*decayed, *free]
+        total = sum(parameter.numel() for parameter in ordered)
+        split = sum(parameter.numel() for parameter in decayed)
+        first = ordered[0]
+        self.values = torch.empty(total, dtype=first.dtype, device=first.device)
+        self.gradients = torch.zeros_like(self.values)
+        place = 0
+        for parameter in ordered:
+            view = slice(place, place + parameter.numel())
+            self.values[view] = parameter.detach().flatten()
+            parameter.data = self.values[view].view(parameter.shape)
+            parameter.grad = self.gradients[view].view(parameter.shape)
+            place += parameter.numel()
+        self.groups = []
+        for part in (slice(0, split), slice(split, total)):
+            group = nn.Parameter(self.values[part])
+            group.grad = self.gradients[part]
+            self.groups.append(group)
+
+    def optimizer(self, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+        """Return fused AdamW that decays the first group only."""
+        groups = [
+            {"params": [group], "weight_decay": decay}
+            for group, decay in zip(self.groups, (weight_decay, 0.0), strict=True)
+            if group.numel()
+        ]
+        rate = torch.tensor(learning_rate) if self.values.is_cuda else learning_rate
+        return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=_can_fuse(self.values))
+
+
+def _can_fuse(values: Tensor) -> bool:
+    return values.device.type in ("cpu", "cuda", "mps")
+
+
+class Step(Protocol):
+    """One update of the weights from one batch."""
+
+    terms: tuple[str, ...]
+
+    def __call__(
+        self, batch: Batch, target: Batch, context: Context, weights: Tensor | None
+    ) -> Tensor:
+        """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
+
+
+class AutogradStep:
+    """The reference: PyTorch's autograd through the network and the objective."""
+
+    def __init__(self, network: Network, objective: Objective, flat: FlatParameters) -> None:
+        self.network = network
+        self.objective = objective
+        self.flat = flat
+        self.terms = objective.terms
+
+    def __call__(
+        self, batch: Batch, target: Batch, context: Context, weights: Tensor | None
+    ) -> Tensor:
+        """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
+        self.flat.gradients.zero_()
+        loss = self.objective(self.network, self.network(batch, context), target, weights)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        return torch.stack(list(loss.terms.values())).detach()
+
+
+class DenseStep:
+    """The same for an mlp with plain codes and squared error, backward by hand.
+
+    Buffers are allocated once per number of rows; every product writes into one of
+    them or straight into the flat gradient.
+    """
+
+    def __init__(self, network: Network, objective: Objective, flat: FlatParameters) -> None:
+        encoder, decoder, neck = network.encoder, network.decoder, network.bottleneck
+        if not (isinstance(encoder, MlpEncoder) and isinstance(decoder, MlpDecoder)):
+            raise TypeError("DenseStep needs an mlp")
+        if not isinstance(neck, Plain):
+            raise TypeError("DenseStep needs a plain bottleneck")
+        self.terms = objective.terms
+        self.flat = flat
+        self.silu = isinstance(encoder.activation, nn.SiLU)
+        self.encoder = [_Dense(layer) for layer in encoder.layers]
+        self.hidden = _optional(neck.projection.hidden)
+        linear_in, linear_out = _optional(neck.projection.linear_path), decoder.linear_path
+        assert linear_in is not None  # noqa: S101 -- an mlp always has its linear path
+        self.linear_in, self.linear_out = linear_in, _Dense(linear_out)
+        self.decoder = [_Dense(layer) for layer in decoder.layers]
+        self.output = _optional(decoder.output)
+        self.sized = decoder.sized
+        self.n_components = neck.latent_shape[0]
+        self.constant = 0.5 * math.log(2 * math.pi) * linear_out.out_features
+        self.buffers: dict[int, _Buffers] = {}
+
+    @torch.no_grad()
+    def __call__(
+        self, batch: Batch, target: Batch, context: Context, weights: Tensor | None
+    ) -> Tensor:
+        """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
+        x = batch.x.flatten(1)
+        work = self.buffers.get(len(x))
+        if work is None:
+            work = self.buffers[len(x)] = _Buffers(self, x)
+        work.set_size(context.size)
+        z = self._encode(x, work)
+        result = self._decode(z, work)
+        residual = result.sub_(target.x.flatten(1))
+        scaled = residual
+        if weights is not None:
+            scaled = torch.mul(residual, weights[:, None], out=work.scaled)
+        energy = torch.dot(residual.view(-1), scaled.view(-1)) * (0.5 / len(x))
+        self._backward(x, scaled.mul_(1.0 / len(x)) if weights is not None else scaled, work)
+        if weights is None:
+            self.flat.gradients.mul_(1.0 / len(x))
+            energy += self.constant
+        else:
+            energy += self.constant * weights.mean()
+        work.terms[0] = energy
+        return work.terms
+
+    def _encode(self, x: Tensor, work: _Buffers) -> Tensor:
+        values = x
+        for dense, before, after in zip(self.encoder, work.before, work.after, strict=True):
+            dense.forward(values, before)
+            values = self._activate(before, after)
+        z = self.linear_in.forward(x, work.z)
+        if self.hidden is not None:
+            z.addmm_(values, self.hidden.transposed).add_(self.hidden.bias)
+        return z if work.mask is None else z.mul_(work.mask)
+
+    def _decode(self, z: Tensor, work: _Buffers) -> Tensor:
+        result = self.linear_out.forward(z, work.result)
+        if self.output is None:
+            return result
+        values = z
+        if self.sized:
+            work.sized_input[:, : self.n_components] = z
+            values = work.sized_input
+        for dense, before, after in zip(self.decoder, work.d_before, work.d_after, strict=True):
+            dense.forward(values, before)
+            values = self._activate(before, after)
+        return result.addmm_(values, self.output.transposed).add_(self.output.bias)
+
+    def _activate(self, before: Tensor, after: Tensor) -> Tensor:
+        if self.silu:
+            return torch.ops.aten.silu.out(before, out=after)  # type: ignore[no-any-return]
+        return torch.clamp_min(before, 0, out=after)
+
+    def _activate_backward(self, gradient: Tensor, before: Tensor) -> Tensor:
+        backward = torch.ops.aten
+        if self.silu:
+            backward.silu_backward.grad_input(gradient, before, grad_input=gradient)
+        else:
+            backward.threshold_backward.grad_input(gradient, before, 0, grad_input=gradient)
+        return gradient
+
+    def _backward(self, x: Tensor, gradient: Tensor, work: _Buffers) -> None:
+        z, grad_z = work.z, work.grad_z
+        self.linear_out.backward(z, gradient, work.ones, grad_z)
+        if self.output is not None:
+            last = work.d_after[-1]
+            onward = self.output.backward(last, gradient, work.ones, work.d_gradient[-1])
+            first = work.sized_input if self.sized else z
+            inputs = [first, *work.d_after[:-1]]
+            for place in reversed(range(len(self.decoder))):
+                onward = self._activate_backward(onward, work.d_before[place])
+                below = work.d_gradient[place - 1] if place else None
+                dense = self.decoder[place]
+                dense.backward(inputs[place], onward, work.ones, below)
+                if below is None:
+                    grad_z.addmm_(onward, dense.weight[:, : self.n_components])
+                else:
+                    onward = below
+        if work.mask is not None:
+            grad_z.mul_(work.mask)
+        self._encoder_backward(x, grad_z, work)
+
+    def _encoder_backward(self, x: Tensor, grad_z: Tensor, work: _Buffers) -> None:
+        self.linear_in.backward(x, grad_z, work.ones, None)
+        if self.hidden is None:
+            return
+        onward = self.hidden.backward(work.after[-1], grad_z, work.ones, work.gradient[-1])
+        inputs = [x, *work.after[:-1]]
+        for place in reversed(range(len(self.encoder))):
+            self._activate_backward(onward, work.before[place])
+            below = work.gradient[place - 1] if place else None
+            self.encoder[place].backward(inputs[place], onward, work.ones, below)
+            if below is not None:
+                onward = below
+
+
+class _Dense:
+    """One linear layer's weights and gradients, as plain tensors."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        self.weight = layer.weight.detach()
+        self.transposed = self.weight.t()
+        self.weight_gradient = _gradient(layer.weight)
+        self.bias = None if layer.bias is None else layer.bias.detach()
+        self.bias_gradient = None if layer.bias is None else _gradient(layer.bias)
+
+    def forward(self, x: Tensor, out: Tensor) -> Tensor:
+        if self.bias is None:
+            return torch.mm(x, self.transposed, out=out)
+        return torch.addmm(self.bias, x, self.transposed, out=out)
+
+    def backward(self, x: Tensor, gradient: Tensor, ones: Tensor, below: Tensor | None) -> Any:
+        torch.mm(gradient.t(), x, out=self.weight_gradient)
+        if self.bias_gradient is not None:
+            torch.mv(gradient.t(), ones, out=self.bias_gradient)
+        return None if below is None else torch.mm(gradient, self.weight, out=below)
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    if parameter.grad is None:
+        raise TypeError("DenseStep needs flat parameters with gradients in place")
+    return parameter.grad
+
+
+def _optional(layer: nn.Linear | None) -> _Dense | None:
+    return None if layer is None else _Dense(layer)
+
+
+class _Buffers:
+    """Work space of `DenseStep` for one number of rows."""
+
+    def __init__(self, step: DenseStep, x: Tensor) -> None:
+        rows = len(x)
+
+        def empty(width: int) -> Tensor:
+            return torch.empty(rows, width, dtype=x.dtype, device=x.device)
+
+        def layer_buffers(layers: Sequence[_Dense]) -> list[Tensor]:
+            return [empty(len(dense.weight)) for dense in layers]
+
+        self.ones = torch.ones(rows, dtype=x.dtype, device=x.device)
+        self.before, self.after, self.gradient = (layer_buffers(step.encoder) for _ in range(3))
+        self.d_before, self.d_after, self.d_gradient = (
+            layer_buffers(step.decoder) for _ in range(3)
+        )
+        self.z, self.grad_z = empty(step.n_components), empty(step.n_components)
+        n_outputs = len(step.linear_out.weight)
+        self.result, self.scaled = empty(n_outputs), empty(n_outputs)
+        self.sized_input = torch.ones(
+            rows, 2 * step.n_components if step.sized else 0, dtype=x.dtype, device=x.device
+        )
+        self.n_components = step.n_components
+        self.mask: Tensor | None = None
+        self.size: Tensor | None = None
+        self.terms = torch.zeros(len(step.terms), dtype=x.dtype, device=x.device)
+
+    def set_size(self, size: Tensor | None) -> None:
+        """Keep the mask of the given sizes; a step usually repeats the last ones."""
+        if size is None or size is self.size:
+            if size is None:
+                self.mask = None
+            return
+        places = torch.arange(self.n_components, device=size.device)
+        self.mask = (places < size[:, None]).to(self.z.dtype)
+        self.size = size
+        if self.sized_input.shape[1]:
+            self.sized_input[:, self.n_components :] = self.mask
+
+
+def choose_step(network: Network, objective: Objective, flat: FlatParameters) -> Step:
+    """Return the fastest step that computes exactly this loss.
+
+    The choice depends on the composition alone, so results do not depend on timing.
+    """
+    likelihood = objective.likelihood
+    dense = (
+        isinstance(network.encoder, MlpEncoder)
+        and isinstance(network.decoder, MlpDecoder)
+        and type(network.bottleneck) is Plain
+        and type(likelihood) is Gaussian
+        and likelihood.scale == 1.0
+        and not objective.penalties
+    )
+    return (DenseStep if dense else AutogradStep)(network, objective, flat)

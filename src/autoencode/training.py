@@ -1,0 +1,442 @@
+"""The only training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from autoencode.errors import AutoencodeError
+from autoencode.interfaces import Batch, Context
+from autoencode.steps import FlatParameters, Step
+
+__all__ = ["Batches", "Budget", "History", "Settings", "StreamedBatches", "Task", "TensorBatches", "TrainingError", "train"]
+
+
+class TrainingError(AutoencodeError):
+    """Training cannot go on: the loss is not finite at any learning rate tried."""
+
+
+class Batches(Protocol):
+    """A source of training rows."""
+
+    n_rows: int
+    n_steps: int
+
+    def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
+        """Yield (rows, what to reconstruct) once over all rows, in a new order."""
+
+
+class TensorBatches:
+    """Rows in memory: shuffled once per epoch, gathered into a reused buffer.
+
+    Parameters
+    ----------
+    values : Tensor
+        ``(n_rows, *shape)``, preprocessed.
+    target : Tensor or None
+        What to reconstruct; None: the values themselves.
+    batch_size : int
+        Rows per batch; a short last batch is spread over the others.
+    """
+
+    def __init__(self, values: Tensor, target: Tensor | None, batch_size: int) -> None:
+        self.values = values
+        self.target = target
+        self.n_rows = len(values)
+        self.edges = batch_edges(self.n_rows, batch_size)
+        self.n_steps = len(self.edges) - 1
+
+    def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
+        """Yield every row once, in a new order; a batch is valid until the next one."""
+        order = torch.randperm(self.n_rows, generator=rng).to(self.values.device)
+        longest = max(b - a for a, b in pairwise(self.edges))
+        buffers = [self.values.new_empty(longest, *self.values.shape[1:])]
+        if self.target is not None:
+            buffers.append(torch.empty_like(buffers[0]))
+        for start, stop in pairwise(self.edges):
+            rows = order[start:stop]
+            x = torch.index_select(self.values, 0, rows, out=buffers[0][: stop - start])
+            y = x
+            if self.target is not None:
+                y = torch.index_select(self.target, 0, rows, out=buffers[1][: stop - start])
+            yield Batch(x), Batch(y)
+
+
+class StreamedBatches:
+    """Rows too many for memory: a few batches at a time are read and shuffled.
+
+    Parameters
+    ----------
+    read : callable
+        From row numbers, sorted, to (values, target) tensors; target None: the values.
+    n_rows : int
+        Their number.
+    batch_size : int
+        Rows per batch.
+    group : int
+        Batches read at a time: more is faster on disk and takes more memory.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Tensor], tuple[Tensor, Tensor | None]],
+        n_rows: int,
+        batch_size: int,
+        group: int = 16,
+    ) -> None:
+        self.read = read
+        self.n_rows = n_rows
+        self.edges = batch_edges(n_rows, batch_size)
+        self.n_steps = len(self.edges) - 1
+        self.group = group
+
+    def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
+        """Yield every row once, in a new order."""
+        order = torch.randperm(self.n_rows, generator=rng)
+        for first in range(0, self.n_steps, self.group):
+            edges = self.edges[first : first + self.group + 1]
+            chosen = order[edges[0] : edges[-1]]
+            numbers, back = chosen.sort()
+            values, target = self.read(numbers)
+            place = back.argsort().to(values.device)
+            for start, stop in pairwise(edge - edges[0] for edge in edges):
+                rows = place[start:stop]
+                x = values[rows]
+                yield Batch(x), Batch(x if target is None else target[rows])
+
+
+def batch_edges(n_rows: int, batch_size: int) -> list[int]:
+    """Cut rows into batches of nearly equal size, none larger than 1.5 times asked."""
+    count = max(1, round(n_rows / batch_size))
+    return [n_rows * place // count for place in range(count + 1)]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much training may cost; whatever ends first ends it.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the data.
+    seconds : float or None
+        Wall time.
+    """
+
+    epochs: int
+    seconds: float | None = None
+
+
+@dataclass
+class History:
+    """What happened, epoch by epoch, and why it ended.
+
+    Attributes
+    ----------
+    columns : dict of str to list
+        ``phase``, ``epoch``, ``seconds`` (since the fit began), ``learning_rate``,
+        ``held_out`` and ``train_<term>``.
+    stop_reason : str
+        ``"reached the asked level"``, ``"no further gain"`` or ``"budget"``.
+    """
+
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    stop_reason: str = "budget"
+    phase: str = ""
+    offset: float = 0.0
+
+    def begin(self, phase: str, offset: float) -> History:
+        """Name the phase that follows; its seconds count from ``offset``."""
+        self.phase, self.offset = phase, offset
+        return self
+
+    def append(self, **values: Any) -> None:
+        """Add one epoch."""
+        values = {"phase": self.phase, **values}
+        values["seconds"] += self.offset
+        for name, value in values.items():
+            self.columns.setdefault(name, []).append(value)
+
+
+@dataclass
+class Schedule:
+    """Learning rate over the run: warm up, hold, then fall to near zero.
+
+    The fall starts at ``hold`` of the budget, or earlier when the held-out error
+    no longer gains; it then takes a third of the steps taken so far.
+    """
+
+    hold: float
+    warmup: int = 50
+    fall_from: float | None = None
+    fall_length: float = 0.0
+
+    def factor(self, steps: int, progress: float) -> float:
+        """Return the share of the full rate at this step and progress in [0, 1]."""
+        if self.fall_from is None and progress >= self.hold:
+            self.start_fall(progress, 1.0 - progress)
+        rise = min(1.0, (steps + 1) / self.warmup)
+        if self.fall_from is None:
+            return rise
+        done = min(1.0, (progress - self.fall_from) / max(self.fall_length, 1e-9))
+        return rise * max(0.5 * (1 + math.cos(math.pi * done)), 0.01)
+
+    def start_fall(self, progress: float, length: float) -> None:
+        """Begin the fall now."""
+        self.fall_from, self.fall_length = progress, length
+
+    def ended(self, progress: float) -> bool:
+        """Say whether the fall is over."""
+        return self.fall_from is not None and progress >= self.fall_from + self.fall_length
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes
+    ----------
+    learning_rate : float
+        The highest rate.
+    weight_decay : float
+        Decoupled, on the hidden layers' matrices only.
+    patience : int
+        Evaluations without a gain before the rate falls.
+    tolerance : float
+        Relative gain that counts as one.
+    hold : float
+        Share of the budget at the full rate.
+    """
+
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    patience: int = 10
+    tolerance: float = 1e-3
+    hold: float = 0.5
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train, on what, and how it is judged.
+
+    Attributes
+    ----------
+    flat : FlatParameters
+        The weights.
+    batches : Batches
+        The training rows.
+    step : Step
+        Computes gradients.
+    evaluate : callable
+        Returns the held-out error; lower is better.
+    corrupt : callable or None
+        Spoils a batch before it is encoded.
+    sizes, size_weights : Tensor or None
+        For nested sizes: how many components are kept, and the weight of the
+        reconstruction, by a row's place in the batch.
+    reached : callable or None
+        Says whether the asked level is reached, so that training can stop at once.
+    """
+
+    flat: FlatParameters
+    batches: Batches
+    step: Step
+    evaluate: Callable[[], float]
+    corrupt: Callable[[Batch, torch.Generator], Batch] | None = None
+    sizes: Tensor | None = None
+    size_weights: Tensor | None = None
+    reached: Callable[[], bool] | None = None
+
+
+def train(
+    task: Task,
+    *,
+    settings: Settings,
+    budget: Budget,
+    rng: torch.Generator,
+    history: History,
+    on_epoch: Callable[[History], None] | None = None,
+) -> None:
+    """Train until the level is reached, nothing more is gained, or the budget ends.
+
+    The best held-out weights are in place afterwards, also when the run is
+    interrupted: ``KeyboardInterrupt`` is raised again after they are restored.
+
+    Parameters
+    ----------
+    task : Task
+        What to train, on what.
+    settings : Settings
+        Learning rate, patience and the like.
+    budget : Budget
+        Epochs and seconds.
+    rng : torch.Generator
+        On the CPU; the only source of randomness.
+    history : History
+        Added to.
+    on_epoch : callable, optional
+        Called with the history after each evaluation.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite even at a rate 1,000 times smaller.
+    """
+    run = _Run(task, settings, budget, rng, history)
+    try:
+        while not run.finished:
+            run.epoch()
+            if on_epoch is not None:
+                on_epoch(run.history)
+    except KeyboardInterrupt:
+        run.history.stop_reason = "interrupted"
+        raise
+    finally:
+        run.restore_best()
+
+
+class _Run:
+    """State of one training run."""
+
+    def __init__(
+        self,
+        task: Task,
+        settings: Settings,
+        budget: Budget,
+        rng: torch.Generator,
+        history: History,
+    ) -> None:
+        self.task, self.settings, self.budget, self.rng = task, settings, budget, rng
+        self.history = history
+        self.started = time.perf_counter()
+        self.scale = 1.0
+        self.epochs = self.steps = 0
+        self.finished = False
+        self.best = self.reference = task.evaluate()
+        self.waited = 0
+        self.cuts: dict[tuple[int, int], Tensor] = {}
+        self.weights = task.flat.values.clone()
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the optimizer afresh (also after stepping back)."""
+        rate = self.settings.learning_rate * self.scale
+        self.optimizer = self.task.flat.optimizer(rate, self.settings.weight_decay)
+        self.schedule = Schedule(hold=self.settings.hold)
+        self.waited = 0
+
+    def progress(self, share: float = 0.0) -> float:
+        """Return the share of the budget that is used, in [0, 1]."""
+        used = (self.epochs + share) / max(self.budget.epochs, 1)
+        if self.budget.seconds is not None:
+            used = max(used, self.seconds() / max(self.budget.seconds, 1e-9))
+        return min(used, 1.0)
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def epoch(self) -> None:
+        """One pass over the rows, then judge it."""
+        task = self.task
+        n_steps = max(1, task.batches.n_steps)
+        total: Tensor | None = None
+        taken = 0
+        for batch, target in task.batches.epoch(self.rng):
+            factor = self.schedule.factor(self.steps, self.progress(taken / n_steps))
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.learning_rate * self.scale * factor
+            terms = self.one_step(batch, target)
+            total = terms.clone() if total is None else total.add_(terms)
+            taken += 1
+            self.steps += 1
+            if self.progress(taken / n_steps) >= 1.0:
+                break
+        self.epochs += 1
+        self.judge([] if total is None else (total / taken).tolist(), factor)
+
+    def one_step(self, batch: Batch, target: Batch) -> Tensor:
+        task, rows = self.task, len(batch.x)
+        context = Context(rng=self.rng)
+        weights = None
+        if task.sizes is not None and task.size_weights is not None:
+            context = Context(size=self.cut(task.sizes, rows), rng=self.rng)
+            weights = self.cut(task.size_weights, rows)
+        if task.corrupt is not None:
+            batch = task.corrupt(batch, self.rng)
+        terms = task.step(batch, target, context, weights)
+        self.optimizer.step()
+        return terms
+
+    def cut(self, pattern: Tensor, rows: int) -> Tensor:
+        """Return the leading rows; the same object again for the same number."""
+        key = (id(pattern), rows)
+        if key not in self.cuts:
+            self.cuts[key] = pattern[:rows]
+        return self.cuts[key]
+
+    def judge(self, terms: list[float], factor: float) -> None:
+        """Evaluate on held-out rows; keep, step back, lower the rate or stop."""
+        if not all(map(math.isfinite, terms)):
+            self.step_back()
+            return
+        error = self.task.evaluate()
+        if not math.isfinite(error):
+            self.step_back()
+            return
+        self.history.append(
+            epoch=self.epochs,
+            seconds=self.seconds(),
+            learning_rate=self.settings.learning_rate * self.scale * factor,
+            held_out=error,
+            **{
+                f"train_{name}": value
+                for name, value in zip(self.task.step.terms, terms, strict=True)
+            },
+        )
+        if error < self.best:
+            self.best = error
+            self.weights.copy_(self.task.flat.values)
+        self.waited += 1
+        if error < self.reference * (1 - self.settings.tolerance):
+            self.reference, self.waited = error, 0
+        self.decide()
+
+    def decide(self) -> None:
+        """Stop, or let the rate fall when nothing more is gained."""
+        progress = self.progress()
+        if self.task.reached is not None and self.task.reached():
+            self.finish("reached the asked level")
+        elif progress >= 1.0:
+            self.finish("budget")
+        elif self.schedule.ended(progress):
+            self.finish("no further gain")
+        elif self.waited >= self.settings.patience and self.schedule.fall_from is None:
+            self.schedule.start_fall(progress, min(1.0 - progress, max(progress / 3, 1e-3)))
+
+    def finish(self, reason: str) -> None:
+        self.history.stop_reason = reason
+        self.finished = True
+
+    def step_back(self) -> None:
+        """Return to the best weights with a tenth of the rate."""
+        self.scale *= 0.1
+        self.restore_best()
+        if self.scale < 1e-3:
+            raise TrainingError(
+                "training fails: the loss is not finite even at a learning rate of "
+                f"{self.settings.learning_rate * self.scale * 10:.1g}; look for extreme values "
+                "in the data, or pass scaling='standard' or a smaller learning_rate"
+            )
+        if self.progress() >= 1.0:
+            self.finish("budget")
+        self.begin()
+
+    def restore_best(self) -> None:
+        self.task.flat.values.copy_(self.weights)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import pytest
+
+from autoencode.data.reading import open_rows
+from autoencode.errors import DataError
+
+TABLE = pa.table({"id": ["p", "q", "r"], "x": [1.0, 2, 3], "x.1": [4, 5, 6]})
+MATRIX = [[1, 4], [2, 5], [3, 6]]
+
+
+def write_stream(table, path):
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+WRITERS = {
+    "a.parquet": pq.write_table,
+    "A.PARQUET": pq.write_table,
+    "a.feather": pyarrow.feather.write_feather,
+    "a.arrow": write_stream,
+}
+
+
+def refused(path, **options):
+    with pytest.raises(DataError) as caught:
+        open_rows(path, **options)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    return text.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_files_open(tmp_path, name, as_text):
+    path = tmp_path / name
+    WRITERS[name](TABLE, str(path))
+    rows = open_rows(str(path) if as_text else path, keep=["id"])
+    assert rows.names == ("x", "x.1")
+    assert rows.kind == "arrow"
+    assert rows.kept.to_pydict() == {"id": ["p", "q", "r"]}
+    np.testing.assert_array_equal(rows.dense(), MATRIX)
+    assert refused(path).startswith("column 'id' is not numeric but text: 'p' in row 1")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_truncated_files(tmp_path, name, share):
+    path = tmp_path / name
+    WRITERS[name](TABLE, str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: max(1, int(share * len(whole)))])
+    assert "is not a whole " in refused(path)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_other_contents(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("x,y\n1,2\n" * 10)
+    assert "is not a whole " in refused(path)
+
+
+def test_damaged_pages_are_noticed(tmp_path):
+    path = tmp_path / "a.parquet"
+    values = np.random.default_rng(0).normal(size=1000)
+    pq.write_table(pa.table({"x": values}), path, use_dictionary=False, write_page_checksum=True)
+    damaged = bytearray(path.read_bytes())
+    damaged[4000] ^= 1
+    path.write_bytes(damaged)
+    assert refused(path).startswith("is a damaged Parquet file: ")
+
+
+def test_a_folder_is_one_table(tmp_path):
+    (tmp_path / "b").mkdir()
+    pq.write_table(TABLE.slice(0, 2), tmp_path / "a.parquet")
+    # Other order of columns, other type of number.
+    other = TABLE.slice(2).select(["x.1", "x", "id"])
+    other = other.set_column(1, "x", other["x"].cast(pa.float32()))
+    pq.write_table(other, tmp_path / "b" / "c.parquet")
+    (tmp_path / "_metadata.parquet").write_text("not data")
+    (tmp_path / "readme.txt").write_text("not data")
+    rows = open_rows(tmp_path, keep=["id"])
+    assert rows.names == ("x", "x.1")
+    np.testing.assert_array_equal(rows.dense(), MATRIX)
+    assert rows.kept["id"].to_pylist() == ["p", "q", "r"]
+
+
+def test_folders_named_by_keys(tmp_path):
+    for year in (2012, 2013):
+        (tmp_path / f"year={year}").mkdir()
+        pq.write_table(pa.table({"x": [year / 1000]}), tmp_path / f"year={year}" / "a.parquet")
+    rows = open_rows(tmp_path)
+    assert rows.names == ("x", "year")
+    np.testing.assert_array_equal(rows.dense(), [[2.012, 2012], [2.013, 2013]])
+
+
+def test_bad_folders(tmp_path):
+    assert refused(tmp_path) == "is a folder without Parquet files (*.parquet)"
+    pq.write_table(TABLE, tmp_path / "a.parquet")
+    pq.write_table(TABLE.drop_columns(["x"]), tmp_path / "b.parquet")
+    assert refused(tmp_path) == (
+        "b.parquet and a.parquet do not have the same columns: 'x' is only in one of them"
+    )
+    (tmp_path / "b.parquet").write_text("nonsense")
+    assert refused(tmp_path).startswith("b.parquet is not a whole Parquet file: ")
