@@ -37,8 +37,9 @@ def hidden_layer_sizes(given: Any, n_features: int) -> tuple[int, ...]:
             )
         width = 1 << max(5, (4 * n_features - 1).bit_length())
         affordable = max(16, _MOST_WEIGHTS // (2 * n_features))
-        first = min(width, 512, affordable)
-        return (first, min(first, 256))
+        widest = 512 if n_features < 512 else 1024
+        first = min(width, widest, affordable)
+        return (first, min(first, widest // 2))
     try:
         sizes = tuple(int(size) for size in given)
     except (TypeError, ValueError):
@@ -62,11 +63,15 @@ def learning_rate(given: float | str) -> float:
     return 2e-3 if given == "auto" else positive("learning_rate", given)
 
 
-def max_epochs(given: int | str, n_rows: int) -> int:
-    """Return passes over the data: four million rows in all, 400 passes at most."""
+def max_epochs(given: int | str, n_rows: int, max_time: float | None) -> int:
+    """Return passes over the data: four million rows in all, 400 passes at most.
+
+    Under a time budget it is the time that ends the fit: ten times as many.
+    """
     if given != "auto":
         return int(positive("max_epochs", given, whole=True))
-    return min(max(_ROWS_SEEN // n_rows, _FEWEST_EPOCHS), _MOST_EPOCHS)
+    epochs = min(max(_ROWS_SEEN // n_rows, _FEWEST_EPOCHS), _MOST_EPOCHS)
+    return epochs if max_time is None else 10 * epochs
 
 
 def device(given: str | torch.device) -> torch.device:

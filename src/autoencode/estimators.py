@@ -17,7 +17,6 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from autoencode import defaults
 from autoencode.codec import fast_encoder
 from autoencode.composition import Composition
-from autoencode.data.finite import require_finite
 from autoencode.data.reading import open_rows
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, ModelFileError, SpecError
@@ -73,8 +72,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         The most threads inside one operator while training.
     random_state : int, RandomState instance or None, default=None
         The only source of randomness; the same seed gives the same bits on one machine.
-    verbose : bool, default=False
-        Report progress through warnings-free lines on standard error.
+    verbose : bool or callable, default=False
+        Write a line per epoch to standard error. A callable is called instead, with the
+        phase's name and the `History` so far.
 
     Attributes
     ----------
@@ -183,7 +183,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         SpecError
             If a parameter is not allowed.
         """
-        rows = _finite_rows(X)
+        rows = _opened(X)
         if rows.n_rows < 2:
             raise DataError(
                 f"Found array with {rows.n_rows} sample(s) (shape={(rows.n_rows, rows.n_features)})"
@@ -240,7 +240,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             composition=composition,
             n_components=n_components,
             scaling=choose_scaling(self.scaling, named=rows.names is not None),
-            max_epochs=defaults.max_epochs(self.max_epochs, rows.n_rows),
+            max_epochs=defaults.max_epochs(self.max_epochs, rows.n_rows, time_limit),
             max_time=None if time_limit is None else defaults.positive("max_time", time_limit),
             batch_size=defaults.batch_size(self.batch_size, rows.n_rows),
             learning_rate=defaults.learning_rate(self.learning_rate),
@@ -254,7 +254,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _like(self, rows: Rows, data: Any, what: str) -> Rows:
         """Read a second set of rows with the same columns."""
-        other = _finite_rows(data)
+        other = _opened(data)
         if other.n_features != rows.n_features or (
             rows.names is not None and other.names is not None and other.names != rows.names
         ):
@@ -300,7 +300,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             As the data were given to ``fit``.
         """
         check_is_fitted(self)
-        codes = _finite_rows(X)
+        codes = _opened(X)
+        if not self._state.column_errors.size:
+            raise DataError("the model was saved with encoder_only=True: it cannot decode")
         if codes.n_features != self.n_components_:
             raise DataError(
                 f"codes have {codes.n_features} components, but the model has "
@@ -425,11 +427,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         names = getattr(self, "feature_names_in_", None)
         if _is_path(X) and names is not None:
             rows = open_rows(X, expected_names=tuple(names))
-            require_finite(rows)
         elif isinstance(X, Rows):
             rows = X
         else:
-            rows = _finite_rows(X)
+            rows = _opened(X)
             _check_feature_names(self, X, reset=False)
         if rows.n_features != self.n_features_in_:
             raise DataError(
@@ -491,10 +492,8 @@ class _Named:
         self.columns = list(names)
 
 
-def _finite_rows(data: Any) -> Rows:
-    rows = data if isinstance(data, Rows) else open_rows(data)
-    require_finite(rows)
-    return rows
+def _opened(data: Any) -> Rows:
+    return data if isinstance(data, Rows) else open_rows(data)
 
 
 def _components(given: Any, rows: Rows) -> int | float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,16 +17,24 @@ import torch
 from torch import Tensor
 
 from autoencode.composition import Composition, linear_start
-from autoencode.data.rows import FloatArray, Rows
-from autoencode.measurement import column_errors, row_errors
+from autoencode.data.rows import Rows
+from autoencode.measurement import (
+    HeldOut,
+    explained_share,
+    fitted_curve,
+    prefix_shares,
+    source_at,
+)
 from autoencode.network import Network
 from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
-from autoencode.preprocess.principal import PrincipalComponents, principal_components, residuals
-from autoencode.preprocess.scaling import Scaling, fit_scaling
+from autoencode.preprocess.principal import PrincipalComponents, principal_components
+from autoencode.preprocess.scaling import fit_scaling
+from autoencode.scaled_rows import Pairs, ScaledRows
 from autoencode.selection import (
     Split,
     evaluation_sizes,
     gate_opens,
+    halve,
     size_pattern,
     smallest_size,
     split_rows,
@@ -48,13 +56,13 @@ __all__ = ["Fit", "Plan"]
 
 Array = npt.NDArray[np.float64]
 
-_BLOCK_BYTES = 8 << 20
 _MEMORY_LIMIT = 4 << 30
-_MOST_EVALUATED = 4096
 _WIDEST_SEARCH = 1024
+_WIDEST_RANDOMISED = 256
 _FULL_SHARE = 0.1
 _FINE_SHARE = 0.8
 _NESTED_TIME = 0.45
+_TIME_USED = 0.95
 _SIZE_EXPONENT = 0.5
 """Errors at different sizes are weighted by PCA's error to the power of minus this."""
 
@@ -79,15 +87,15 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Held:
-    """Held-out rows, scaled: what is encoded and what it is compared with."""
+class Phase:
+    """One run of the training loop: what is judged, at which sizes, for how long."""
 
-    values: Array
-    target: Array
-    tensors: tuple[Tensor, Tensor]
-
-    def __len__(self) -> int:
-        return len(self.values)
+    name: str
+    evaluate: Callable[[], float]
+    reached: Callable[[], bool] | None
+    pattern: npt.NDArray[np.int64] | None
+    epochs: int
+    time_share: float
 
 
 class Fit:
@@ -106,89 +114,63 @@ class Fit:
     """
 
     def __init__(self, plan: Plan, rows: Rows, target: Rows | None, held_out: Rows | None) -> None:
-        self.plan, self.rows, self.target = plan, rows, target
+        self.plan = plan
         self.started = time.perf_counter()
         self.interrupted = False
         self.history = History()
         self.products = "ieee"
         self.networks: dict[str, Network] = {}
+        self.likelihood = plan.composition.objective().likelihood
         generator = np.random.default_rng(plan.seed)
         self.rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
-        self.held_source: tuple[Rows, Rows | None] = (rows, target)
+        self.pairs = self.held_pairs = Pairs(rows, target)
         if held_out is None:
             self.split = split_rows(rows.n_rows, plan.validation_fraction, generator)
         else:
-            order = generator.permutation(held_out.n_rows)
-            half = (len(order) + 1) // 2
-            self.split = Split(np.arange(rows.n_rows), np.sort(order[:half]), np.sort(order[half:]))
-            self.held_source = (held_out, None)
+            halves = halve(generator.permutation(held_out.n_rows))
+            self.split = Split(np.arange(rows.n_rows), *halves)
+            self.held_pairs = Pairs(held_out)
 
     def run(self) -> State:
         """Fit; after Ctrl-C the state holds what was learned and `interrupted` is true."""
-        plan, train_rows = self.plan, self.split.train
-        self.scaling = fit_scaling(_raw_blocks(self.target or self.rows, train_rows), plan.scaling)
-        self.start = self._principal(train_rows, self._limit())
-        self.choose = self._held(self.split.choose)
-        self.pca_choose = self._pca_residuals(self.choose)
+        plan = self.plan
+        self.scaling = fit_scaling(self.pairs.raw(self.split.train), plan.scaling)
+        self.training = self._scaled(self.pairs, self.split.train)
+        self.start = self._principal(self.training, self._limit())
+        choose = self._scaled(self.held_pairs, self.split.choose)
+        self.choose = HeldOut(choose, self.start, self.training)
         self.search = self._search_limit()
         self.sizes = evaluation_sizes(self.search)
-        self.best = self.pca_choose[:, self.sizes]
+        self.best = self.choose.pca[:, self.sizes]
         self.sources = ["pca"] * len(self.sizes)
-        if plan.composition.hidden_layer_sizes and len(self.choose):
+        if plan.composition.hidden_layer_sizes and len(choose):
             self._train_networks()
         else:
             self.n_components, reached = self._choose_size()
             self.history.stop_reason = "reached the asked level" if reached else "no further gain"
         return self._state()
 
-    # Scaled rows and their PCA
+    def _scaled(self, pairs: Pairs, numbers: npt.NDArray[np.intp]) -> ScaledRows:
+        return ScaledRows(pairs, numbers, self.scaling, self.plan.dtype, self.plan.device)
 
-    def _scaled(self, numbers: npt.NDArray[np.intp]) -> Iterator[Array]:
-        for block in _raw_blocks(self.target or self.rows, numbers):
-            yield self.scaling.forward(block)
-
-    def _principal(self, numbers: npt.NDArray[np.intp], limit: int) -> PrincipalComponents:
-        return principal_components(
-            lambda: self._scaled(numbers),
-            len(numbers),
-            self.rows.n_features,
-            limit,
-            self.plan.seed,
-        )
-
-    def _held(self, numbers: npt.NDArray[np.intp]) -> Held:
-        rows, target = self.held_source
-        values = self.scaling.forward(rows.take(numbers))
-        wanted = values if target is None else self.scaling.forward(target.take(numbers))
-        shown = self._tensor(values[:_MOST_EVALUATED])
-        compared = shown if target is None else self._tensor(wanted[:_MOST_EVALUATED])
-        return Held(values, wanted, (shown, compared))
-
-    def _tensor(self, values: Array) -> Tensor:
-        return torch.from_numpy(values).to(device=self.plan.device, dtype=self.plan.dtype)
-
-    def _pca_residuals(self, held: Held) -> Array:
-        """Return PCA's squared errors, ``(rows, k + 1)``; of the training rows if none are held."""
-        if len(held):
-            return residuals(self.start, held.values, held.target)[:_MOST_EVALUATED]
-        total = sum(float(np.square(b - self.start.mean).sum()) for b in self._scaled(self.split.train))
-        explained = np.concatenate([[0.0], np.cumsum(self.start.variances)])
-        return np.maximum(total / len(self.split.train) - explained, 0.0)[None]
-
-    # Sizes
+    def _principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
+        n_features = self.pairs.rows.n_features
+        return principal_components(rows.blocks, len(rows), n_features, limit, self.plan.seed)
 
     def _limit(self) -> int:
         """Return how many principal components are wanted at most."""
         if not isinstance(self.plan.n_components, float):
             return self.plan.n_components
-        most = min(len(self.split.train), self.rows.n_features)
-        return min(most, _WIDEST_SEARCH if self.rows.n_features <= 3000 else 256)
+        n_features = self.pairs.rows.n_features
+        widest = _WIDEST_SEARCH if n_features <= 3000 else _WIDEST_RANDOMISED
+        return min(len(self.split.train), n_features, widest)
 
     def _search_limit(self) -> int:
         """Return the largest size worth looking at: where PCA reaches the asked level."""
         if not isinstance(self.plan.n_components, float):
             return self.plan.n_components
-        explained = _share(self.pca_choose.mean(0), self.pca_choose[:, 0].mean())
+        left = self.choose.pca.mean(0)
+        explained = explained_share(left, float(left[0]))
         reached = np.flatnonzero(explained[1:] >= self.plan.n_components)
         return int(reached[0]) + 1 if len(reached) else max(1, len(explained) - 1)
 
@@ -196,7 +178,7 @@ class Fit:
         """Return the size to keep, and whether the asked level is reached there."""
         if not isinstance(self.plan.n_components, float):
             return self.plan.n_components, False
-        explained = _share(self.best.mean(0), self.pca_choose[:, 0].mean())
+        explained = explained_share(self.best.mean(0), float(self.choose.pca[:, 0].mean()))
         size = smallest_size(self.sizes, explained, self.plan.n_components)
         if size is not None:
             return size, True
@@ -208,8 +190,6 @@ class Fit:
             stacklevel=2,
         )
         return self.sizes[place], False
-
-    # Networks
 
     def _train_networks(self) -> None:
         try:
@@ -224,8 +204,8 @@ class Fit:
     def _train_nested(self) -> None:
         network = self._new_network(self.search)
         grid = _few(self.sizes)
-        floor = self.pca_choose[:, grid].mean(0)
-        total = float(self.pca_choose[:, 0].mean())
+        floor = self.choose.pca[:, grid].mean(0)
+        total = float(self.choose.pca[:, 0].mean())
         wanted = self.plan.n_components
 
         def evaluate() -> float:
@@ -241,9 +221,9 @@ class Fit:
             return isinstance(wanted, float) and error <= (1 - wanted) * total
 
         pattern = size_pattern(self.search, 2 * self.plan.batch_size, _FULL_SHARE)
-        share = self.plan.max_epochs, _NESTED_TIME
+        epochs = self.plan.max_epochs
         try:
-            self._train("nested", network, evaluate, reached, pattern, share)
+            self._train(network, Phase("nested", evaluate, reached, pattern, epochs, _NESTED_TIME))
         finally:
             self._take("nested", network, self.sizes)
 
@@ -260,7 +240,7 @@ class Fit:
             return float(self._errors(network, [size]).mean())
 
         try:
-            self._train("final", network, evaluate, None, pattern, (epochs, 1.0))
+            self._train(network, Phase("final", evaluate, None, pattern, epochs, 1.0))
         finally:
             known = self.sizes if nested is not None else [size]
             self._take("final", network, [s for s in known if s <= size])
@@ -271,83 +251,61 @@ class Fit:
             network.start_linear(linear_start(self.start.head(size)))
         return network.to(device=self.plan.device, dtype=self.plan.dtype)
 
-    def _train(
-        self,
-        phase: str,
-        network: Network,
-        evaluate: Callable[[], float],
-        reached: Callable[[], bool] | None,
-        pattern: npt.NDArray[np.int64] | None,
-        share: tuple[int, float],
-    ) -> None:
+    def _train(self, network: Network, phase: Phase) -> None:
         plan = self.plan
         flat = FlatParameters(network)
         objective = plan.composition.objective()
-        sizes = None if pattern is None else torch.from_numpy(pattern).to(plan.device)
-        task = Task(
-            flat,
-            self._batches(),
-            choose_step(network, objective, flat),
-            evaluate,
-            plan.composition.corrupter(),
-            sizes,
-            None if pattern is None else self._size_weights(pattern),
-            reached,
-        )
+        pattern = phase.pattern
+        batches = self._batches()
         spent = time.perf_counter() - self.started
         seconds = None
         if plan.max_time is not None:
-            seconds = max(0.0, (0.97 * plan.max_time - spent) * share[1])
-        widths = (self.rows.n_features, *plan.composition.hidden_layer_sizes)
+            seconds = max(0.0, (_TIME_USED * plan.max_time - spent) * phase.time_share)
+        task = Task(
+            flat,
+            batches,
+            choose_step(network, objective, flat),
+            phase.evaluate,
+            plan.composition.corrupter(),
+            None if pattern is None else torch.from_numpy(pattern).to(plan.device),
+            None if pattern is None else self._size_weights(pattern),
+            phase.reached,
+        )
+        widths = (self.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
         flops = 12.0 * plan.batch_size * sum(a * b for a, b in pairwise(widths))
         self.products = choose_products(widths, plan.batch_size, plan.device)
-        report = None if plan.report is None else partial(plan.report, phase)
-        with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):
-            train(
-                task,
-                settings=Settings(plan.learning_rate, patience=max(10, share[0] // 4)),
-                budget=Budget(share[0], seconds),
-                rng=self.rng,
-                history=self.history.begin(phase, spent),
-                on_epoch=report,
-            )
+        patience = max(10, min(phase.epochs, 400) // 4)
+        try:
+            with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):
+                train(
+                    task,
+                    settings=Settings(plan.learning_rate, patience=patience),
+                    budget=Budget(phase.epochs, seconds),
+                    rng=self.rng,
+                    history=self.history.begin(phase.name, spent),
+                    on_epoch=None if plan.report is None else partial(plan.report, phase.name),
+                )
+        finally:
+            flat.release()
 
     def _batches(self) -> Batches:
-        plan, numbers = self.plan, self.split.train
-        size = plan.batch_size
-        bytes_needed = len(numbers) * self.rows.n_features * plan.dtype.itemsize
-        if bytes_needed > _MEMORY_LIMIT:
-            return StreamedBatches(self._read, len(numbers), size)
+        size = self.plan.batch_size
+        if self.training.bytes_needed() > _MEMORY_LIMIT:
+            return StreamedBatches(self.training.tensors, len(self.training), size)
         if not hasattr(self, "memory"):
-            self.memory = self._read(torch.arange(len(numbers)))
+            self.memory = self.training.tensors()
         return TensorBatches(*self.memory, size)
-
-    def _read(self, places: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return training rows, scaled, by their places among the training rows."""
-        numbers = self.split.train[places.numpy()]
-        values = self._filled(self.rows, numbers)
-        return values, None if self.target is None else self._filled(self.target, numbers)
-
-    def _filled(self, rows: Rows, numbers: npt.NDArray[np.intp]) -> Tensor:
-        shape = (len(numbers), rows.n_features)
-        values = torch.empty(shape, dtype=self.plan.dtype)
-        start = 0
-        for block in _raw_blocks(rows, numbers):
-            scaled = torch.from_numpy(self.scaling.forward(block))
-            values[start : start + len(scaled)] = scaled
-            start += len(scaled)
-        return values.to(self.plan.device)
 
     def _size_weights(self, pattern: npt.NDArray[np.int64]) -> Tensor:
         """Return each place's weight, so that small errors of long codes count too."""
-        total = float(self.start.variances.sum())
-        left = self.pca_choose.mean(0)[1:]
-        weights = np.power(np.maximum(left, 1e-6 * total)[pattern - 1], -_SIZE_EXPONENT)
-        return self._tensor(weights / weights.mean())
+        left = self.choose.pca.mean(0)
+        floor = max(1e-6 * float(left[0]), np.finfo(np.float64).tiny)
+        weights = np.power(np.maximum(left[pattern], floor), -_SIZE_EXPONENT)
+        scaled = torch.from_numpy(weights / weights.mean())
+        return scaled.to(device=self.plan.device, dtype=self.plan.dtype)
 
     def _errors(self, network: Network, sizes: list[int]) -> Array:
-        likelihood = self.plan.composition.objective().likelihood
-        return row_errors(network, likelihood, *self.choose.tensors, sizes)
+        return self.choose.errors(network, self.likelihood, sizes)
 
     def _take(self, name: str, network: Network, sizes: list[int]) -> None:
         """Keep a network, and use it at the sizes where the gate opens for it."""
@@ -357,139 +315,62 @@ class Fit:
             place = bisect_left(self.sizes, size)
             mine = errors[:, column]
             better = mine.mean() < self.best[:, place].mean()
-            if better and gate_opens(mine, self.pca_choose[:, size]):
+            if better and gate_opens(mine, self.choose.pca[:, size]):
                 self.best[:, place] = mine
                 self.sources[place] = name
 
-    # The result
-
     def _state(self) -> State:
-        plan = self.plan
-        self.claim = self._held(self.split.claim) if len(self.split.claim) else self.choose
-        measured = Measured(self)
-        everything = np.arange(self.rows.n_rows)
-        used = set(self.sources)
-        networks = {
-            name: network.to("cpu") for name, network in self.networks.items() if name in used
-        }
+        split, size = self.split, self.n_components
+        claim = self.choose
+        if len(split.claim):
+            claim = HeldOut(self._scaled(self.held_pairs, split.claim), self.start, self.training)
+        used = [name for name in self.networks if name in self.sources]
+        errors = {name: self._claimed(claim, name) for name in used}
+        source = source_at(self.sizes, self.sources, size)
+        if source == "pca":
+            by_column = claim.pca_column_errors(size)
+        else:
+            by_column = claim.column_errors(self.networks[source], self.likelihood, size)
+        everything = self._scaled(self.pairs, np.arange(self.pairs.rows.n_rows))
         return State(
-            composition=plan.composition,
+            composition=self.plan.composition,
             scaling=self.scaling,
-            principal=self._principal(everything, max(self.sizes[-1], self.n_components)),
+            principal=self._principal(everything, self.sizes[-1]),
             deviations=self.start.deviations[: self.sizes[-1]],
-            networks=networks,
+            networks={name: self.networks[name].to("cpu") for name in used},
             sizes=self.sizes,
             sources=self.sources,
-            n_components=self.n_components,
-            curve=measured.curve(),
-            prefix_explained=measured.prefix_explained(),
-            column_errors=measured.column_errors(),
+            n_components=size,
+            curve=fitted_curve(claim, errors, self.sizes, self.sources),
+            prefix_explained=prefix_shares(claim, errors, source, size),
+            column_errors=by_column,
             history=self.history.columns,
             facts=self._facts(),
         )
 
+    def _claimed(self, claim: HeldOut, name: str) -> dict[int, float]:
+        """Return a network's mean error on the claim rows at every size it knows."""
+        network = self.networks[name]
+        full = network.bottleneck.latent_shape[0]
+        nested = self.plan.composition.nested
+        known = [s for s in self.sizes if s <= full] if nested else [full]
+        errors = claim.errors(network, self.likelihood, known).mean(0)
+        return dict(zip(known, errors.tolist(), strict=True))
+
     def _facts(self) -> dict[str, Any]:
+        split, own = self.split, self.held_pairs is self.pairs
         return {
-            "n_rows": self.rows.n_rows,
-            "n_train": len(self.split.train),
-            "n_choose": len(self.split.choose),
-            "n_claim": len(self.split.claim),
-            "stop_reason": self.history.stop_reason,
+            "n_rows": self.pairs.rows.n_rows,
+            "n_train": len(split.train),
+            "n_choose": len(split.choose),
+            "n_claim": len(split.claim),
+            "claim_rows": split.claim[:2000].tolist() if own else [],
+            "stop_reason": "interrupted" if self.interrupted else self.history.stop_reason,
             "seconds": time.perf_counter() - self.started,
             "products": self.products,
             "processor": torch.backends.cpu.get_cpu_capability(),
             "seed": self.plan.seed,
         }
-
-
-class Measured:
-    """Figures of a finished fit, on the rows that nothing saw."""
-
-    def __init__(self, fit: Fit) -> None:
-        self.fit = fit
-        self.pca = fit._pca_residuals(fit.claim)
-        self.likelihood = fit.plan.composition.objective().likelihood
-        self.errors = {
-            name: row_errors(network, self.likelihood, *fit.claim.tensors, self._known(network))
-            for name, network in fit.networks.items()
-        }
-
-    def _known(self, network: Network) -> list[int]:
-        full = network.bottleneck.latent_shape[0]
-        if not self.fit.plan.composition.nested:
-            return [full]
-        return [size for size in self.fit.sizes if size <= full]
-
-    def _errors_at(self, name: str, size: int) -> float:
-        if name == "pca":
-            return float(self.pca[:, size].mean())
-        column = self._known(self.fit.networks[name]).index(size)
-        return float(self.errors[name][:, column].mean())
-
-    def curve(self) -> dict[str, npt.NDArray[Any]]:
-        """Return error and share explained by size, beside PCA's."""
-        fit = self.fit
-        total = float(self.pca[:, 0].mean())
-        chosen = zip(fit.sources, fit.sizes, strict=True)
-        error = np.array([self._errors_at(name, size) for name, size in chosen])
-        pca = np.array([self._errors_at("pca", size) for size in fit.sizes])
-        return {
-            "size": np.array(fit.sizes, dtype=np.int64),
-            "error": error / fit.rows.n_features,
-            "pca_error": pca / fit.rows.n_features,
-            "explained_variance": _share(error, total),
-            "pca_explained_variance": _share(pca, total),
-            "network": np.array([name != "pca" for name in fit.sources]),
-        }
-
-    def prefix_explained(self) -> Array:
-        """Return the share explained by 1, 2, ... leading components of the final model."""
-        fit, size = self.fit, self.fit.n_components
-        name = fit.sources[bisect_left(fit.sizes, size)]
-        every = np.arange(1, size + 1)
-        if name == "pca":
-            return _share(self.pca.mean(0)[every], float(self.pca[:, 0].mean()))
-        known = [s for s in self._known(fit.networks[name]) if s <= size]
-        shares = _share(self.errors[name].mean(0)[: len(known)], float(self.pca[:, 0].mean()))
-        result: Array = np.interp(every, [0, *known], [0.0, *shares])
-        return result
-
-    def column_errors(self) -> Array:
-        """Return the final model's mean squared error by column, scaled."""
-        fit, size = self.fit, self.fit.n_components
-        name = fit.sources[bisect_left(fit.sizes, size)]
-        if name != "pca":
-            network = fit.networks[name]
-            return column_errors(network, self.likelihood, *fit.claim.tensors, size)
-        head = fit.start.head(size)
-        if not len(fit.claim):
-            blocks, target = list(fit._scaled(fit.split.train)), None
-            values = np.concatenate(blocks)
-        else:
-            values, target = fit.claim.values, fit.claim.target
-        scores = (values - head.mean) @ head.components.T
-        wanted = values if target is None else target
-        result: Array = np.square(wanted - head.mean - scores @ head.components).mean(0)
-        return result
-
-
-def _raw_blocks(rows: Rows, numbers: npt.NDArray[np.intp]) -> Iterator[FloatArray]:
-    """Yield the rows with these numbers in blocks of a few megabytes."""
-    count = max(1, _BLOCK_BYTES // (8 * rows.n_features))
-    everything = len(numbers) == rows.n_rows
-    for start in range(0, len(numbers), count):
-        if everything:
-            yield rows.block(start, start + count)
-        else:
-            yield rows.take(numbers[start : start + count])
-
-
-def _share(left: npt.NDArray[Any], total: float) -> Array:
-    """Return the share of variance explained; 1 where there is no variance."""
-    if total <= 0:
-        return np.ones_like(np.asarray(left, dtype=np.float64))
-    result: Array = 1.0 - np.asarray(left, dtype=np.float64) / total
-    return result
 
 
 def _few(sizes: list[int]) -> list[int]:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Split", "evaluation_sizes", "gate_opens", "size_pattern", "smallest_size", "split_rows"]
+__all__ = ["Split", "evaluation_sizes", "gate_opens", "halve", "size_pattern", "smallest_size", "split_rows"]
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 FEWEST_ROWS = 50
 """Below this a held-out part is too small to open the gate: the model is PCA."""
+
+MOST_MEASURED = 4096
+"""Rows that one figure is measured on, at most: more would cost and not change it."""
 
 _ALL_SIZES = 64
 
@@ -39,18 +42,22 @@ class Split:
 
 
 def split_rows(n_rows: int, fraction: float, generator: np.random.Generator) -> Split:
-    """Split rows at random; the held-out part in two halves.
+    """Split rows at random; the held-out part, of 8,192 rows at most, in two halves.
 
     Too few rows for a held-out part: all are used for training.
     """
     order = generator.permutation(n_rows)
-    held_out = round(fraction * n_rows)
+    held_out = min(round(fraction * n_rows), 2 * MOST_MEASURED)
     if n_rows < FEWEST_ROWS or held_out < 4:
-        nothing = order[:0]
-        return Split(np.sort(order), nothing, nothing)
-    half = held_out - held_out // 2
-    parts = (order[held_out:], order[:half], order[half:held_out])
-    return Split(*(np.sort(part) for part in parts))
+        held_out = 0
+    halves = halve(order[:held_out])
+    return Split(np.sort(order[held_out:]), *halves)
+
+
+def halve(numbers: Places) -> tuple[Places, Places]:
+    """Return two halves of row numbers in random order, sorted, 4,096 each at most."""
+    half = (len(numbers) + 1) // 2
+    return np.sort(numbers[:half][:MOST_MEASURED]), np.sort(numbers[half:][:MOST_MEASURED])
 
 
 def evaluation_sizes(largest: int) -> list[int]:

@@ -91,7 +91,8 @@ class State:
         if longer.bottleneck.latent_shape[0] != size:
             network = self.composition.network(size).to_empty(device="cpu")
             network.copy_prefix(longer)
-        scales = (self.scaling.center, self.scaling.scale, self.deviations[:size])
+        codes = self.deviations[:size] * self.scaling.unit
+        scales = (self.scaling.center, self.scaling.scale, codes)
         return self._joined(network, scales, dtype, copy=True)
 
     def _linear(self, size: int, dtype: torch.dtype) -> Fitted:
@@ -102,7 +103,7 @@ class State:
         start = linear_start(head)
         network.start_linear(LinearStart(start.components, torch.ones_like(start.deviations)))
         center = self.scaling.center + self.scaling.scale * head.mean
-        scales = (center, self.scaling.scale, np.ones(size))
+        scales = (center, self.scaling.scale, np.full(size, self.scaling.unit))
         return self._joined(network, scales, dtype, copy=False)
 
     def _joined(

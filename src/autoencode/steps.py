@@ -51,11 +51,18 @@ class FlatParameters:
             parameter.data = self.values[view].view(parameter.shape)
             parameter.grad = self.gradients[view].view(parameter.shape)
             place += parameter.numel()
+        self.parameters = ordered
         self.groups = []
         for part in (slice(0, split), slice(split, total)):
             group = nn.Parameter(self.values[part])
             group.grad = self.gradients[part]
             self.groups.append(group)
+
+    def release(self) -> None:
+        """Give the module's parameters memory of their own again, and no gradients."""
+        for parameter in self.parameters:
+            parameter.data = parameter.data.clone()
+            parameter.grad = None
 
     def optimizer(self, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
         """Return fused AdamW that decays the first group only."""

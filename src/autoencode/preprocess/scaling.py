@@ -29,6 +29,12 @@ class Scaling:
     center: npt.NDArray[np.float64]
     scale: npt.NDArray[np.float64]
 
+    @property
+    def unit(self) -> float:
+        """The common scale, in which codes are given in the data's units; 1 if there is none."""
+        first = float(self.scale[0])
+        return first if bool((self.scale == first).all()) else 1.0
+
     def forward(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return scaled values in float64."""
         result = block - self.center

@@ -1,0 +1,119 @@
+"""Chosen rows of a source, scaled: as float64 blocks for PCA, as tensors for training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from autoencode.data.rows import FloatArray, Rows
+from autoencode.preprocess.scaling import Scaling
+
+__all__ = ["Pairs", "ScaledRows"]
+
+Array = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.intp]
+
+_BLOCK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Where rows come from: what is encoded, and what is reconstructed.
+
+    Attributes
+    ----------
+    rows : Rows
+        What is encoded.
+    target : Rows or None
+        What is reconstructed; None: the rows themselves.
+    """
+
+    rows: Rows
+    target: Rows | None = None
+
+    @property
+    def goal(self) -> Rows:
+        """What is reconstructed."""
+        return self.rows if self.target is None else self.target
+
+    def raw(self, numbers: Numbers) -> Iterator[FloatArray]:
+        """Yield the goal's rows with these numbers, in blocks, in the data's units."""
+        return _blocks(self.goal, numbers)
+
+
+@dataclass(frozen=True)
+class ScaledRows:
+    """Some rows of a source, in the network's units.
+
+    Attributes
+    ----------
+    pairs : Pairs
+        The source.
+    numbers : ndarray of int
+        Which rows, ascending.
+    scaling : Scaling
+        From the data's units.
+    dtype : torch.dtype
+        Of the tensors.
+    device : torch.device
+        Of the tensors.
+    """
+
+    pairs: Pairs
+    numbers: Numbers
+    scaling: Scaling
+    dtype: torch.dtype
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield what is to be reconstructed, in float64."""
+        for block in self.pairs.raw(self.numbers):
+            yield self.scaling.forward(block)
+
+    def values(self) -> tuple[Array, Array | None]:
+        """Return all at once in float64: what is encoded; what is reconstructed if not that."""
+        rows, target = self.pairs.rows, self.pairs.target
+        encoded = self.scaling.forward(rows.take(self.numbers))
+        if target is None:
+            return encoded, None
+        return encoded, self.scaling.forward(target.take(self.numbers))
+
+    def bytes_needed(self) -> int:
+        """Return the size of one of the tensors of all rows."""
+        return len(self) * self.pairs.rows.n_features * self.dtype.itemsize
+
+    def tensors(self, places: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return rows by their places among these (all by default), and their targets."""
+        numbers = self.numbers if places is None else self.numbers[places.numpy()]
+        target = self.pairs.target
+        return (
+            self._filled(self.pairs.rows, numbers),
+            None if target is None else self._filled(target, numbers),
+        )
+
+    def _filled(self, rows: Rows, numbers: Numbers) -> Tensor:
+        values = torch.empty(len(numbers), rows.n_features, dtype=self.dtype)
+        start = 0
+        for block in _blocks(rows, numbers):
+            values[start : start + len(block)] = torch.from_numpy(self.scaling.forward(block))
+            start += len(block)
+        return values.to(self.device)
+
+
+def _blocks(rows: Rows, numbers: Numbers) -> Iterator[FloatArray]:
+    """Yield the rows with these ascending numbers in blocks of a few megabytes."""
+    count = max(1, _BLOCK_BYTES // (8 * rows.n_features))
+    everything = len(numbers) == rows.n_rows
+    for start in range(0, len(numbers), count):
+        if everything:
+            yield rows.block(start, start + count)
+        else:
+            yield rows.take(numbers[start : start + count])
