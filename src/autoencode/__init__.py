@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any
 from autoencode._version import __version__
 
 if TYPE_CHECKING:
-    from autoencode.estimators import Autoencoder, load
+    from autoencode.estimators import Autoencoder
+    from autoencode.loading import load
 
 __all__ = ["Autoencoder", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the estimators when they are first asked for: torch takes a second."""
-    if name in ("Autoencoder", "load"):
-        from autoencode import estimators
+    if name == "Autoencoder":
+        from autoencode.estimators import Autoencoder
 
-        return getattr(estimators, name)
+        return Autoencoder
+    if name == "load":
+        from autoencode.loading import load
+
+        return load
     raise AttributeError(f"module 'autoencode' has no attribute {name!r}")
 
 

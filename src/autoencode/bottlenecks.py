@@ -34,7 +34,7 @@ class Projection(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Return ``(batch, n_outputs)``."""
-        parts = []
+        parts: list[Tensor] = []
         if self.hidden is not None and features.hidden is not None:
             parts.append(self.hidden(features.hidden))
         if self.linear_path is not None and features.linear is not None:

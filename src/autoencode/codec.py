@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from autoencode.architectures.mlp import MlpEncoder
+from autoencode.architectures.mlp import MlpEncoder, dense_layers
 from autoencode.bottlenecks import Plain
 from autoencode.interfaces import Code, Context, Likelihood
 from autoencode.network import Network
@@ -19,20 +19,28 @@ class Scaled(nn.Module):
     Parameters
     ----------
     center, scale : Tensor
-        ``(n_features,)``: values are ``(x - center) / scale`` inside.
+        ``(n_features,)``, float64: values are ``(x - center) / scale`` inside.
     code_scale : Tensor
-        ``(n_components,)``: codes are given in PCA's units, the network's times this.
+        ``(n_components,)``, float64: codes are the network's times this.
+    dtype : torch.dtype
+        Of the module. In float32 the center is kept in two parts, so that it is exact
+        also where means are far above deviations.
     """
 
     center: Tensor
+    center_low: Tensor
     scale: Tensor
     code_scale: Tensor
 
-    def __init__(self, center: Tensor, scale: Tensor, code_scale: Tensor) -> None:
+    def __init__(
+        self, center: Tensor, scale: Tensor, code_scale: Tensor, dtype: torch.dtype
+    ) -> None:
         super().__init__()
-        self.register_buffer("center", center)
-        self.register_buffer("scale", scale)
-        self.register_buffer("code_scale", code_scale)
+        high = center.to(dtype)
+        self.register_buffer("center", high)
+        self.register_buffer("center_low", (center - high.to(center.dtype)).to(dtype))
+        self.register_buffer("scale", scale.to(dtype))
+        self.register_buffer("code_scale", code_scale.to(dtype))
 
 
 class Encoder(Scaled):
@@ -42,18 +50,25 @@ class Encoder(Scaled):
     ----------
     network : Network
         Its encoder and bottleneck are used.
-    center, scale, code_scale : Tensor
+    center, scale, code_scale, dtype
         See `Scaled`.
     """
 
-    def __init__(self, network: Network, center: Tensor, scale: Tensor, code_scale: Tensor) -> None:
-        super().__init__(center, scale, code_scale)
+    def __init__(
+        self,
+        network: Network,
+        center: Tensor,
+        scale: Tensor,
+        code_scale: Tensor,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__(center, scale, code_scale, dtype)
         self.encoder = network.encoder
         self.bottleneck = network.bottleneck
 
     def forward(self, x: Tensor) -> Tensor:
         """Return codes, ``(batch, n_components)``."""
-        features = self.encoder((x - self.center) / self.scale)
+        features = self.encoder(((x - self.center) - self.center_low) / self.scale)
         code: Code = self.bottleneck(features, Context())
         return code.z * self.code_scale
 
@@ -67,7 +82,7 @@ class Decoder(Scaled):
         Its decoder is used.
     likelihood : Likelihood
         Says what value its parameters mean.
-    center, scale, code_scale : Tensor
+    center, scale, code_scale, dtype
         See `Scaled`.
     """
 
@@ -78,15 +93,17 @@ class Decoder(Scaled):
         center: Tensor,
         scale: Tensor,
         code_scale: Tensor,
+        dtype: torch.dtype,
     ) -> None:
-        super().__init__(center, scale, code_scale)
+        super().__init__(center, scale, code_scale, dtype)
         self.decoder = network.decoder
         self.likelihood = likelihood
 
     def forward(self, z: Tensor) -> Tensor:
         """Return rows, ``(batch, n_features)``."""
         params = self.decoder(z / self.code_scale, Context())
-        return self.likelihood.mean(params).flatten(1) * self.scale + self.center
+        values = self.likelihood.mean(params).flatten(1) * self.scale
+        return (values + self.center_low) + self.center
 
 
 class _FastEncoder:
@@ -101,16 +118,16 @@ class _FastEncoder:
         if not isinstance(mlp, MlpEncoder) or not isinstance(neck, Plain):
             raise TypeError("only an mlp with a plain bottleneck has a fast encoder")
         hidden, linear = neck.projection.hidden, neck.projection.linear_path
-        assert hidden is not None and linear is not None  # noqa: PT018, S101 -- an mlp has both
+        assert hidden is not None and linear is not None  # noqa: PT018 -- an mlp has both
         self.center = encoder.center
         self.activation = mlp.activation
-        first, *others = mlp.layers
+        first, *others = dense_layers(mlp.layers)
         self.width = first.out_features
         with torch.no_grad():
             out = encoder.code_scale
             weights = torch.cat([first.weight, linear.weight * out[:, None]]) / encoder.scale
             self.weight = weights.t().contiguous()
-            self.bias = torch.cat([first.bias, hidden.bias * out])
+            self.bias = torch.cat([first.bias, hidden.bias * out]) - weights @ encoder.center_low
             self.others = [(layer.weight.t(), layer.bias) for layer in others]
             self.last = (hidden.weight * out[:, None]).t().contiguous()
         self.buffers: tuple[Tensor, Tensor] | None = None
@@ -136,5 +153,3 @@ def fast_encoder(encoder: Encoder) -> Encoder | _FastEncoder:
     ):
         return _FastEncoder(encoder)
     return encoder
-
-

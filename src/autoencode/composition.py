@@ -57,7 +57,12 @@ class Composition:
         Without ``rng`` its weights have shapes but no memory (``meta``): for checks, and
         to be filled. With it, they are drawn.
         """
-        with torch.device("meta") if rng is None else torch.device("cpu"):
+        # Layers draw weights from PyTorch's global generator when they are made; these are
+        # drawn again below, and the global state is put back.
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.device("meta") if rng is None else torch.device("cpu"),
+        ):
             architecture = make(
                 "architecture",
                 ARCHITECTURES,
@@ -128,7 +133,8 @@ class Composition:
                     f"trusted=({module.split('.')[0]!r},) if you trust that package"
                 )
         listed = ("penalties", "hidden_layer_sizes", "sample_shape")
-        return cls(**{k: tuple(v) if k in listed else v for k, v in values.items()})
+        complete: dict[str, Any] = {k: tuple(v) if k in listed else v for k, v in values.items()}
+        return cls(**complete)
 
 
 def _is_trusted(module: str, trusted: tuple[str, ...]) -> bool:

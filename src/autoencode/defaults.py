@@ -32,9 +32,7 @@ def hidden_layer_sizes(given: Any, n_features: int) -> tuple[int, ...]:
     """
     if isinstance(given, str):
         if given != "auto":
-            raise SpecError(
-                f"hidden_layer_sizes={given!r} should be 'auto' or a sequence of sizes"
-            )
+            raise SpecError(f"hidden_layer_sizes={given!r} should be 'auto' or a sequence of sizes")
         width = 1 << max(5, (4 * n_features - 1).bit_length())
         affordable = max(16, _MOST_WEIGHTS // (2 * n_features))
         widest = 512 if n_features < 512 else 1024

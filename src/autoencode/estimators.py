@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import os
-import sys
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from autoencode import defaults
 from autoencode.codec import fast_encoder
-from autoencode.composition import Composition
 from autoencode.data.reading import open_rows
 from autoencode.data.rows import Rows
-from autoencode.errors import DataError, ModelFileError, SpecError
-from autoencode.fitting import Fit, Plan
+from autoencode.errors import DataError, SpecError
+from autoencode.fitting import Fit
 from autoencode.inference import apply, chunk_rows
-from autoencode.model_file import read_model, write_model
-from autoencode.preprocess.scaling import choose_scaling
-from autoencode.spec import describe
+from autoencode.metrics import explained_variance, log_likelihood
+from autoencode.model_file import write_model
+from autoencode.planning import make_plan, plain
 from autoencode.state import State
 from autoencode.summary import describe_state
-from autoencode.training import History
 
-__all__ = ["Autoencoder", "load"]
+__all__ = ["Autoencoder"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -195,7 +189,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"target has {wanted.n_rows} rows, X has {rows.n_rows}: they should be the same"
             )
         held = None if X_held_out is None else self._like(rows, X_held_out, "X_held_out")
-        fit = Fit(self._plan(rows), rows, wanted, held)
+        fit = Fit(make_plan(self.get_params(), rows), rows, wanted, held)
         state = fit.run()
         _check_feature_names(self, X if rows.names is None else _Named(rows.names), reset=True)
         self.n_features_in_ = rows.n_features
@@ -210,47 +204,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def _plan(self, rows: Rows) -> Plan:
-        sizes = defaults.hidden_layer_sizes(self.hidden_layer_sizes, rows.n_features)
-        n_components = _components(self.n_components, rows)
-        single = n_components == 1 and isinstance(n_components, int)
-        nested = not single if self.nested == "auto" else self.nested
-        if not isinstance(nested, bool | np.bool_):
-            raise SpecError(f"nested={self.nested!r} should be 'auto', True or False")
-        if isinstance(n_components, float) and not nested:
-            raise SpecError("nested=False needs n_components as a whole number")
-        fraction = self.validation_fraction
-        if not 0 < fraction < 1:
-            raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
-        composition = Composition(
-            architecture="mlp" if self.architecture == "auto" else self.architecture,
-            bottleneck=self.bottleneck,
-            corruption=self.corruption,
-            likelihood="gaussian" if self.likelihood == "auto" else self.likelihood,
-            penalties=tuple(self.penalties),
-            hidden_layer_sizes=sizes,
-            sample_shape=(rows.n_features,),
-            nested=bool(nested) and bool(sizes),
-        )
-        composition.check()
-        time_limit = self.max_time
-        threads = self.n_threads
-        return Plan(
-            composition=composition,
-            n_components=n_components,
-            scaling=choose_scaling(self.scaling, named=rows.names is not None),
-            max_epochs=defaults.max_epochs(self.max_epochs, rows.n_rows, time_limit),
-            max_time=None if time_limit is None else defaults.positive("max_time", time_limit),
-            batch_size=defaults.batch_size(self.batch_size, rows.n_rows),
-            learning_rate=defaults.learning_rate(self.learning_rate),
-            validation_fraction=float(fraction),
-            device=defaults.device(self.device),
-            dtype=defaults.dtype(self.dtype),
-            n_threads=threads if threads == "auto" else int(defaults.positive("n_threads", threads)),
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
-            report=_say if self.verbose is True else self.verbose or None,
-        )
 
     def _like(self, rows: Rows, data: Any, what: str) -> Rows:
         """Read a second set of rows with the same columns."""
@@ -305,8 +258,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             raise DataError("the model was saved with encoder_only=True: it cannot decode")
         if codes.n_features != self.n_components_:
             raise DataError(
-                f"codes have {codes.n_features} components, but the model has "
-                f"{self.n_components_}"
+                f"codes have {codes.n_features} components, but the model has {self.n_components_}"
             )
         decoder = self._state.fitted(_torch_dtype(codes.dtype)).decoder
         result = np.empty((codes.n_rows, self.n_features_in_), dtype=codes.dtype)
@@ -339,17 +291,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ``sklearn.metrics.r2_score(..., multioutput="variance_weighted")``.
         """
         rows = self._check(X)
-        left, total = 0.0, 0.0
-        mean = sum(block.sum(0, dtype=np.float64) for _, block in rows.blocks()) / rows.n_rows
-        reconstructed = self._reconstructed(rows)
-        scale = self._state.scaling.scale
-        for start, block in rows.blocks():
-            done = reconstructed[start : start + len(block)]
-            left += float(np.square((block - done) / scale).sum(dtype=np.float64))
-            total += float(np.square((block - mean) / scale).sum(dtype=np.float64))
-        if total == 0:
-            return 1.0 if left == 0 else 0.0
-        return 1.0 - left / total
+        return explained_variance(rows, self._reconstructed(rows), self._state.scaling.scale)
 
     def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
         """Return each row's reconstruction log-likelihood, in nats; higher: more normal.
@@ -359,16 +301,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         summed over columns, in the data's units.
         """
         rows = self._check(X)
-        scale = self._state.scaling.scale
-        deviation = np.maximum(np.sqrt(self._state.column_errors), 1e-3) * scale
-        constant = -np.log(deviation).sum() - 0.5 * len(scale) * math.log(2 * math.pi)
-        reconstructed = self._reconstructed(rows)
-        scores = np.empty(rows.n_rows)
-        for start, block in rows.blocks():
-            done = reconstructed[start : start + len(block)]
-            squares = np.square((block.astype(np.float64) - done) / deviation)
-            scores[start : start + len(block)] = constant - 0.5 * squares.sum(1)
-        return scores
+        deviation = np.maximum(np.sqrt(self._state.column_errors), 1e-3)
+        deviation = deviation * self._state.scaling.scale
+        return log_likelihood(rows, self._reconstructed(rows), deviation)
 
     def truncate(self, n_components: int) -> Autoencoder:
         """Return the best model of a smaller size; its codes differ from prefixes here.
@@ -387,7 +322,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         most = max([*self._state.sizes, self.n_components_])
         if not 1 <= n_components <= most or n_components != int(n_components):
             raise SpecError(f"n_components={n_components!r} should lie between 1 and {most}")
-        shorter = clone(self).set_params(n_components=int(n_components))
+        shorter: Autoencoder = clone(self).set_params(n_components=int(n_components))
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(shorter, name, getattr(self, name))
@@ -412,7 +347,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         check_is_fitted(self)
         state = self._state.encoder_only() if encoder_only else self._state
         header, tensors = state.to_file()
-        parameters = {name: _plain(value) for name, value in self.get_params().items()}
+        parameters = {name: plain(value) for name, value in self.get_params().items()}
         header |= {
             "estimator": type(self).__name__,
             "parameters": parameters,
@@ -446,45 +381,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return values.reshape(len(values), *self._state.facts["sample_shape"])
 
 
-def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Autoencoder:
-    """Read a model written by ``save``; nothing in the file is executed.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    trusted : tuple of str
-        Packages from which parts that the model names may be imported.
-
-    Returns
-    -------
-    Autoencoder
-        Fitted.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is missing, damaged, from a newer version, or names a part from a
-        package that is not trusted.
-    """
-    header, tensors = read_model(path)
-    if header.get("estimator") != "Autoencoder":
-        raise ModelFileError(f"{os.fspath(path)} holds a {header.get('estimator')!r}, not a model")
-    try:
-        parameters = header["parameters"]
-        for name in ("penalties", "hidden_layer_sizes"):
-            if isinstance(parameters[name], list):
-                parameters[name] = tuple(parameters[name])
-        model = Autoencoder(**parameters)
-        model.n_features_in_ = int(header["n_features"])
-        if header["feature_names"]:
-            model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
-    except (KeyError, TypeError) as error:
-        raise ModelFileError(f"{os.fspath(path)} does not fit together: {error}") from None
-    model._adopt(State.from_file(header, tensors, trusted))
-    return model
-
-
 class _Named:
     """Column names in the shape in which scikit-learn looks for them."""
 
@@ -496,47 +392,9 @@ def _opened(data: Any) -> Rows:
     return data if isinstance(data, Rows) else open_rows(data)
 
 
-def _components(given: Any, rows: Rows) -> int | float:
-    """Return the asked length or share, checked."""
-    most = min(rows.n_rows, rows.n_features)
-    if isinstance(given, float | np.floating) and 0 < given < 1:
-        return float(given)
-    whole = isinstance(given, int | np.integer) and not isinstance(given, bool | np.bool_)
-    if whole and 1 <= given <= most:
-        return int(given)
-    raise SpecError(
-        f"n_components={given!r} must be a whole number between 1 and "
-        f"min(n_samples, n_features)={most}, or a share of variance in (0, 1)"
-    )
-
-
 def _is_path(X: Any) -> bool:
     return isinstance(X, str | os.PathLike)
 
 
 def _torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
     return torch.float32 if dtype == np.float32 else torch.float64
-
-
-def _plain(value: Any) -> Any:
-    """Return a parameter as JSON holds it."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, np.random.RandomState | np.random.Generator):
-        return None
-    if isinstance(value, torch.device | torch.dtype):
-        return str(value).removeprefix("torch.")
-    return describe(value)
-
-
-def _say(phase: str, history: History) -> None:
-    """Write one line of progress to standard error."""
-    columns = history.columns
-    sys.stderr.write(
-        f"{phase} epoch {columns['epoch'][-1]}: held-out {columns['held_out'][-1]:.5g}, "
-        f"{columns['seconds'][-1]:.1f} s\n"
-    )

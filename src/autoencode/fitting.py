@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from autoencode.batches import Batches, StreamedBatches, TensorBatches
 from autoencode.composition import Composition, linear_start
 from autoencode.data.rows import Rows
 from autoencode.measurement import (
@@ -41,16 +42,7 @@ from autoencode.selection import (
 )
 from autoencode.state import State
 from autoencode.steps import FlatParameters, choose_step
-from autoencode.training import (
-    Batches,
-    Budget,
-    History,
-    Settings,
-    StreamedBatches,
-    Task,
-    TensorBatches,
-    train,
-)
+from autoencode.training import Budget, History, Settings, Task, train
 
 __all__ = ["Fit", "Plan"]
 

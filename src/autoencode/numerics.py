@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
-__all__ = ["Products", "choose_products", "choose_threads", "has_fast_products", "matrix_products", "threads"]
+__all__ = [
+    "Products",
+    "choose_products",
+    "choose_threads",
+    "has_fast_products",
+    "matrix_products",
+    "threads",
+]
 
 Products = str
-_THREADED_FLOPS = 30e6
+_THREADED_FLOPS = 200e6
 _WIDE = 256
 _WIDE_BATCH = 64
 
@@ -66,7 +74,7 @@ def matrix_products(kind: Products) -> Iterator[None]:
     if not torch.backends.mkldnn.is_available():
         yield
         return
-    settings = torch.backends.mkldnn.matmul
+    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = settings.fp32_precision
     settings.fp32_precision = kind
     try:

@@ -15,7 +15,7 @@ from autoencode.interfaces import Batch, Context, Pass, Penalty
 if TYPE_CHECKING:
     from autoencode.network import Network
 
-__all__ = ["PENALTIES", "Contractive", "L1"]
+__all__ = ["L1", "PENALTIES", "Contractive"]
 
 
 class L1:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Split", "evaluation_sizes", "gate_opens", "halve", "size_pattern", "smallest_size", "split_rows"]
+__all__ = [
+    "Split",
+    "evaluation_sizes",
+    "gate_opens",
+    "halve",
+    "size_pattern",
+    "smallest_size",
+    "split_rows",
+]
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -94,7 +102,8 @@ def size_pattern(largest: int, rows: int, full_share: float) -> npt.NDArray[np.i
     part = np.maximum(places - full_share, 0.0) / (1.0 - full_share)
     sizes = np.floor(np.exp(part * math.log(largest + 1))).astype(np.int64)
     sizes[places < full_share] = largest
-    return np.clip(sizes, 1, largest)
+    result: npt.NDArray[np.int64] = np.clip(sizes, 1, largest)
+    return result
 
 
 def gate_opens(network: Array, pca: Array) -> bool:

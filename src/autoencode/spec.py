@@ -130,7 +130,10 @@ def make(axis: str, parts: Mapping[str, Callable[..., Any]], spec: Spec, *sizes:
         inspect.signature(part).bind(*sizes, **options)
     except TypeError as error:
         raise SpecError(f"{axis}={spec!r}: {error}") from None
-    return part(*sizes, **options)
+    try:
+        return part(*sizes, **options)
+    except TypeError as error:
+        raise SpecError(f"{axis}={spec!r}: an option has the wrong type: {error}") from None
 
 
 def _allowed(parts: Mapping[str, Any]) -> str:

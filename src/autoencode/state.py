@@ -111,9 +111,9 @@ class State:
     ) -> Fitted:
         likelihood = self.composition.objective().likelihood
         own = _copied(network, dtype) if copy else network.to(dtype)
-        tensors = [torch.from_numpy(np.array(part)).to(dtype) for part in scales]
-        encoder = Encoder(own, *tensors)
-        decoder = Decoder(own, likelihood, *tensors)
+        center, scale, code_scale = (torch.from_numpy(np.array(part)) for part in scales)
+        encoder = Encoder(own, center, scale, code_scale, dtype)
+        decoder = Decoder(own, likelihood, center, scale, code_scale, dtype)
         return Fitted(encoder.eval(), decoder.eval())
 
     def truncated(self, size: int) -> State:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from autoencode.architectures.mlp import MlpDecoder, MlpEncoder
+from autoencode.architectures.mlp import MlpDecoder, MlpEncoder, dense_layers
 from autoencode.bottlenecks import Plain
 from autoencode.interfaces import Batch, Context
 from autoencode.likelihoods import Gaussian
@@ -105,7 +105,7 @@ class AutogradStep:
         """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
         self.flat.gradients.zero_()
         loss = self.objective(self.network, self.network(batch, context), target, weights)
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()
         return torch.stack(list(loss.terms.values())).detach()
 
 
@@ -125,12 +125,12 @@ class DenseStep:
         self.terms = objective.terms
         self.flat = flat
         self.silu = isinstance(encoder.activation, nn.SiLU)
-        self.encoder = [_Dense(layer) for layer in encoder.layers]
+        self.encoder = [_Dense(layer) for layer in dense_layers(encoder.layers)]
         self.hidden = _optional(neck.projection.hidden)
         linear_in, linear_out = _optional(neck.projection.linear_path), decoder.linear_path
-        assert linear_in is not None  # noqa: S101 -- an mlp always has its linear path
+        assert linear_in is not None
         self.linear_in, self.linear_out = linear_in, _Dense(linear_out)
-        self.decoder = [_Dense(layer) for layer in decoder.layers]
+        self.decoder = [_Dense(layer) for layer in dense_layers(decoder.layers)]
         self.output = _optional(decoder.output)
         self.sized = decoder.sized
         self.n_components = neck.latent_shape[0]
@@ -166,15 +166,16 @@ class DenseStep:
     def _encode(self, x: Tensor, work: _Buffers) -> Tensor:
         values = x
         for dense, before, after in zip(self.encoder, work.before, work.after, strict=True):
-            dense.forward(values, before)
+            dense.forward(values, before, dense.bias)
             values = self._activate(before, after)
-        z = self.linear_in.forward(x, work.z)
+        # The sum of both paths has one bias: that of the hidden part where there is one.
+        z = self.linear_in.forward(x, work.z, (self.hidden or self.linear_in).bias)
         if self.hidden is not None:
-            z.addmm_(values, self.hidden.transposed).add_(self.hidden.bias)
+            z.addmm_(values, self.hidden.transposed)
         return z if work.mask is None else z.mul_(work.mask)
 
     def _decode(self, z: Tensor, work: _Buffers) -> Tensor:
-        result = self.linear_out.forward(z, work.result)
+        result = self.linear_out.forward(z, work.result, (self.output or self.linear_out).bias)
         if self.output is None:
             return result
         values = z
@@ -182,9 +183,9 @@ class DenseStep:
             work.sized_input[:, : self.n_components] = z
             values = work.sized_input
         for dense, before, after in zip(self.decoder, work.d_before, work.d_after, strict=True):
-            dense.forward(values, before)
+            dense.forward(values, before, dense.bias)
             values = self._activate(before, after)
-        return result.addmm_(values, self.output.transposed).add_(self.output.bias)
+        return result.addmm_(values, self.output.transposed)
 
     def _activate(self, before: Tensor, after: Tensor) -> Tensor:
         if self.silu:
@@ -241,13 +242,14 @@ class _Dense:
         self.weight = layer.weight.detach()
         self.transposed = self.weight.t()
         self.weight_gradient = _gradient(layer.weight)
-        self.bias = None if layer.bias is None else layer.bias.detach()
-        self.bias_gradient = None if layer.bias is None else _gradient(layer.bias)
+        bias: Tensor | None = layer.bias
+        self.bias = None if bias is None else bias.detach()
+        self.bias_gradient = None if bias is None else _gradient(bias)
 
-    def forward(self, x: Tensor, out: Tensor) -> Tensor:
-        if self.bias is None:
+    def forward(self, x: Tensor, out: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is None:
             return torch.mm(x, self.transposed, out=out)
-        return torch.addmm(self.bias, x, self.transposed, out=out)
+        return torch.addmm(bias, x, self.transposed, out=out)
 
     def backward(self, x: Tensor, gradient: Tensor, ones: Tensor, below: Tensor | None) -> Any:
         torch.mm(gradient.t(), x, out=self.weight_gradient)
@@ -256,7 +258,7 @@ class _Dense:
         return None if below is None else torch.mm(gradient, self.weight, out=below)
 
 
-def _gradient(parameter: nn.Parameter) -> Tensor:
+def _gradient(parameter: Tensor) -> Tensor:
     if parameter.grad is None:
         raise TypeError("DenseStep needs flat parameters with gradients in place")
     return parameter.grad
@@ -296,13 +298,15 @@ class _Buffers:
 
     def set_size(self, size: Tensor | None) -> None:
         """Keep the mask of the given sizes; a step usually repeats the last ones."""
-        if size is None or size is self.size:
-            if size is None:
-                self.mask = None
+        if size is self.size:
+            return
+        self.size = size
+        if size is None:
+            self.mask = None
+            self.sized_input[:, self.n_components :] = 1.0
             return
         places = torch.arange(self.n_components, device=size.device)
         self.mask = (places < size[:, None]).to(self.z.dtype)
-        self.size = size
         if self.sized_input.shape[1]:
             self.sized_input[:, self.n_components :] = self.mask
 

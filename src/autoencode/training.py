@@ -4,118 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from autoencode.batches import Batches
 from autoencode.errors import AutoencodeError
 from autoencode.interfaces import Batch, Context
 from autoencode.steps import FlatParameters, Step
 
-__all__ = ["Batches", "Budget", "History", "Settings", "StreamedBatches", "Task", "TensorBatches", "TrainingError", "train"]
+__all__ = ["Budget", "History", "Schedule", "Settings", "Task", "TrainingError", "train"]
 
 
 class TrainingError(AutoencodeError):
     """Training cannot go on: the loss is not finite at any learning rate tried."""
-
-
-class Batches(Protocol):
-    """A source of training rows."""
-
-    n_rows: int
-    n_steps: int
-
-    def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
-        """Yield (rows, what to reconstruct) once over all rows, in a new order."""
-
-
-class TensorBatches:
-    """Rows in memory: shuffled once per epoch, gathered into a reused buffer.
-
-    Parameters
-    ----------
-    values : Tensor
-        ``(n_rows, *shape)``, preprocessed.
-    target : Tensor or None
-        What to reconstruct; None: the values themselves.
-    batch_size : int
-        Rows per batch; a short last batch is spread over the others.
-    """
-
-    def __init__(self, values: Tensor, target: Tensor | None, batch_size: int) -> None:
-        self.values = values
-        self.target = target
-        self.n_rows = len(values)
-        self.edges = batch_edges(self.n_rows, batch_size)
-        self.n_steps = len(self.edges) - 1
-
-    def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
-        """Yield every row once, in a new order; a batch is valid until the next one."""
-        order = torch.randperm(self.n_rows, generator=rng).to(self.values.device)
-        longest = max(b - a for a, b in pairwise(self.edges))
-        buffers = [self.values.new_empty(longest, *self.values.shape[1:])]
-        if self.target is not None:
-            buffers.append(torch.empty_like(buffers[0]))
-        for start, stop in pairwise(self.edges):
-            rows = order[start:stop]
-            x = torch.index_select(self.values, 0, rows, out=buffers[0][: stop - start])
-            y = x
-            if self.target is not None:
-                y = torch.index_select(self.target, 0, rows, out=buffers[1][: stop - start])
-            yield Batch(x), Batch(y)
-
-
-class StreamedBatches:
-    """Rows too many for memory: a few batches at a time are read and shuffled.
-
-    Parameters
-    ----------
-    read : callable
-        From row numbers, sorted, to (values, target) tensors; target None: the values.
-    n_rows : int
-        Their number.
-    batch_size : int
-        Rows per batch.
-    group : int
-        Batches read at a time: more is faster on disk and takes more memory.
-    """
-
-    def __init__(
-        self,
-        read: Callable[[Tensor], tuple[Tensor, Tensor | None]],
-        n_rows: int,
-        batch_size: int,
-        group: int = 16,
-    ) -> None:
-        self.read = read
-        self.n_rows = n_rows
-        self.edges = batch_edges(n_rows, batch_size)
-        self.n_steps = len(self.edges) - 1
-        self.group = group
-
-    def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
-        """Yield every row once, in a new order."""
-        order = torch.randperm(self.n_rows, generator=rng)
-        for first in range(0, self.n_steps, self.group):
-            edges = self.edges[first : first + self.group + 1]
-            chosen = order[edges[0] : edges[-1]]
-            numbers, back = chosen.sort()
-            values, target = self.read(numbers)
-            place = back.argsort().to(values.device)
-            for start, stop in pairwise(edge - edges[0] for edge in edges):
-                rows = place[start:stop]
-                x = values[rows]
-                yield Batch(x), Batch(x if target is None else target[rows])
-
-
-def batch_edges(n_rows: int, batch_size: int) -> list[int]:
-    """Cut rows into batches of nearly equal size, none larger than 1.5 times asked."""
-    count = max(1, round(n_rows / batch_size))
-    return [n_rows * place // count for place in range(count + 1)]
 
 
 @dataclass(frozen=True)
@@ -292,8 +197,8 @@ def train(
     run = _Run(task, settings, budget, rng, history)
     try:
         while not run.finished:
-            run.epoch()
-            if on_epoch is not None:
+            judged = run.epoch()
+            if judged and on_epoch is not None:
                 on_epoch(run.history)
     except KeyboardInterrupt:
         run.history.stop_reason = "interrupted"
@@ -342,8 +247,8 @@ class _Run:
     def seconds(self) -> float:
         return time.perf_counter() - self.started
 
-    def epoch(self) -> None:
-        """One pass over the rows, then judge it."""
+    def epoch(self) -> bool:
+        """One pass over the rows, then judge it; False if it had to be taken back."""
         task = self.task
         n_steps = max(1, task.batches.n_steps)
         total: Tensor | None = None
@@ -359,7 +264,7 @@ class _Run:
             if self.progress(taken / n_steps) >= 1.0:
                 break
         self.epochs += 1
-        self.judge([] if total is None else (total / taken).tolist(), factor)
+        return self.judge([] if total is None else (total / taken).tolist(), factor)
 
     def one_step(self, batch: Batch, target: Batch) -> Tensor:
         task, rows = self.task, len(batch.x)
@@ -381,15 +286,12 @@ class _Run:
             self.cuts[key] = pattern[:rows]
         return self.cuts[key]
 
-    def judge(self, terms: list[float], factor: float) -> None:
+    def judge(self, terms: list[float], factor: float) -> bool:
         """Evaluate on held-out rows; keep, step back, lower the rate or stop."""
-        if not all(map(math.isfinite, terms)):
-            self.step_back()
-            return
-        error = self.task.evaluate()
+        error = self.task.evaluate() if all(map(math.isfinite, terms)) else math.nan
         if not math.isfinite(error):
             self.step_back()
-            return
+            return False
         self.history.append(
             epoch=self.epochs,
             seconds=self.seconds(),
@@ -407,6 +309,7 @@ class _Run:
         if error < self.reference * (1 - self.settings.tolerance):
             self.reference, self.waited = error, 0
         self.decide()
+        return True
 
     def decide(self) -> None:
         """Stop, or let the rate fall when nothing more is gained."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from autoencode.errors import SpecError
 from autoencode.interfaces import Context, Features, LinearStart
 
-__all__ = ["ACTIVATIONS", "Mlp", "MlpDecoder", "MlpEncoder", "spread"]
+__all__ = ["ACTIVATIONS", "Mlp", "MlpDecoder", "MlpEncoder", "dense_layers", "spread"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU}
 
@@ -36,7 +36,7 @@ class MlpEncoder(nn.Module):
     def forward(self, x: Tensor) -> Features:
         """Return the last hidden layer and the flattened values."""
         values = x.flatten(1)
-        hidden = values
+        hidden: Tensor = values
         for layer in self.layers:
             hidden = self.activation(layer(hidden))
         return Features(hidden if len(self.layers) else None, values)
@@ -88,7 +88,8 @@ class MlpDecoder(nn.Module):
             for layer in self.layers:
                 hidden = self.activation(layer(hidden))
             result = result + self.output(hidden)
-        return result.unflatten(1, self.shape)
+        shaped: Tensor = result.unflatten(1, self.shape)
+        return shaped
 
     @staticmethod
     def kept(z: Tensor, context: Context) -> Tensor:
@@ -121,14 +122,18 @@ class MlpDecoder(nn.Module):
         if self.output is None or longer.output is None:
             return
         self.output.load_state_dict(longer.output.state_dict())
-        for place, (layer, source) in enumerate(zip(self.layers, longer.layers, strict=True)):
-            if place:
-                layer.load_state_dict(source.state_dict())
-                continue
-            layer.bias.copy_(source.bias)
-            layer.weight[:, :count] = source.weight[:, :count]
-            if self.sized:
-                layer.weight[:, count:] = source.weight[:, total : total + count]
+        mine, theirs = dense_layers(self.layers), dense_layers(longer.layers)
+        for layer, source in zip(mine[1:], theirs[1:], strict=True):
+            layer.load_state_dict(source.state_dict())
+        mine[0].bias.copy_(theirs[0].bias)
+        mine[0].weight[:, :count] = theirs[0].weight[:, :count]
+        if self.sized:
+            mine[0].weight[:, count:] = theirs[0].weight[:, total : total + count]
+
+
+def dense_layers(layers: nn.ModuleList) -> list[nn.Linear]:
+    """Return the layers of an mlp as what they are."""
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
 def spread(module: nn.Module, rng: torch.Generator) -> None:

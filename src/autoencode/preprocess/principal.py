@@ -166,4 +166,5 @@ def residuals(
         wanted = centred @ principal.components.T
     explained = np.zeros((len(centred), scores.shape[1] + 1))
     np.cumsum(scores * (2 * wanted - scores), axis=1, out=explained[:, 1:])
-    return np.maximum(np.square(centred).sum(1)[:, None] - explained, 0.0)
+    result: Array = np.maximum(np.square(centred).sum(1)[:, None] - explained, 0.0)
+    return result

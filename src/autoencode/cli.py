@@ -1,0 +1,128 @@
+"""The command: what ``autoencode`` on a command line runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn, TextIO
+
+import typer
+from typer.core import TyperGroup
+
+from autoencode._version import __version__
+from autoencode.commands.coding import decode, encode, reconstruct
+from autoencode.commands.demonstration import demo
+from autoencode.commands.exporting import export
+from autoencode.commands.fitting import fit
+from autoencode.commands.inspecting import inspect
+from autoencode.errors import AutoencodeError, SpecError
+
+__all__ = ["main"]
+
+_DATA_AT_FAULT, _USAGE, _INTERRUPTED = 1, 2, 130
+
+
+class _Commands(TyperGroup):
+    """Runs a command and turns what goes wrong into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _forget_output()
+            raise typer.Exit(_DATA_AT_FAULT) from None
+        except SpecError as error:
+            _fail(str(error), _USAGE)
+        except AutoencodeError as error:
+            _fail(str(error), _DATA_AT_FAULT)
+        except MemoryError:
+            _fail("there is not enough memory for this", _DATA_AT_FAULT)
+        except KeyboardInterrupt:
+            _fail("interrupted; nothing was written", _INTERRUPTED)
+        except OSError as error:
+            _forget_output()
+            named = f"{error.filename}: " if error.filename else ""
+            _fail(f"{named}{error.strerror or error}", _DATA_AT_FAULT)
+        return result
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    line = " ".join(message.splitlines())
+    sys.stderr.write(f"autoencode: {line}\n")
+    raise typer.Exit(code) from None
+
+
+def _forget_output() -> None:
+    """Send what is still buffered nowhere: at exit Python would fail on it once more."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"autoencode {__version__}\n")
+        raise typer.Exit
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Write a warning without the line of source it comes from."""
+    text = " ".join(str(message).splitlines())
+    (file or sys.stderr).write(f"autoencode: warning: {text}\n")
+
+
+app = typer.Typer(
+    name="autoencode",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: autoencode fit table.csv -o model.safetensors",
+)
+
+
+@app.callback()
+def _autoencode(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Turn rows into short codes and back, never worse than PCA."""
+
+
+_EXAMPLES: dict[Callable[..., None], str] = {
+    fit: "fit table.csv -o model.safetensors --keep id --report report.html",
+    encode: "encode model.safetensors table.csv -o codes.parquet --keep id",
+    decode: "decode model.safetensors codes.parquet -o decoded.csv",
+    reconstruct: "reconstruct model.safetensors table.csv -o reconstructed.csv --keep id",
+    inspect: "inspect model.safetensors",
+    export: "export model.safetensors --to onnx --encoder -o encoder.onnx",
+    demo: "demo -o demo",
+}
+for _command, _example in _EXAMPLES.items():
+    app.command(epilog=f"Example: autoencode {_example}")(_command)
+
+
+def main() -> None:
+    """Run the command and exit."""
+    warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            # File names may hold bytes that have no letter.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    app()

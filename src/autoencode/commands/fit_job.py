@@ -1,0 +1,183 @@
+"""A fit from files to files: what ``fit`` and ``demo`` have in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoencode.commands.display import curve_rows, print_curve, print_text
+from autoencode.commands.files import read_rows, require_writable
+from autoencode.commands.progress import Progress
+from autoencode.errors import DataError
+
+if TYPE_CHECKING:
+    from autoencode.data.rows import Rows
+    from autoencode.estimators import Autoencoder
+
+__all__ = ["FitJob", "Result", "fit_and_write", "print_result", "result_as_json"]
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One fit from files to files.
+
+    Attributes
+    ----------
+    data : str
+        File of rows.
+    output : Path
+        Where the model goes.
+    report : Path or None
+        Where the report goes.
+    left_out : sequence of str
+        Columns that are not fitted.
+    held_out, target : str or None
+        Files of rows, as ``Autoencoder.fit`` takes them.
+    parameters : mapping
+        Of the estimator.
+    quiet, force : bool
+        No progress; replace files.
+    """
+
+    data: str
+    output: Path
+    report: Path | None = None
+    left_out: Sequence[str] = ()
+    held_out: str | None = None
+    target: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    quiet: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A fitted model, the rows it was fitted to, and whether Ctrl-C ended the fit."""
+
+    model: Autoencoder
+    rows: Rows
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """All rows that a fit is given."""
+
+    rows: Rows
+    held_out: Rows | None
+    target: Rows | None
+
+
+def fit_and_write(job: FitJob) -> Result:
+    """Fit, and write model and report.
+
+    After Ctrl-C the model with what was learned is written all the same.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used or a file not be written; the latter is found out
+        before fitting where that is possible.
+    KeyboardInterrupt
+        If nothing was learned yet.
+    """
+    _require_outputs(job)
+    with Progress(quiet=job.quiet, max_time=job.parameters.get("max_time")) as progress:
+        progress.say(f"reading {job.data}")
+        sources = _read(job)
+        progress.say("starting")
+        model, interrupted = _fitted(job, sources, progress)
+        progress.say("writing")
+        model.save(job.output)
+        if interrupted:
+            reason = f"interrupted; {job.output} holds what was learned so far"
+            sys.stderr.write(f"autoencode: {reason}\n")
+        if job.report is not None:
+            _write_report(job, model, sources, job.report)
+    return Result(model, sources.rows, interrupted)
+
+
+def _require_outputs(job: FitJob) -> None:
+    require_writable(job.output, force=job.force)
+    if job.report is not None:
+        require_writable(job.report, force=job.force)
+        if job.report.resolve() == job.output.resolve():
+            raise DataError(f"{job.report} is to hold both model and report; name two files")
+
+
+def _read(job: FitJob) -> _Sources:
+    rows = read_rows(job.data, drop=job.left_out)
+    held_out, target = (
+        None if path is None else read_rows(path, drop=job.left_out, expected_names=rows.names)
+        for path in (job.held_out, job.target)
+    )
+    return _Sources(rows, held_out, target)
+
+
+def _fitted(job: FitJob, sources: _Sources, progress: Progress) -> tuple[Autoencoder, bool]:
+    from autoencode import defaults
+    from autoencode.estimators import Autoencoder
+
+    model = Autoencoder(**job.parameters)
+    if progress.visible:
+        progress.max_epochs = defaults.max_epochs(
+            model.max_epochs, sources.rows.n_rows, model.max_time
+        )
+        model.set_params(verbose=progress)
+    interrupted = False
+    try:
+        model.fit(sources.rows, target=sources.target, X_held_out=sources.held_out)
+    except KeyboardInterrupt:
+        if not hasattr(model, "n_components_"):
+            raise
+        interrupted = True
+    return model.set_params(verbose=False), interrupted
+
+
+def _write_report(job: FitJob, model: Autoencoder, sources: _Sources, path: Path) -> None:
+    from autoencode.commands.reporting import report_data
+    from autoencode.report import write_report
+
+    shown = report_data(
+        model,
+        sources.rows,
+        held_out=sources.held_out,
+        target=sources.target,
+        title=Path(job.data).name,
+        data_path=job.data,
+        model_path=str(job.output),
+    )
+    write_report(path, shown, force=True)
+
+
+def print_result(result: Result) -> None:
+    """Write summary and curve."""
+    model = result.model
+    print_text(model.summary())
+    print_curve(curve_rows(model.curve_), model.n_components_)
+
+
+def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
+    """Return what was fitted and how good it is, for machines."""
+    model, facts = result.model, result.model._state.facts
+    curve = curve_rows(model.curve_)
+    figures = next((row for row in curve if row["size"] == model.n_components_), {})
+    return {
+        "model": str(job.output),
+        "report": None if job.report is None else str(job.report),
+        "n_components": model.n_components_,
+        "network": bool(model.gate_),
+        "explained_variance": figures.get("explained_variance"),
+        "pca_explained_variance": figures.get("pca_explained_variance"),
+        "ratio": figures.get("ratio"),
+        "stop_reason": model.stop_reason_,
+        "interrupted": result.interrupted,
+        "seconds": facts["seconds"],
+        "epochs": model.n_iter_,
+        "n_features": model.n_features_in_,
+        "rows": {name: facts[name] for name in ("n_rows", "n_train", "n_choose", "n_claim")},
+        "curve": curve,
+    }

@@ -1,0 +1,53 @@
+"""From a model file back to a fitted estimator."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from autoencode.errors import ModelFileError
+from autoencode.estimators import Autoencoder
+from autoencode.model_file import read_model
+from autoencode.state import State
+
+__all__ = ["load"]
+
+
+def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Autoencoder:
+    """Read a model written by ``save``; nothing in the file is executed.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    trusted : tuple of str
+        Packages from which parts that the model names may be imported.
+
+    Returns
+    -------
+    Autoencoder
+        Fitted.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, from a newer version, or names a part from a
+        package that is not trusted.
+    """
+    header, tensors = read_model(path)
+    if header.get("estimator") != "Autoencoder":
+        raise ModelFileError(f"{os.fspath(path)} holds a {header.get('estimator')!r}, not a model")
+    try:
+        parameters = header["parameters"]
+        for name in ("penalties", "hidden_layer_sizes"):
+            if isinstance(parameters[name], list):
+                parameters[name] = tuple(parameters[name])
+        model = Autoencoder(**parameters)
+        model.n_features_in_ = int(header["n_features"])
+        if header["feature_names"]:
+            model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{os.fspath(path)} does not fit together: {error}") from None
+    model._adopt(State.from_file(header, tensors, trusted))
+    return model

@@ -1,0 +1,71 @@
+"""How good a reconstruction is."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autoencode.data.rows import FloatArray, Rows
+
+__all__ = ["explained_variance", "log_likelihood"]
+
+Array = npt.NDArray[np.float64]
+
+
+def explained_variance(rows: Rows, reconstructed: FloatArray, scale: Array) -> float:
+    """Return the share of variance that a reconstruction explains.
+
+    Parameters
+    ----------
+    rows : Rows
+        ``(n_rows, n_features)``.
+    reconstructed : ndarray of shape (n_rows, n_features)
+        In the same units.
+    scale : ndarray of shape (n_features,)
+        Columns are divided by it first.
+
+    Returns
+    -------
+    float
+        ``1 - sum of squared errors / sum of squared deviations from the mean``, as
+        scikit-learn's ``r2_score(multioutput="variance_weighted")`` of scaled values; for
+        rows without variance 1 if they are exact and 0 if not.
+    """
+    mean: Any = sum(block.sum(0, dtype=np.float64) for _, block in rows.blocks()) / rows.n_rows
+    left = total = 0.0
+    for start, block in rows.blocks():
+        done = reconstructed[start : start + len(block)]
+        left += float(np.square((block - done) / scale).sum(dtype=np.float64))
+        total += float(np.square((block - mean) / scale).sum(dtype=np.float64))
+    if total == 0:
+        return 1.0 if left == 0 else 0.0
+    return 1.0 - left / total
+
+
+def log_likelihood(rows: Rows, reconstructed: FloatArray, deviation: Array) -> Array:
+    """Return each row's normal log-density around its reconstruction, in nats.
+
+    Parameters
+    ----------
+    rows : Rows
+        ``(n_rows, n_features)``.
+    reconstructed : ndarray of shape (n_rows, n_features)
+        The means.
+    deviation : ndarray of shape (n_features,)
+        The standard deviation of each column, in the data's units.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Summed over columns.
+    """
+    constant = -np.log(deviation).sum() - 0.5 * len(deviation) * math.log(2 * math.pi)
+    scores = np.empty(rows.n_rows)
+    for start, block in rows.blocks():
+        done = reconstructed[start : start + len(block)]
+        squares = np.square((block.astype(np.float64) - done) / deviation)
+        scores[start : start + len(block)] = constant - 0.5 * squares.sum(1)
+    return scores

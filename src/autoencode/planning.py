@@ -1,0 +1,129 @@
+"""From an estimator's parameters to a plan in which no "auto" is left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+from autoencode import defaults
+from autoencode.composition import Composition
+from autoencode.data.rows import Rows
+from autoencode.errors import SpecError
+from autoencode.fitting import Plan
+from autoencode.preprocess.scaling import choose_scaling
+from autoencode.spec import describe
+from autoencode.training import History
+
+__all__ = ["make_plan", "plain"]
+
+
+def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
+    """Check an estimator's parameters and resolve them for these rows.
+
+    Parameters
+    ----------
+    given : mapping
+        As from ``get_params()``.
+    rows : Rows
+        What the fit is for.
+
+    Returns
+    -------
+    Plan
+        Complete.
+
+    Raises
+    ------
+    SpecError
+        Naming the parameter, what was given and what is allowed.
+    """
+    fraction = given["validation_fraction"]
+    if not isinstance(fraction, int | float | np.number) or not 0 < fraction < 1:
+        raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
+    n_components = _components(given["n_components"], rows)
+    limit, threads, verbose = given["max_time"], given["n_threads"], given["verbose"]
+    max_time = None if limit is None else defaults.positive("max_time", limit)
+    whole = threads != "auto"
+    return Plan(
+        composition=_composition(given, n_components, rows),
+        n_components=n_components,
+        scaling=choose_scaling(given["scaling"], named=rows.names is not None),
+        max_epochs=defaults.max_epochs(given["max_epochs"], rows.n_rows, max_time),
+        max_time=max_time,
+        batch_size=defaults.batch_size(given["batch_size"], rows.n_rows),
+        learning_rate=defaults.learning_rate(given["learning_rate"]),
+        validation_fraction=float(fraction),
+        device=defaults.device(given["device"]),
+        dtype=defaults.dtype(given["dtype"]),
+        n_threads=int(defaults.positive("n_threads", threads, whole=True)) if whole else threads,
+        seed=int(check_random_state(given["random_state"]).randint(2**31 - 1)),
+        report=verbose if callable(verbose) else _say if verbose else None,
+    )
+
+
+def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> Composition:
+    sizes = defaults.hidden_layer_sizes(given["hidden_layer_sizes"], rows.n_features)
+    nested = given["nested"]
+    if isinstance(nested, str) and nested == "auto":
+        nested = n_components != 1
+    if not isinstance(nested, bool | np.bool_):
+        raise SpecError(f"nested={nested!r} should be 'auto', True or False")
+    if isinstance(n_components, float) and not nested:
+        raise SpecError("nested=False needs n_components as a whole number")
+    if isinstance(given["penalties"], str):
+        raise SpecError(f"penalties={given['penalties']!r} should be a sequence of penalties")
+    composition = Composition(
+        architecture="mlp" if given["architecture"] == "auto" else given["architecture"],
+        bottleneck=given["bottleneck"],
+        corruption=given["corruption"],
+        likelihood="gaussian" if given["likelihood"] == "auto" else given["likelihood"],
+        penalties=tuple(given["penalties"]),
+        hidden_layer_sizes=sizes,
+        sample_shape=(rows.n_features,),
+        nested=bool(nested) and bool(sizes),
+    )
+    composition.check()
+    return composition
+
+
+def _components(given: Any, rows: Rows) -> int | float:
+    """Return the asked length or share, checked."""
+    most = min(rows.n_rows, rows.n_features)
+    if isinstance(given, float | np.floating) and 0 < given < 1:
+        return float(given)
+    whole = isinstance(given, int | np.integer) and not isinstance(given, bool | np.bool_)
+    if whole and 1 <= given <= most:
+        return int(given)
+    raise SpecError(
+        f"n_components={given!r} must be a whole number between 1 and "
+        f"min(n_samples, n_features)={most}, or a share of variance in (0, 1)"
+    )
+
+
+def _say(phase: str, history: History) -> None:
+    """Write one line of progress to standard error."""
+    columns = history.columns
+    sys.stderr.write(
+        f"{phase} epoch {columns['epoch'][-1]}: held-out {columns['held_out'][-1]:.5g}, "
+        f"{columns['seconds'][-1]:.1f} s\n"
+    )
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter as JSON holds it; a callable as the name it can be imported by."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, np.random.RandomState | np.random.Generator):
+        return None
+    if isinstance(value, torch.device | torch.dtype):
+        return str(value).removeprefix("torch.")
+    return describe(value)

@@ -1,0 +1,97 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from autoencode import Autoencoder
+
+OUTSIDE = """
+import torch
+
+from autoencode.bottlenecks import Plain
+from autoencode.likelihoods import Gaussian
+
+
+class Shift:
+    def __init__(self, by=1.0):
+        self.by = by
+
+    def __call__(self, batch, rng):
+        return batch._replace(x=batch.x + self.by)
+
+
+class Narrow(Gaussian):
+    def __init__(self, width=0.5):
+        super().__init__(scale=width)
+
+
+class Doubled(Plain):
+    def forward(self, features, context):
+        code = super().forward(features, context)
+        return type(code)(2 * code.z, code.cost)
+
+
+class Small:
+    name = "small"
+
+    def __init__(self, weight=0.1):
+        self.weight = weight
+
+    def __call__(self, network, result):
+        return self.weight * result.code.z.square().sum(1).mean()
+
+
+number = 3
+"""
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make a package with parts of its own importable; give its module's name."""
+    package = tmp_path / "packages" / "outside_parts"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "parts.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(package.parent)
+    return "outside_parts.parts"
+
+
+@pytest.fixture(scope="session")
+def bent() -> np.ndarray:
+    """Rows on a curved surface in nine dimensions, which a network codes better than PCA."""
+    rng = np.random.default_rng(0)
+    angle, height = rng.uniform(0, 2 * np.pi, 400), rng.normal(size=400)
+    hidden = np.stack([np.cos(angle), np.sin(angle), np.cos(2 * angle), height], 1)
+    return 3 * hidden @ rng.normal(size=(4, 9)) + 0.05 * rng.normal(size=(400, 9)) + 20
+
+
+@pytest.fixture(scope="session")
+def digits() -> np.ndarray:
+    """The 1,797 digits of scikit-learn, 64 pixels each."""
+    return load_digits().data
+
+
+@pytest.fixture(scope="session")
+def network_model(bent: np.ndarray) -> Autoencoder:
+    """A fitted model whose gate is open. Tests only read it."""
+    model = Autoencoder(3, hidden_layer_sizes=(32, 16), max_epochs=30, random_state=0).fit(bent)
+    assert model.gate_ == 1
+    return model
+
+
+@pytest.fixture(scope="session")
+def pca_model(bent: np.ndarray) -> Autoencoder:
+    """A fitted model without hidden layers. Tests only read it."""
+    return Autoencoder(3, hidden_layer_sizes=()).fit(bent)
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    """A seeded source of randomness."""
+    return torch.Generator().manual_seed(0)

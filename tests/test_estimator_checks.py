@@ -1,0 +1,49 @@
+"""scikit-learn's own checks of an estimator, in full, with no expected failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from autoencode import Autoencoder
+
+ESTIMATORS = [
+    Autoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
+    Autoencoder(hidden_layer_sizes=()),
+    Autoencoder(),
+]
+
+# What scikit-learn asks of its own estimators beyond the list that it gives to others.
+FURTHER = [
+    "check_dataframe_column_names_consistency",
+    "check_get_feature_names_out_error",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_n_features_in_after_fitting",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+]
+
+
+@pytest.fixture(autouse=True)
+def array_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the check of other array types run: without this it is skipped."""
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("name", FURTHER)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_checks_that_scikit_learn_keeps_for_itself(estimator: Any, name: str) -> None:
+    getattr(estimator_checks, name)("Autoencoder", estimator)

@@ -1,0 +1,209 @@
+"""Models as ONNX: what onnxruntime computes from raw rows is what ``transform`` does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+from sklearn.exceptions import NotFittedError
+
+import autoencode
+from autoencode import Autoencoder
+from autoencode.errors import AutoencodeError, DataError, SpecError
+from autoencode.export import PARTS, MissingExtraError, export_onnx
+
+TOLERANCE = 1e-5
+
+
+def run(path: Path, values: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    (result,) = session.run(None, {given.name: values.astype(np.float32)})
+    assert result.dtype == np.float32
+    return result
+
+
+def difference(mine: np.ndarray, reference: np.ndarray) -> float:
+    """Give the largest difference, as a share of the largest value."""
+    return float(np.abs(mine - reference).max() / np.abs(reference).max())
+
+
+def exported(model: Autoencoder, folder: Path, part: str = "encoder") -> Path:
+    path = folder / f"{part}.onnx"
+    export_onnx(model, path, part=part)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["network_model", "pca_model"])
+def test_every_part_agrees_with_the_model(
+    kind: str, bent: np.ndarray, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    model = request.getfixturevalue(kind)
+    assert model.gate_ == (kind == "network_model")
+    rows = bent.astype(np.float32)
+    codes = model.transform(rows)
+    expected = {
+        "encoder": (rows, codes),
+        "decoder": (codes, model.inverse_transform(codes)),
+        "autoencoder": (rows, model.reconstruct(rows)),
+    }
+    assert expected.keys() == PARTS.keys()
+    for part, (given, wanted) in expected.items():
+        path = exported(model, tmp_path, part)
+        assert difference(run(path, given), wanted) <= TOLERANCE
+        # Any number of rows, one by one the same.
+        alone = np.concatenate([run(path, given[place : place + 1]) for place in range(3)])
+        assert difference(alone, wanted[:3]) <= TOLERANCE
+
+
+@pytest.mark.parametrize("hidden", [(), (16,)])
+def test_a_mean_far_above_the_deviation_costs_nothing(
+    hidden: tuple[int, ...], bent: np.ndarray, tmp_path: Path
+) -> None:
+    # Numbers that float32 holds exactly, with centres that it does not.
+    rows = (np.round(bent * 64) / 64 + 100_000).astype(np.float32)
+    model = Autoencoder(3, hidden_layer_sizes=hidden, max_epochs=30, random_state=0)
+    model.fit(rows.astype(np.float64))
+    assert model.gate_ == bool(hidden)
+    codes = run(exported(model, tmp_path), rows)
+    assert difference(codes, model.transform(rows.astype(np.float64))) <= TOLERANCE
+    assert difference(codes, model.transform(rows)) <= TOLERANCE
+
+
+def test_names_types_and_shapes_of_the_graph(network_model: Autoencoder, tmp_path: Path) -> None:
+    shapes = {"encoder": (9, 3), "decoder": (3, 9), "autoencoder": (9, 9)}
+    for part, names in PARTS.items():
+        path = exported(network_model, tmp_path, part)
+        onnx.checker.check_model(path, full_check=True)
+        session = onnxruntime.InferenceSession(path)
+        ends = (*session.get_inputs(), *session.get_outputs())
+        assert tuple(end.name for end in ends) == names
+        assert tuple(end.shape[1] for end in ends) == shapes[part]
+        assert {end.type for end in ends} == {"tensor(float)"}
+        assert all(isinstance(end.shape[0], str) for end in ends)
+
+
+def test_the_file_says_who_wrote_it_and_what_the_columns_are(
+    bent: np.ndarray, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame(bent, columns=[f"größe {place}" for place in range(9)])
+    model = Autoencoder(2, hidden_layer_sizes=()).fit(frame)
+    proto = onnx.load(exported(model, tmp_path))
+    assert (proto.producer_name, proto.producer_version) == ("autoencode", autoencode.__version__)
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    assert json.loads(metadata["feature_names"]) == list(frame.columns)
+    # Standardised by column, which the graph does too.
+    codes = run(tmp_path / "encoder.onnx", bent)
+    assert difference(codes, model.transform(frame)) <= TOLERANCE
+
+
+def test_pictures_go_in_flat(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).normal(size=(60, 4, 5))
+    model = Autoencoder(3, hidden_layer_sizes=()).fit(pictures)
+    codes = run(exported(model, tmp_path), pictures.reshape(60, 20))
+    assert difference(codes, model.transform(pictures)) <= TOLERANCE
+
+
+def test_a_loaded_model_exports_the_same(
+    network_model: Autoencoder, bent: np.ndarray, tmp_path: Path
+) -> None:
+    network_model.save(tmp_path / "whole.safetensors")
+    network_model.save(tmp_path / "half.safetensors", encoder_only=True)
+    codes = run(exported(network_model, tmp_path), bent)
+    for name in ("whole", "half"):
+        loaded = autoencode.load(tmp_path / f"{name}.safetensors")
+        export_onnx(loaded, tmp_path / f"{name}.onnx")
+        assert np.array_equal(run(tmp_path / f"{name}.onnx", bent), codes)
+    for part in ("decoder", "autoencoder"):
+        with pytest.raises(DataError, match="encoder_only"):
+            export_onnx(loaded, tmp_path / "refused.onnx", part=part)
+    assert not (tmp_path / "refused.onnx").exists()
+
+
+def test_parts_from_outside_are_exported_too(
+    outside: str, bent: np.ndarray, tmp_path: Path
+) -> None:
+    options = {"hidden_layer_sizes": (32, 16), "max_epochs": 30, "random_state": 0}
+    model = Autoencoder(3, bottleneck=f"{outside}:Doubled", **options).fit(bent)
+    assert model.gate_ == 1
+    rows = bent.astype(np.float32)
+    assert difference(run(exported(model, tmp_path), rows), model.transform(rows)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["network_model", "pca_model"])
+def test_the_model_is_left_as_it_was(
+    kind: str, bent: np.ndarray, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    model = request.getfixturevalue(kind)
+
+    def insides() -> list[Any]:
+        parts = (model.encoder_, model.decoder_)
+        return [(n, t.dtype, t.tolist()) for part in parts for n, t in part.state_dict().items()]
+
+    before, codes = insides(), model.transform(bent)
+    exported(model, tmp_path, "autoencoder")
+    assert insides() == before
+    assert np.array_equal(model.transform(bent), codes)
+
+
+def test_nothing_is_said(
+    pca_model: Autoencoder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = ["torch.onnx", "torch.onnx._internal.exporter._registration"]
+    levels = [logging.getLogger(name).level for name in names]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        exported(pca_model, tmp_path)
+    assert [str(warning.message) for warning in caught] == []
+    assert capfd.readouterr() == ("", "")
+    assert [logging.getLogger(name).level for name in names] == levels
+
+
+# What is refused.
+
+
+def test_an_existing_file_stays_without_force(pca_model: Autoencoder, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"precious")
+    with pytest.raises(DataError, match=r"model\.onnx exists"):
+        export_onnx(pca_model, path)
+    assert path.read_bytes() == b"precious"
+    export_onnx(pca_model, path, force=True)
+    onnx.checker.check_model(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_an_unwritable_place_is_one_line(pca_model: Autoencoder, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot write .*missing"):
+        export_onnx(pca_model, tmp_path / "missing" / "model.onnx")
+
+
+def test_an_unknown_part_is_refused(pca_model: Autoencoder, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="part='both' is not known; choose from encoder, decoder"):
+        export_onnx(pca_model, tmp_path / "model.onnx", part="both")
+
+
+def test_a_model_must_be_fitted(tmp_path: Path) -> None:
+    with pytest.raises(NotFittedError):
+        export_onnx(Autoencoder(), tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxscript"])
+def test_a_missing_extra_says_what_to_install(
+    missing: str, pca_model: Autoencoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtraError, match="; pip install 'autoencode\\[onnx\\]'$") as caught:
+        export_onnx(pca_model, tmp_path / "model.onnx")
+    assert isinstance(caught.value, AutoencodeError)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
