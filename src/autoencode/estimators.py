@@ -191,7 +191,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         held = None if X_held_out is None else self._like(rows, X_held_out, "X_held_out")
         fit = Fit(make_plan(self.get_params(), rows), rows, wanted, held)
         state = fit.run()
-        _check_feature_names(self, X if rows.names is None else _Named(rows.names), reset=True)
+        _check_feature_names(self, _with_names(rows), reset=True)
         self.n_features_in_ = rows.n_features
         state.facts["sample_shape"] = list(rows.sample_shape)
         self._adopt(state)
@@ -254,8 +254,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         check_is_fitted(self)
         codes = _opened(X)
-        if not self._state.column_errors.size:
-            raise DataError("the model was saved with encoder_only=True: it cannot decode")
+        self._require_decoder()
         if codes.n_features != self.n_components_:
             raise DataError(
                 f"codes have {codes.n_features} components, but the model has {self.n_components_}"
@@ -269,7 +268,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Return what is left of X after coding and decoding, in the data's units."""
         return self._shaped(self._reconstructed(self._check(X)))
 
+    def _require_decoder(self) -> None:
+        if not self._state.column_errors.size:
+            raise DataError("the model was saved with encoder_only=True: it cannot decode")
+
     def _reconstructed(self, rows: Rows) -> FloatArray:
+        self._require_decoder()
         fitted = self._state.fitted(_torch_dtype(rows.dtype))
         encode = fast_encoder(fitted.encoder)
         result = np.empty((rows.n_rows, self.n_features_in_), dtype=rows.dtype)
@@ -366,7 +370,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             rows = X
         else:
             rows = _opened(X)
-            _check_feature_names(self, X, reset=False)
+            _check_feature_names(self, _with_names(rows), reset=False)
         if rows.n_features != self.n_features_in_:
             raise DataError(
                 f"X has {rows.n_features} features, but {type(self).__name__} is expecting "
@@ -381,11 +385,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return values.reshape(len(values), *self._state.facts["sample_shape"])
 
 
-class _Named:
-    """Column names in the shape in which scikit-learn looks for them."""
+def _with_names(rows: Rows) -> Any:
+    """Return something small in which scikit-learn finds the columns' names, if any."""
+    if rows.names is None:
+        return np.empty((0, rows.n_features))
+    import pyarrow as pa
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.columns = list(names)
+    return pa.table({name: pa.nulls(0) for name in rows.names})
 
 
 def _opened(data: Any) -> Rows:

@@ -147,7 +147,17 @@ class State:
             network = _copied(self.networks[name], torch.float32)
             network.decoder = nn.Identity()
             networks = {name: network}
-        return replace(self, networks=networks, sizes=[size], sources=[name], curve={}, history={})
+        nothing = np.zeros(0)
+        return replace(
+            self,
+            networks=networks,
+            principal=self.principal.head(size if name == "pca" else 0),
+            sizes=[size],
+            sources=[name],
+            curve={},
+            history={},
+            column_errors=nothing,
+        )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return header and tensors."""
@@ -222,7 +232,8 @@ class State:
                 header["facts"],
             )
         except (KeyError, TypeError, RuntimeError) as error:
-            raise ModelFileError(f"the model file does not fit together: {error}") from None
+            reason = " ".join(str(error).split())
+            raise ModelFileError(f"the model file does not fit together: {reason}") from None
 
 
 @dataclass(frozen=True)
@@ -247,5 +258,7 @@ def _network_from(
         for key, array in tensors.items()
         if key.startswith(f"{name}.")
     }
+    if not any(key.startswith("decoder.") for key in found):
+        network.decoder = nn.Identity()
     network.load_state_dict(found, strict=True, assign=True)
     return network

@@ -29,8 +29,8 @@ def export(
     if encoder and decoder:
         raise typer.BadParameter("--encoder and --decoder exclude each other; leave out both")
     require_writable(output, force=force)
-    from autoencode.loading import load
     from autoencode.export import export_onnx
+    from autoencode.loading import load
 
     fitted = load(model, trusted=tuple(trust or ()))
     part = "encoder" if encoder else "decoder" if decoder else "autoencoder"

@@ -16,6 +16,7 @@ from autoencode.errors import ModelFileError
 __all__ = ["inspect"]
 
 _NAMES_SHOWN = 20
+_NOT_WORTH_SAYING: tuple[Any, ...] = ("auto", "none", "plain", None, False, [])
 
 
 def inspect(model: Model, as_json: AsJson = False) -> None:
@@ -80,7 +81,9 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
     elif len(found["sample_shape"]) > 1:
         columns += f" (pictures, {' x '.join(map(str, found['sample_shape']))})"
     set_by_hand = [
-        f"{name}={value!r}" for name, value in found["parameters"].items() if value != "auto"
+        f"{name}={value!r}"
+        for name, value in found["parameters"].items()
+        if value not in _NOT_WORTH_SAYING
     ]
     return {
         "model": found["model"],

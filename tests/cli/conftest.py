@@ -1,0 +1,131 @@
+"""The command as a user runs it: another process, started from the installed script."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+COMMAND = Path(sys.executable).with_name("autoencode")
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},
+    "OMP_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUTF8": "1",
+    "TERM": "xterm",
+    "COLUMNS": "100",
+}
+SMALL = ["--hidden", "8", "--max-epochs", "2", "--validation-fraction", "0.2"]
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def command() -> list[str]:
+    assert COMMAND.exists(), "the package is not installed in this environment"
+    return [str(COMMAND)]
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    return ENVIRONMENT
+
+
+@pytest.fixture(scope="session")
+def small() -> list[str]:
+    """Options under which a fit takes no time."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def run(command: list[str]) -> Run:
+    def call(*arguments: str | Path, folder: Path, **options: Any) -> Any:
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+            **options,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def refused(run: Run) -> Callable[..., str]:
+    """Run a command that should fail with one line, exit 1 and write nothing."""
+
+    def call(*arguments: str | Path, folder: Path, **options: Any) -> str:
+        before = listing(folder)
+        done = run(*arguments, folder=folder, **options)
+        assert done.returncode == 1, done.stderr
+        assert not done.stdout
+        assert done.stderr.startswith("autoencode: ")
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.endswith("\n")
+        assert listing(folder) == before
+        return str(done.stderr)
+
+    return call
+
+
+def listing(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``people.csv``: semicolons, decimal points, umlauts, blanks in names."""
+    folder = tmp_path_factory.mktemp("people")
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 4))
+    values += 0.1 * rng.normal(size=values.shape)
+    lines = ["person id;größe;weight in kg;Übung;d"]
+    lines += [
+        f"Jürgen {number};" + ";".join(f"{value:.6f}" for value in row)
+        for number, row in enumerate(values)
+    ]
+    (folder / "people.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def people_fit(run: Run, people: Path, small: list[str]) -> Any:
+    """The finished process that fitted ``people.safetensors`` and wrote a report."""
+    return run(
+        "fit", "people.csv", "-o", "people.safetensors", "--keep", "person id", *small,
+        "--components", "2", "--report", "report.html", "--json", folder=people,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def people_model(people: Path, people_fit: Any) -> Path:
+    assert people_fit.returncode == 0, people_fit.stderr
+    return people / "people.safetensors"
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory, run: Run, small: list[str]) -> Path:
+    """A folder with ``pictures.npy``, (80, 5, 4), and a model of them, ``pictures.safetensors``."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(1)
+    shades = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 20)) * 20 + 120
+    np.save(folder / "pictures.npy", shades.clip(0, 255).astype(np.uint8).reshape(80, 5, 4))
+    done = run(
+        "fit", "pictures.npy", "-o", "pictures.safetensors", *small, "--components", "0.9",
+        folder=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder / "fit.txt").write_text(done.stdout, "utf-8")
+    return folder

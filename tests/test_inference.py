@@ -1,0 +1,128 @@
+"""Running a fitted module over rows: in pieces, padded, quickly, with the same result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autoencode import Autoencoder
+from autoencode.codec import Encoder, fast_encoder
+from autoencode.composition import Composition
+from autoencode.data.reading import open_rows
+from autoencode.inference import apply, chunk_rows
+
+
+def drawn(hidden: tuple[int, ...], dtype: torch.dtype, **changes: Any) -> Encoder:
+    """Make an encoder with random weights and scales."""
+    choices = {
+        "architecture": "mlp",
+        "bottleneck": "plain",
+        "corruption": "none",
+        "likelihood": "gaussian",
+        "penalties": (),
+        "hidden_layer_sizes": hidden,
+        "sample_shape": (9,),
+        "nested": True,
+    }
+    rng = torch.Generator().manual_seed(0)
+    network = Composition(**(choices | changes)).network(4, rng).to(dtype)
+    center, scale = (torch.rand(9, generator=rng).to(dtype) + 0.5 for _ in range(2))
+    code_scale = torch.tensor([3.0, 2.0, 1.0, 0.1], dtype=dtype)
+    return Encoder(network, 100 * center, scale, code_scale).eval()
+
+
+def rows(count: int, dtype: Any) -> np.ndarray:
+    return (np.random.default_rng(0).normal(size=(count, 9)) + 80).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 5, 16, 17, 100])
+@pytest.mark.parametrize("per_block", [1, 7, 1000])
+def test_pieces_give_what_one_call_gives(dtype: Any, count: int, per_block: int) -> None:
+    encoder = drawn((16, 8), torch.float32 if dtype == np.float32 else torch.float64)
+    X = rows(count, dtype)
+    out = np.full((count, 4), np.nan, dtype)
+    apply(encoder, open_rows(X).blocks(per_block), out, 16)
+    with torch.no_grad():
+        whole = encoder(torch.from_numpy(X)).numpy()
+    limit = 1e-6 if dtype == np.float32 else 1e-14
+    assert np.abs(out - whole).max() <= limit * np.abs(whole).max()
+
+
+def test_every_call_has_the_same_number_of_rows() -> None:
+    lengths = []
+
+    def watch(x: torch.Tensor) -> torch.Tensor:
+        lengths.append(len(x))
+        return x[:, :2].clone()
+
+    X = rows(50, np.float32)
+    out = np.empty((50, 2), np.float32)
+    apply(watch, open_rows(X).blocks(30), out, 16)
+    assert set(lengths) == {16}
+    assert np.array_equal(out, X[:, :2])
+
+
+def test_rows_that_may_not_be_written_are_only_read() -> None:
+    X = rows(20, np.float32)
+    before = X.copy()
+    X.flags.writeable = False
+    out = np.empty((20, 9), np.float32)
+    apply(lambda x: x * 2, open_rows(X).blocks(), out, 64)
+    assert np.array_equal(out, 2 * before)
+    assert np.array_equal(X, before)
+
+
+def test_gradients_and_settings_are_as_before() -> None:
+    before = torch.backends.mkldnn.matmul.fp32_precision, torch.is_grad_enabled()
+    out = np.empty((20, 4), np.float32)
+    apply(drawn((8,), torch.float32), open_rows(rows(20, np.float32)).blocks(), out, 64)
+    assert (torch.backends.mkldnn.matmul.fp32_precision, torch.is_grad_enabled()) == before
+
+
+@pytest.mark.parametrize("widest", [1, 9, 64, 784, 20_000, 10_000_000])
+def test_a_piece_is_a_power_of_two_within_bounds(widest: int) -> None:
+    count = chunk_rows(widest)
+    assert 64 <= count <= 2048
+    assert count & (count - 1) == 0
+    assert chunk_rows(2 * widest) <= count
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("activation", ["silu", "relu"])
+@pytest.mark.parametrize("hidden", [(), (16,), (16, 8), (16, 12, 8)], ids=len)
+def test_the_fast_encoder_equals_the_encoder(
+    hidden: tuple[int, ...], activation: str, dtype: torch.dtype
+) -> None:
+    encoder = drawn(hidden, dtype, architecture=f"mlp:activation={activation}")
+    fast = fast_encoder(encoder)
+    assert (fast is encoder) == (not hidden)
+    limit = 1e-6 if dtype == torch.float32 else 1e-14
+    with torch.inference_mode():
+        # Buffers are used again, and made anew for another number of rows.
+        for count in (5, 5, 3, 5):
+            x = torch.from_numpy(rows(count, np.float64)).to(dtype) + count
+            given = x.clone()
+            codes, expected = fast(x), encoder(x)
+            assert float((codes - expected).abs().max()) <= limit * float(expected.abs().max())
+            assert torch.equal(x, given)
+
+
+def test_parts_from_outside_have_no_fast_encoder(outside: str) -> None:
+    encoder = drawn((8,), torch.float32, bottleneck=f"{outside}:Doubled")
+    assert fast_encoder(encoder) is encoder
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_transform_equals_the_encoder_that_users_see(
+    network_model: Autoencoder, bent: np.ndarray, dtype: Any
+) -> None:
+    X = bent.astype(dtype)
+    codes = network_model.transform(X)
+    with torch.no_grad():
+        seen = network_model.encoder_(torch.from_numpy(bent).float()).numpy()
+    assert codes.dtype == dtype
+    assert np.abs(codes - seen).max() <= 3e-6 * np.abs(seen).max()
