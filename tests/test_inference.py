@@ -29,9 +29,9 @@ def drawn(hidden: tuple[int, ...], dtype: torch.dtype, **changes: Any) -> Encode
     }
     rng = torch.Generator().manual_seed(0)
     network = Composition(**(choices | changes)).network(4, rng).to(dtype)
-    center, scale = (torch.rand(9, generator=rng).to(dtype) + 0.5 for _ in range(2))
-    code_scale = torch.tensor([3.0, 2.0, 1.0, 0.1], dtype=dtype)
-    return Encoder(network, 100 * center, scale, code_scale).eval()
+    center, scale = (torch.rand(9, generator=rng).double() + 0.5 for _ in range(2))
+    code_scale = torch.tensor([3.0, 2.0, 1.0, 0.1]).double()
+    return Encoder(network, 100 * center, scale, code_scale, dtype).eval()
 
 
 def rows(count: int, dtype: Any) -> np.ndarray:

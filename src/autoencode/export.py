@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import nn
 
 from autoencode._version import __version__
-from autoencode.codec import Decoder, Encoder
 from autoencode.errors import AutoencodeError, SpecError
 from autoencode.files import replacing, require_absent
-from autoencode.interfaces import Context
 
 if TYPE_CHECKING:
     from autoencode.estimators import Autoencoder
@@ -108,10 +106,12 @@ def _width(model: Autoencoder, part: str) -> int:
 
 
 def _module(model: Autoencoder, part: str) -> nn.Module:
-    # In float64 first: the centre is to lose nothing.
-    fitted = model._state.fitted(torch.float64)
-    encode, decode = _Encode(fitted.encoder), _Decode(fitted.decoder)
-    whole = {"encoder": encode, "decoder": decode, "autoencoder": nn.Sequential(encode, decode)}
+    fitted = model._state.fitted(torch.float32)
+    whole = {
+        "encoder": fitted.encoder,
+        "decoder": fitted.decoder,
+        "autoencoder": nn.Sequential(fitted.encoder, fitted.decoder),
+    }
     return whole[part].eval()
 
 
@@ -146,51 +146,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-class _Centred(nn.Module):
-    """Centre and scale in float32 without losing the centre's float64 digits.
-
-    The centre is a sum of two float32 numbers. Taking away the first is exact wherever
-    values lie close to it; folding centre and scale into weights would not be.
-    """
-
-    high: Tensor
-    low: Tensor
-    scale: Tensor
-    code_scale: Tensor
-
-    def __init__(self, part: Encoder | Decoder) -> None:
-        super().__init__()
-        high = part.center.float()
-        self.register_buffer("high", high)
-        self.register_buffer("low", (part.center - high.double()).float())
-        self.register_buffer("scale", part.scale.float())
-        self.register_buffer("code_scale", part.code_scale.float())
-
-
-class _Encode(_Centred):
-    """An `Encoder` for float32 rows."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__(encoder)
-        self.encoder = encoder.encoder.float()
-        self.bottleneck = encoder.bottleneck.float()
-
-    def forward(self, rows: Tensor) -> Tensor:
-        features = self.encoder(((rows - self.high) - self.low) / self.scale)
-        codes: Tensor = self.bottleneck(features, Context()).z * self.code_scale
-        return codes
-
-
-class _Decode(_Centred):
-    """A `Decoder` for float32 codes."""
-
-    def __init__(self, decoder: Decoder) -> None:
-        super().__init__(decoder)
-        self.decoder = decoder.decoder.float()
-        self.likelihood = decoder.likelihood
-
-    def forward(self, codes: Tensor) -> Tensor:
-        params = self.decoder(codes / self.code_scale, Context())
-        return (self.likelihood.mean(params).flatten(1) * self.scale + self.low) + self.high

@@ -34,6 +34,7 @@ from autoencode.scaled_rows import Pairs, ScaledRows
 from autoencode.selection import (
     Split,
     evaluation_sizes,
+    few_sizes,
     gate_opens,
     halve,
     size_pattern,
@@ -52,8 +53,12 @@ _MEMORY_LIMIT = 4 << 30
 _WIDEST_SEARCH = 1024
 _WIDEST_RANDOMISED = 256
 _FULL_SHARE = 0.1
-_FINE_SHARE = 0.8
+_FINE_SHARE = 0.9
+_FINE_WEIGHT = 0.1
+"""While fine-tuning, shorter codes count this much less: enough to stay decodable."""
 _NESTED_TIME = 0.45
+_FINE_TIME = 0.5
+_FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
 _SIZE_EXPONENT = 0.5
 """Errors at different sizes are weighted by PCA's error to the power of minus this."""
@@ -88,6 +93,7 @@ class Phase:
     pattern: npt.NDArray[np.int64] | None
     epochs: int
     time_share: float
+    shorter: float = 1.0
 
 
 class Fit:
@@ -188,14 +194,14 @@ class Fit:
             if self.plan.composition.nested:
                 self._train_nested()
             self.n_components, _ = self._choose_size()
-            self._train_final(self.n_components)
+            self._fine_tune()
         except KeyboardInterrupt:
             self.interrupted = True
             self.n_components, _ = self._choose_size()
 
     def _train_nested(self) -> None:
         network = self._new_network(self.search)
-        grid = _few(self.sizes)
+        grid = few_sizes(self.sizes)
         floor = self.choose.pca[:, grid].mean(0)
         total = float(self.choose.pca[:, 0].mean())
         wanted = self.plan.n_components
@@ -219,7 +225,36 @@ class Fit:
         finally:
             self._take("nested", network, self.sizes)
 
-    def _train_final(self, size: int) -> None:
+    def _fine_tune(self) -> None:
+        """Fine-tune the chosen size, then a smaller one that should do, then what is left."""
+        searched = isinstance(self.plan.n_components, float)
+        tuned: set[int] = set()
+        size = self.n_components
+        for name in _FINE_NAMES if searched else _FINE_NAMES[:1]:
+            if size in tuned:
+                break
+            self._train_final(name, size, _FINE_TIME if searched else 1.0)
+            tuned.add(size)
+            self.n_components, _ = self._choose_size()
+            size = self._promising_size() if len(tuned) == 1 else self.n_components
+
+    def _promising_size(self) -> int:
+        """Return the smallest size that should reach the level once it is fine-tuned too.
+
+        Fine-tuning is expected to lower the error there by the factor by which it did
+        at the size that it was done for.
+        """
+        if not isinstance(self.plan.n_components, float) or "nested" not in self.networks:
+            return self.n_components
+        place = bisect_left(self.sizes, self.n_components)
+        nested = self._errors(self.networks["nested"], self.sizes[: place + 1]).mean(0)
+        gain = min(1.0, float(self.best[:, place].mean() / max(nested[-1], 1e-300)))
+        total = float(self.choose.pca[:, 0].mean())
+        explained = explained_share(gain * nested, total)
+        size = smallest_size(self.sizes[: place + 1], explained, self.plan.n_components)
+        return self.n_components if size is None else size
+
+    def _train_final(self, name: str, size: int, time_share: float) -> None:
         network = self._new_network(size)
         nested = self.networks.get("nested")
         pattern, epochs = None, self.plan.max_epochs
@@ -232,10 +267,12 @@ class Fit:
             return float(self._errors(network, [size]).mean())
 
         try:
-            self._train(network, Phase("final", evaluate, None, pattern, epochs, 1.0))
+            self._train(
+                network, Phase(name, evaluate, None, pattern, epochs, time_share, _FINE_WEIGHT)
+            )
         finally:
             known = self.sizes if nested is not None else [size]
-            self._take("final", network, [s for s in known if s <= size])
+            self._take(name, network, [s for s in known if s <= size])
 
     def _new_network(self, size: int) -> Network:
         network = self.plan.composition.network(size, self.rng)
@@ -260,7 +297,7 @@ class Fit:
             phase.evaluate,
             plan.composition.corrupter(),
             None if pattern is None else torch.from_numpy(pattern).to(plan.device),
-            None if pattern is None else self._size_weights(pattern),
+            None if pattern is None else self._size_weights(pattern, phase.shorter),
             phase.reached,
         )
         widths = (self.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
@@ -288,11 +325,12 @@ class Fit:
             self.memory = self.training.tensors()
         return TensorBatches(*self.memory, size)
 
-    def _size_weights(self, pattern: npt.NDArray[np.int64]) -> Tensor:
+    def _size_weights(self, pattern: npt.NDArray[np.int64], shorter: float) -> Tensor:
         """Return each place's weight, so that small errors of long codes count too."""
         left = self.choose.pca.mean(0)
         floor = max(1e-6 * float(left[0]), np.finfo(np.float64).tiny)
         weights = np.power(np.maximum(left[pattern], floor), -_SIZE_EXPONENT)
+        weights[pattern < pattern.max()] *= shorter
         scaled = torch.from_numpy(weights / weights.mean())
         return scaled.to(device=self.plan.device, dtype=self.plan.dtype)
 
@@ -363,9 +401,3 @@ class Fit:
             "processor": torch.backends.cpu.get_cpu_capability(),
             "seed": self.plan.seed,
         }
-
-
-def _few(sizes: list[int]) -> list[int]:
-    """Return about eight sizes, evenly on a logarithmic scale, the largest included."""
-    places = np.geomspace(1, len(sizes), min(len(sizes), 8)).round().astype(int) - 1
-    return [sizes[place] for place in sorted(set(places.tolist()))]

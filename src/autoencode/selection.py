@@ -11,6 +11,7 @@ import numpy.typing as npt
 __all__ = [
     "Split",
     "evaluation_sizes",
+    "few_sizes",
     "gate_opens",
     "halve",
     "size_pattern",
@@ -74,6 +75,12 @@ def evaluation_sizes(largest: int) -> list[int]:
     while sizes[-1] < largest:
         sizes.append(min(largest, math.ceil(sizes[-1] * 1.1)))
     return sizes
+
+
+def few_sizes(sizes: list[int]) -> list[int]:
+    """Return about eight sizes, evenly on a logarithmic scale, the largest included."""
+    places = np.geomspace(1, len(sizes), min(len(sizes), 8)).round().astype(int) - 1
+    return [sizes[place] for place in sorted(set(places.tolist()))]
 
 
 def size_pattern(largest: int, rows: int, full_share: float) -> npt.NDArray[np.int64]:

@@ -39,11 +39,12 @@ class State:
     deviations : ndarray of shape (k,)
         Of the training rows' scores: codes of networks are given in PCA's units.
     networks : dict of str to Network
-        ``"nested"`` (all sizes) and ``"final"`` (fine-tuned), those that there are.
+        ``"nested"`` (all sizes), ``"final"``, ``"second"``, ``"third"`` (fine-tuned at one
+        size each), those that are used at some size.
     sizes : list of int
         Sizes at which errors were measured, ascending.
     sources : list of str
-        Which model is the best at each of them: "pca", "nested" or "final".
+        Which model is the best at each of them: "pca" or a network.
     n_components : int
         Length of the code.
     curve : dict of str to ndarray

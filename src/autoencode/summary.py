@@ -14,14 +14,13 @@ __all__ = ["curve_table", "describe_state", "shown_sizes"]
 def describe_state(state: State) -> str:
     """Return a few lines about a fitted model."""
     facts, size = state.facts, state.n_components
-    names = {"pca": "PCA (the network did not pay)", "nested": "network", "final": "network"}
-    name = state.source(size)
+    kind = "PCA (the network did not pay)" if state.source(size) == "pca" else "network"
     if not state.composition.hidden_layer_sizes:
-        names["pca"] = "PCA (no hidden layers)"
+        kind = "PCA (no hidden layers)"
     elif not facts["n_choose"]:
-        names["pca"] = "PCA (too few rows to hold some out)"
+        kind = "PCA (too few rows to hold some out)"
     lines = [
-        f"{len(state.scaling.center)} columns -> {size} components, by {names[name]}",
+        f"{len(state.scaling.center)} columns -> {size} components, by {kind}",
         _quality(state),
         f"{facts['n_rows']} rows: {facts['n_train']} to train, {facts['n_choose']} to choose, "
         f"{facts['n_claim']} to measure; {facts['seconds']:.1f} s; "

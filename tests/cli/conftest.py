@@ -116,16 +116,11 @@ def people_model(people: Path, people_fit: Any) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory, run: Run, small: list[str]) -> Path:
-    """A folder with ``pictures.npy``, (80, 5, 4), and a model of them, ``pictures.safetensors``."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(1)
-    shades = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 20)) * 20 + 120
-    np.save(folder / "pictures.npy", shades.clip(0, 255).astype(np.uint8).reshape(80, 5, 4))
-    done = run(
-        "fit", "pictures.npy", "-o", "pictures.safetensors", *small, "--components", "0.9",
-        folder=folder,
-    )  # fmt: skip
+def demo(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+    """What ``autoencode demo`` leaves behind, and what it printed: ``printed.txt``."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = run("demo", "-o", "new/demo", "--max-epochs", "1", folder=folder)
     assert done.returncode == 0, done.stderr
-    (folder / "fit.txt").write_text(done.stdout, "utf-8")
+    assert done.stderr == ""
+    (folder / "printed.txt").write_text(done.stdout, "utf-8")
     return folder

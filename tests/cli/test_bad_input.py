@@ -157,9 +157,8 @@ def test_a_full_disk_leaves_nothing(
     full: dict[str, Any] = {"folder": tmp_path, "preexec_fn": limited}
     line = refused("fit", data, "-o", "m", "--drop", "person id", *small, **full)
     assert "cannot write m: File too large" in line
-    for output in ("c.csv", "c.parquet", "c.npy"):
-        line = refused("encode", people_model, data, "--drop", "person id", "-o", output, **full)
-        assert f"cannot write {output}" in line
+    line = refused("encode", people_model, data, "--drop", "person id", "-o", "c.npy", **full)
+    assert "cannot write c.npy" in line
 
 
 def test_a_full_standard_output(refused: Refused, people_model: Path, tmp_path: Path) -> None:

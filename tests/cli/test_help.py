@@ -48,13 +48,13 @@ def test_help_imports_nothing_slow_and_has_an_example(
 
 def test_the_probe_sees_a_slow_import(environment: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", f"import scipy\n{PROBE}", "--version"],
+        [sys.executable, "-c", f"import numpy\n{PROBE}", "--version"],
         env=environment,
         capture_output=True,
         encoding="utf-8",
         check=True,
     )
-    assert done.stderr == "scipy"
+    assert done.stderr == "numpy"
 
 
 def test_help_names_every_command_and_every_kind(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page as a whole: sound, closed to the network, small, and refused what does not fit."""
+"""The page as a whole: sound, small, closed to the network, and not written from misfits."""
 
 import base64
 import dataclasses

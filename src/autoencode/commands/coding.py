@@ -11,7 +11,7 @@ import typer
 
 from autoencode.commands.files import read_rows, require_writable
 from autoencode.commands.options import Drop, Force, Keep, Model, Table, Trust
-from autoencode.errors import AutoencodeError, DataError
+from autoencode.errors import AutoencodeError, DataError, ModelFileError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -46,8 +46,8 @@ def encode(
     Columns that are kept come first in the output, so that codes can be joined back.
     """
     _require_output(output, force=force)
+    rows = _rows_for(model, data, drop, keep)
     fitted = _loaded(model, trust)
-    rows = _rows_for(fitted, model, data, drop, keep)
     codes = fitted.transform(rows)
     names = [str(name) for name in fitted.get_feature_names_out()]
     _write(output, names, codes, rows, force=force)
@@ -65,13 +65,14 @@ def decode(
     Pictures come back as one .npy array of pictures.
     """
     _require_output(output, force=force)
-    fitted = _loaded(model, trust)
-    rows = _read_codes(codes, [str(name) for name in fitted.get_feature_names_out()])
-    if rows.n_features != fitted.n_components_:
+    estimator, length = _header(model, "estimator", "n_components")
+    # The names that scikit-learn gives to what an estimator puts out.
+    rows = _read_codes(codes, [f"{estimator.lower()}{number}" for number in range(length)])
+    if rows.n_features != length:
         raise DataError(
-            f"{codes}: codes have {rows.n_features} components, but {model} has "
-            f"{fitted.n_components_}"
+            f"{codes}: codes have {rows.n_features} components, but {model} has {length}"
         )
+    fitted = _loaded(model, trust)
     _write_rows(output, fitted, fitted.inverse_transform(rows), rows, force=force)
 
 
@@ -89,8 +90,8 @@ def reconstruct(
     Pictures come back as one .npy array of pictures.
     """
     _require_output(output, force=force)
+    rows = _rows_for(model, data, drop, keep)
     fitted = _loaded(model, trust)
-    rows = _rows_for(fitted, model, data, drop, keep)
     _write_rows(output, fitted, fitted.reconstruct(rows), rows, force=force)
 
 
@@ -108,22 +109,25 @@ def _loaded(model: Path, trust: Sequence[str] | None) -> Autoencoder:
     return load(model, trusted=tuple(trust or ()))
 
 
+def _header(model: Path, *names: str) -> list[Any]:
+    """Read what a model's file says about itself: the model proper takes seconds to load."""
+    from autoencode.model_file import read_header
+
+    header = read_header(model)
+    missing = [name for name in names if name not in header]
+    if missing:
+        raise ModelFileError(f"{model} does not fit together: it has no {missing[0]!r}")
+    return [header[name] for name in names]
+
+
 def _rows_for(
-    fitted: Autoencoder,
-    model: Path,
-    data: str,
-    drop: Sequence[str] | None,
-    keep: Sequence[str] | None,
+    model: Path, data: str, drop: Sequence[str] | None, keep: Sequence[str] | None
 ) -> Rows:
     """Read rows, which should have as many columns as the model, of the same names."""
-    names = getattr(fitted, "feature_names_in_", None)
-    expected = None if names is None else [str(name) for name in names]
-    rows = read_rows(data, drop=drop, keep=keep, expected_names=expected)
-    if rows.n_features != fitted.n_features_in_:
-        raise DataError(
-            f"{data} has {rows.n_features} columns, but {model} was fitted to "
-            f"{fitted.n_features_in_}"
-        )
+    names, width = _header(model, "feature_names", "n_features")
+    rows = read_rows(data, drop=drop, keep=keep, expected_names=names)
+    if rows.n_features != width:
+        raise DataError(f"{data} has {rows.n_features} columns, but {model} was fitted to {width}")
     return rows
 
 
