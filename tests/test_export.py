@@ -134,32 +134,30 @@ def test_parts_from_outside_are_exported_too(
 
 
 @pytest.mark.parametrize("kind", ["network_model", "pca_model"])
-def test_the_model_is_left_as_it_was(
-    kind: str, bent: np.ndarray, tmp_path: Path, request: pytest.FixtureRequest
+def test_the_model_is_left_as_it_was_and_nothing_is_said(
+    kind: str,
+    bent: np.ndarray,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     model = request.getfixturevalue(kind)
+    names = ["torch.onnx", "torch.onnx._internal.exporter._registration"]
 
     def insides() -> list[Any]:
         parts = (model.encoder_, model.decoder_)
-        return [(n, t.dtype, t.tolist()) for part in parts for n, t in part.state_dict().items()]
+        values = [(n, t.dtype, t.tolist()) for part in parts for n, t in part.state_dict().items()]
+        return [*values, model.transform(bent).tolist()]
 
-    before, codes = insides(), model.transform(bent)
-    exported(model, tmp_path, "autoencoder")
-    assert insides() == before
-    assert np.array_equal(model.transform(bent), codes)
-
-
-def test_nothing_is_said(
-    pca_model: Autoencoder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    names = ["torch.onnx", "torch.onnx._internal.exporter._registration"]
+    before = insides()
     levels = [logging.getLogger(name).level for name in names]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        exported(pca_model, tmp_path)
+        exported(model, tmp_path, "autoencoder")
     assert [str(warning.message) for warning in caught] == []
     assert capfd.readouterr() == ("", "")
     assert [logging.getLogger(name).level for name in names] == levels
+    assert insides() == before
 
 
 # What is refused.

@@ -23,6 +23,7 @@ from autoencode.errors import AutoencodeError, SpecError
 __all__ = ["main"]
 
 _DATA_AT_FAULT, _USAGE, _INTERRUPTED = 1, 2, 130
+_NO_MEMORY = "there is not enough memory for this"
 
 
 class _Commands(TyperGroup):
@@ -40,9 +41,13 @@ class _Commands(TyperGroup):
         except AutoencodeError as error:
             _fail(str(error), _DATA_AT_FAULT)
         except MemoryError:
-            _fail("there is not enough memory for this", _DATA_AT_FAULT)
+            _fail(_NO_MEMORY, _DATA_AT_FAULT)
         except KeyboardInterrupt:
-            _fail("interrupted; nothing was written", _INTERRUPTED)
+            _fail("interrupted", _INTERRUPTED)
+        except RuntimeError as error:
+            if "allocate memory" not in str(error):  # how torch says that there is none left
+                raise
+            _fail(_NO_MEMORY, _DATA_AT_FAULT)
         except OSError as error:
             _forget_output()
             named = f"{error.filename}: " if error.filename else ""

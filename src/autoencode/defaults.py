@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def hidden_layer_sizes(given: Any, n_features: int) -> tuple[int, ...]:
         first = min(width, widest, affordable)
         return (first, min(first, widest // 2))
     try:
-        sizes = tuple(int(size) for size in given)
+        sizes = tuple(operator.index(size) for size in given)
     except (TypeError, ValueError):
         raise SpecError(
             f"hidden_layer_sizes={given!r} should be 'auto' or a sequence of sizes"

@@ -96,15 +96,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Names of the columns, if they have any.
     n_iter_ : int
         Epochs in all.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from autoencode import Autoencoder
-    >>> X = load_digits().data
-    >>> model = Autoencoder(8, max_epochs=5, random_state=0).fit(X)
-    >>> model.transform(X).shape
-    (1797, 8)
     """
 
     def __init__(
@@ -269,6 +260,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self._shaped(self._reconstructed(self._check(X)))
 
     def _require_decoder(self) -> None:
+        check_is_fitted(self)
         if not self._state.column_errors.size:
             raise DataError("the model was saved with encoder_only=True: it cannot decode")
 
@@ -304,6 +296,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         measured on held-out rows and at least a thousandth of the column's scale,
         summed over columns, in the data's units.
         """
+        self._require_decoder()
         rows = self._check(X)
         deviation = np.maximum(np.sqrt(self._state.column_errors), 1e-3)
         deviation = deviation * self._state.scaling.scale
@@ -364,13 +357,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Read rows to encode; they should have the columns of the fit."""
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", None)
-        if _is_path(X) and names is not None:
-            rows = open_rows(X, expected_names=tuple(names))
-        elif isinstance(X, Rows):
+        if isinstance(X, Rows):
             rows = X
+        elif _is_path(X) and names is not None:
+            rows = open_rows(X, expected_names=tuple(names))
         else:
+            if hasattr(X, "columns"):
+                # Wrong names are said before what is wrong with the values.
+                _check_feature_names(self, X, reset=False)
             rows = _opened(X)
-            _check_feature_names(self, _with_names(rows), reset=False)
+            if not hasattr(X, "columns"):
+                _check_feature_names(self, _with_names(rows), reset=False)
         if rows.n_features != self.n_features_in_:
             raise DataError(
                 f"X has {rows.n_features} features, but {type(self).__name__} is expecting "

@@ -97,18 +97,9 @@ class Phase:
 
 
 class Fit:
-    """The fit of one plan to rows; `run` returns the state.
+    """The fit of one plan to rows (or rows and targets); `run` returns the state.
 
-    Parameters
-    ----------
-    plan : Plan
-        Every choice.
-    rows : Rows
-        What is encoded.
-    target : Rows or None
-        What is reconstructed, where it is not the rows themselves.
-    held_out : Rows or None
-        Held-out rows of the user's; else a part of the rows is held out.
+    ``held_out`` are rows of the user's to hold out; else a part of ``rows`` is.
     """
 
     def __init__(self, plan: Plan, rows: Rows, target: Rows | None, held_out: Rows | None) -> None:
@@ -207,7 +198,7 @@ class Fit:
         wanted = self.plan.n_components
 
         def evaluate() -> float:
-            errors = self._errors(network, grid).mean(0)
+            errors = self.choose.errors(network, self.likelihood, grid).mean(0)
             ratios = np.divide(errors, floor, out=np.ones_like(errors), where=floor > 0)
             # With the gate, a size that is worse than PCA costs nothing; the small
             # remainder keeps the criterion sensitive there.
@@ -215,7 +206,7 @@ class Fit:
 
         def reached() -> bool:
             # One component that reaches the level cannot be improved upon.
-            error = float(self._errors(network, [1]).mean())
+            error = float(self.choose.errors(network, self.likelihood, [1]).mean())
             return isinstance(wanted, float) and error <= (1 - wanted) * total
 
         pattern = size_pattern(self.search, 2 * self.plan.batch_size, _FULL_SHARE)
@@ -247,11 +238,12 @@ class Fit:
         if not isinstance(self.plan.n_components, float) or "nested" not in self.networks:
             return self.n_components
         place = bisect_left(self.sizes, self.n_components)
-        nested = self._errors(self.networks["nested"], self.sizes[: place + 1]).mean(0)
+        sizes = self.sizes[: place + 1]
+        nested = self.choose.errors(self.networks["nested"], self.likelihood, sizes).mean(0)
         gain = min(1.0, float(self.best[:, place].mean() / max(nested[-1], 1e-300)))
         total = float(self.choose.pca[:, 0].mean())
         explained = explained_share(gain * nested, total)
-        size = smallest_size(self.sizes[: place + 1], explained, self.plan.n_components)
+        size = smallest_size(sizes, explained, self.plan.n_components)
         return self.n_components if size is None else size
 
     def _train_final(self, name: str, size: int, time_share: float) -> None:
@@ -264,7 +256,7 @@ class Fit:
             epochs = max(1, epochs // 2)
 
         def evaluate() -> float:
-            return float(self._errors(network, [size]).mean())
+            return float(self.choose.errors(network, self.likelihood, [size]).mean())
 
         try:
             self._train(
@@ -334,13 +326,10 @@ class Fit:
         scaled = torch.from_numpy(weights / weights.mean())
         return scaled.to(device=self.plan.device, dtype=self.plan.dtype)
 
-    def _errors(self, network: Network, sizes: list[int]) -> Array:
-        return self.choose.errors(network, self.likelihood, sizes)
-
     def _take(self, name: str, network: Network, sizes: list[int]) -> None:
         """Keep a network, and use it at the sizes where the gate opens for it."""
         self.networks[name] = network
-        errors = self._errors(network, sizes)
+        errors = self.choose.errors(network, self.likelihood, sizes)
         for column, size in enumerate(sizes):
             place = bisect_left(self.sizes, size)
             mine = errors[:, column]
@@ -361,11 +350,15 @@ class Fit:
             by_column = claim.pca_column_errors(size)
         else:
             by_column = claim.column_errors(self.networks[source], self.likelihood, size)
-        everything = self._scaled(self.pairs, np.arange(self.pairs.rows.n_rows))
+        everything = np.arange(self.pairs.rows.n_rows)
+        before = self.scaling.scale
+        if not used:
+            # PCA alone is fitted to all rows, scales included.
+            self.scaling = fit_scaling(self.pairs.raw(everything), self.plan.scaling)
         return State(
             composition=self.plan.composition,
             scaling=self.scaling,
-            principal=self._principal(everything, self.sizes[-1]),
+            principal=self._principal(self._scaled(self.pairs, everything), self.sizes[-1]),
             deviations=self.start.deviations[: self.sizes[-1]],
             networks={name: self.networks[name].to("cpu") for name in used},
             sizes=self.sizes,
@@ -373,7 +366,7 @@ class Fit:
             n_components=size,
             curve=fitted_curve(claim, errors, self.sizes, self.sources),
             prefix_explained=prefix_shares(claim, errors, source, size),
-            column_errors=by_column,
+            column_errors=by_column * np.square(before / self.scaling.scale),
             history=self.history.columns,
             facts=self._facts(),
         )

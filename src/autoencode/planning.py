@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,16 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         device=defaults.device(given["device"]),
         dtype=defaults.dtype(given["dtype"]),
         n_threads=int(defaults.positive("n_threads", threads, whole=True)) if whole else threads,
-        seed=int(check_random_state(given["random_state"]).randint(2**31 - 1)),
+        seed=_seed(given["random_state"]),
         report=verbose if callable(verbose) else _say if verbose else None,
     )
+
+
+def _seed(random_state: Any) -> int:
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise SpecError(f"random_state={random_state!r} cannot be used: {error}") from None
 
 
 def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> Composition:
@@ -75,7 +82,7 @@ def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> C
         raise SpecError(f"nested={nested!r} should be 'auto', True or False")
     if isinstance(n_components, float) and not nested:
         raise SpecError("nested=False needs n_components as a whole number")
-    if isinstance(given["penalties"], str):
+    if isinstance(given["penalties"], str) or not isinstance(given["penalties"], Iterable):
         raise SpecError(f"penalties={given['penalties']!r} should be a sequence of penalties")
     composition = Composition(
         architecture="mlp" if given["architecture"] == "auto" else given["architecture"],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +45,62 @@ def small() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def run(command: list[str]) -> Run:
-    def call(*arguments: str | Path, folder: Path, **options: Any) -> Any:
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+def start(command: list[str]) -> Run:
+    """Run the installed script."""
+
+    def call(*arguments: str | Path, folder: Path) -> Any:
         return subprocess.run(
             [*command, *map(str, arguments)],
             cwd=folder,
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
-            text=True,
+            capture_output=True,
             encoding="utf-8",
             timeout=120,
             check=False,
-            **options,
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Run the command in a fork of one process that imported torch already."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    server = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("fork_server.py")],
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+    def call(
+        *arguments: str | Path,
+        folder: Path,
+        stdout: str | None = None,
+        file_bytes: int | None = None,
+    ) -> Any:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        printed, said = outputs / "stdout", outputs / "stderr"
+        printed.write_text("")
+        said.write_text("")
+        job = {
+            "arguments": [str(argument) for argument in arguments],
+            "folder": str(folder),
+            "stdout": stdout or str(printed),
+            "stderr": str(said),
+            "file_bytes": file_bytes,
+        }
+        server.stdin.write(json.dumps(job) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        texts = printed.read_text("utf-8"), said.read_text("utf-8")
+        return subprocess.CompletedProcess(job["arguments"], code, *texts)
+
+    with server:
+        yield call
 
 
 @pytest.fixture(scope="session")
@@ -101,9 +142,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def people_fit(run: Run, people: Path, small: list[str]) -> Any:
+def people_fit(start: Run, people: Path, small: list[str]) -> Any:
     """The finished process that fitted ``people.safetensors`` and wrote a report."""
-    return run(
+    return start(
         "fit", "people.csv", "-o", "people.safetensors", "--keep", "person id", *small,
         "--components", "2", "--report", "report.html", "--json", folder=people,
     )  # fmt: skip
@@ -116,10 +157,10 @@ def people_model(people: Path, people_fit: Any) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+def demo(tmp_path_factory: pytest.TempPathFactory, start: Run) -> Path:
     """What ``autoencode demo`` leaves behind, and what it printed: ``printed.txt``."""
     folder = tmp_path_factory.mktemp("demo")
-    done = run("demo", "-o", "new/demo", "--max-epochs", "1", folder=folder)
+    done = start("demo", "-o", "new/demo", "--max-epochs", "1", folder=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     (folder / "printed.txt").write_text(done.stdout, "utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,16 +144,11 @@ def test_wrong_columns_at_encode(refused: Refused, people_model: Path, tmp_path:
     assert "'autoencoder0'" in line
 
 
-def limited() -> None:
-    """Let the process write files of at most 700 bytes, as on a full disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
-
-
 def test_a_full_disk_leaves_nothing(
     refused: Refused, people_model: Path, small: list[str], tmp_path: Path
 ) -> None:
     data = people_model.with_name("people.csv")
-    full: dict[str, Any] = {"folder": tmp_path, "preexec_fn": limited}
+    full: dict[str, Any] = {"folder": tmp_path, "file_bytes": 700}
     line = refused("fit", data, "-o", "m", "--drop", "person id", *small, **full)
     assert "cannot write m: File too large" in line
     line = refused("encode", people_model, data, "--drop", "person id", "-o", "c.npy", **full)
@@ -163,9 +157,7 @@ def test_a_full_disk_leaves_nothing(
 
 def test_a_full_standard_output(refused: Refused, people_model: Path, tmp_path: Path) -> None:
     data = people_model.with_name("people.csv")
-    with Path("/dev/full").open("w") as full:
-        assert "No space left" in refused("inspect", people_model, folder=tmp_path, stdout=full)
-        line = refused(
-            "encode", people_model, data, "--drop", "person id", folder=tmp_path, stdout=full
-        )
+    full: dict[str, Any] = {"folder": tmp_path, "stdout": "/dev/full"}
+    assert "No space left" in refused("inspect", people_model, **full)
+    line = refused("encode", people_model, data, "--drop", "person id", **full)
     assert "No space left" in line

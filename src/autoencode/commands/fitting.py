@@ -106,29 +106,36 @@ Seed = Annotated[
 Device = Annotated[
     str, typer.Option(help="cpu, cuda ... or auto.", metavar="NAME", rich_help_panel=_TRAINING)
 ]
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet.",
+        metavar="DATA",
+    ),
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Where the model goes.", metavar="MODEL")
+]
+Architecture = Annotated[str, _part("architecture", "auto")]
+Bottleneck = Annotated[str, _part("bottleneck")]
+Corruption = Annotated[str, _part("corruption")]
+Likelihood = Annotated[str, _part("likelihood", "auto")]
+Penalties = Annotated[list[str] | None, _part("penalty")]
 
 
 def fit(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet.",
-            metavar="DATA",
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where the model goes.", metavar="MODEL")
-    ],
+    data: Data,
+    output: Output,
     components: Components = "0.95",
     report: Report = None,
     drop: Drop = None,
     keep: Keep = None,
     hidden: Hidden = "auto",
-    architecture: Annotated[str, _part("architecture", "auto")] = "auto",
-    bottleneck: Annotated[str, _part("bottleneck")] = "plain",
-    corruption: Annotated[str, _part("corruption")] = "none",
-    likelihood: Annotated[str, _part("likelihood", "auto")] = "auto",
-    penalty: Annotated[list[str] | None, _part("penalty")] = None,
+    architecture: Architecture = "auto",
+    bottleneck: Bottleneck = "plain",
+    corruption: Corruption = "none",
+    likelihood: Likelihood = "auto",
+    penalty: Penalties = None,
     scaling: Scaling = "auto",
     max_time: Seconds = None,
     max_epochs: Epochs = "auto",

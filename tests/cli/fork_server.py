@@ -1,0 +1,65 @@
+"""Runs the command in forks of one process that has imported torch once.
+
+Importing torch and scikit-learn takes longer than all that most tests of the command do.
+Each line of standard input is a job; its exit code is the line that answers it. A fork
+has its own files, limits and end, as a process started from the installed script has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import traceback
+from typing import Any
+
+import autoencode.commands.reporting
+import autoencode.data.tables
+import autoencode.loading
+import autoencode.report  # noqa: F401
+from autoencode import cli
+
+
+def run(job: dict[str, Any]) -> int:
+    """Become the command, and return the code with which it would exit."""
+    os.chdir(job["folder"])
+    for descriptor, path in enumerate((os.devnull, job["stdout"], job["stderr"])):
+        flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT
+        os.dup2(os.open(path, flags, 0o644), descriptor)
+    if job["file_bytes"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_bytes"], job["file_bytes"]))
+    sys.argv = ["autoencode", *job["arguments"]]
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    try:
+        sys.stdout.flush()
+    except OSError:
+        code = 120  # what Python itself exits with then
+    sys.stderr.flush()
+    return code
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                code = run(json.loads(line))
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
