@@ -359,7 +359,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         names = getattr(self, "feature_names_in_", None)
         if isinstance(X, Rows):
             rows = X
-        elif _is_path(X) and names is not None:
+        elif isinstance(X, str | os.PathLike) and names is not None:
             rows = open_rows(X, expected_names=tuple(names))
         else:
             if hasattr(X, "columns"):
@@ -393,10 +393,6 @@ def _with_names(rows: Rows) -> Any:
 
 def _opened(data: Any) -> Rows:
     return data if isinstance(data, Rows) else open_rows(data)
-
-
-def _is_path(X: Any) -> bool:
-    return isinstance(X, str | os.PathLike)
 
 
 def _torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:

@@ -35,9 +35,6 @@ def run(job: dict[str, Any]) -> int:
         cli.main()
     except SystemExit as ended:
         code = int(ended.code or 0)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
     try:
         sys.stdout.flush()
     except OSError:
@@ -55,6 +52,9 @@ def main() -> None:
             try:
                 code = run(json.loads(line))
             finally:
+                if sys.exc_info()[0] is not None:
+                    traceback.print_exc()
+                    sys.stderr.flush()
                 os._exit(code)
         _, status = os.waitpid(child, 0)
         answers.write(f"{os.waitstatus_to_exitcode(status)}\n")

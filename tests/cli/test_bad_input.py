@@ -151,6 +151,15 @@ def test_a_full_disk_leaves_nothing(
     full: dict[str, Any] = {"folder": tmp_path, "file_bytes": 700}
     line = refused("fit", data, "-o", "m", "--drop", "person id", *small, **full)
     assert "cannot write m: File too large" in line
+    line = refused("encode", people_model, data, "--drop", "person id", "-o", "c.csv", **full)
+    assert "cannot write c.csv" in line
+
+
+def test_a_full_disk_loses_no_end_of_an_array(
+    refused: Refused, people_model: Path, tmp_path: Path
+) -> None:
+    data = people_model.with_name("people.csv")
+    full: dict[str, Any] = {"folder": tmp_path, "file_bytes": 700}
     line = refused("encode", people_model, data, "--drop", "person id", "-o", "c.npy", **full)
     assert "cannot write c.npy" in line
 
