@@ -167,13 +167,17 @@ def test_outliers_score_lower(kind: str, bent: np.ndarray, request: pytest.Fixtu
 
 
 @pytest.mark.parametrize("hidden", [(), (16,)])
-def test_scores_are_in_the_datas_units(bent: np.ndarray, hidden: tuple[int, ...]) -> None:
+def test_scores_and_codes_are_in_the_datas_units(bent: np.ndarray, hidden: tuple[int, ...]) -> None:
     model = Autoencoder(3, hidden_layer_sizes=hidden, max_epochs=20, random_state=0)
-    scores = clone(model).fit(bent).score_samples(bent)
+    first = clone(model).fit(bent)
+    scores = first.score_samples(bent)
+    assert first.gate_ == bool(hidden)
     # A power of two scales without rounding, so training takes the same course.
     eightfold = clone(model).fit(8 * bent)
     expected = scores - 9 * np.log(8)
     np.testing.assert_allclose(eightfold.score_samples(8 * bent), expected, rtol=1e-9)
+    # Codes of bare arrays are in the data's units too, as PCA's are.
+    np.testing.assert_allclose(eightfold.transform(8 * bent), 8 * first.transform(bent), rtol=1e-9)
     if not hidden:
         tenfold = clone(model).fit(10 * bent).score_samples(10 * bent)
         np.testing.assert_allclose(tenfold, scores - 9 * np.log(10), rtol=1e-9)

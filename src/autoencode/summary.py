@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoencode.state import State
+if TYPE_CHECKING:
+    from autoencode.state import State
 
 __all__ = ["curve_table", "describe_state", "shown_sizes"]
 

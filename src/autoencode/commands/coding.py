@@ -141,12 +141,12 @@ def _read_codes(path: str, names: Sequence[str]) -> Rows:
 
 def _column_names(path: str) -> tuple[str, ...]:
     """Return a table's column names; none for arrays, tables without names and bad files."""
-    from autoencode.data.reading import _path_source
+    from autoencode.data.reading import table_source
 
     if path.lower().endswith(".npy") or ".npz" in path.lower():
         return ()
     try:
-        source = _path_source(Path(path))
+        source = table_source(Path(path))
     except (AutoencodeError, OSError):
         return ()  # opening it for its rows says what is wrong
     return source.names if source.named else ()

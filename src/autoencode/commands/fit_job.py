@@ -134,16 +134,7 @@ def _fitted(job: FitJob, sources: _Sources, progress: Progress) -> tuple[Autoenc
         if not hasattr(model, "n_components_"):
             raise
         interrupted = True
-    _keep_names(model, sources.rows)
     return model.set_params(verbose=False), interrupted
-
-
-def _keep_names(model: Autoencoder, rows: Rows) -> None:
-    """Give the model the names of its columns, if the estimator did not find them."""
-    import numpy as np
-
-    if rows.names is not None and not hasattr(model, "feature_names_in_"):
-        model.feature_names_in_ = np.array(rows.names, dtype=object)
 
 
 def _write_report(job: FitJob, model: Autoencoder, sources: _Sources, path: Path) -> None:

@@ -16,7 +16,7 @@ from autoencode.errors import DataError
 if TYPE_CHECKING:
     from autoencode.data.tables import TableSource
 
-__all__ = ["open_rows"]
+__all__ = ["open_rows", "table_source"]
 
 # pyarrow takes a tenth of a second to import: the functions below do so when they need
 # it, so that arrays are opened without.
@@ -108,7 +108,7 @@ def _open_path(
             return _open_bare(_numpy_data(path, member), drop, keep)
         from autoencode.data.tables import open_table
 
-        source = _path_source(path)
+        source = table_source(path)
         return open_table(source, drop=drop, keep=keep, expected_names=expected_names)
     except DataError as error:
         raise DataError(f"{text}: {error}") from error
@@ -133,7 +133,7 @@ def _numpy_data(path: Path, member: str | None) -> Any:
     return numpy_files.open_npz(path, member)
 
 
-def _path_source(path: Path) -> TableSource:
+def table_source(path: Path) -> TableSource:
     from autoencode.data import delimited, stored
 
     if path.is_dir():

@@ -177,7 +177,19 @@ def _matrix(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 def _write_npy(path: Path, array: npt.NDArray[Any]) -> None:
     with path.open("wb") as file:
-        np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+        stream: Any = _Stream(file)
+        np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
+
+
+class _Stream:
+    """A file that NumPy writes to through Python.
+
+    To a real file it writes through C, where the error of the last buffer on a full
+    disk is lost.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write = file.write
 
 
 def _write_npz(
