@@ -134,6 +134,7 @@ def _numpy_data(path: Path, member: str | None) -> Any:
 
 
 def table_source(path: Path) -> TableSource:
+    """Return the table that a path leads to, its columns not read yet."""
     from autoencode.data import delimited, stored
 
     if path.is_dir():
