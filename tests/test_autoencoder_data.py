@@ -283,3 +283,16 @@ def test_more_columns_than_rows() -> None:
         check_usable(model, X)
         assert model.score(X) > 0.95
     assert Autoencoder(0.98, **LINEAR).fit(X).n_components_ == 3
+
+
+def test_rows_beyond_the_memory_limit_are_streamed(
+    bent: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Autoencoder(3, **{**QUICK, "max_epochs": 30}).fit(bent)
+    monkeypatch.setattr("autoencode.fitting._MEMORY_LIMIT", 0)
+    monkeypatch.setattr(
+        "autoencode.fitting.TensorBatches", lambda *_: pytest.fail("rows were held in memory")
+    )
+    streamed = Autoencoder(3, **{**QUICK, "max_epochs": 30}).fit(bent)
+    assert streamed.gate_ == whole.gate_ == 1
+    assert abs(streamed.score(bent) - whole.score(bent)) < 0.05

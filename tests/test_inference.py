@@ -11,7 +11,9 @@ import torch
 from autoencode import Autoencoder
 from autoencode.codec import Encoder, fast_encoder
 from autoencode.composition import Composition
+from autoencode.data.arrays import open_array
 from autoencode.data.reading import open_rows
+from autoencode.errors import DataError
 from autoencode.inference import apply, chunk_rows
 
 
@@ -40,12 +42,15 @@ def rows(count: int, dtype: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("count", [1, 5, 16, 17, 100])
-@pytest.mark.parametrize("per_block", [1, 7, 1000])
-def test_pieces_give_what_one_call_gives(dtype: Any, count: int, per_block: int) -> None:
+@pytest.mark.parametrize("per_block", [1, 2, 1000])
+def test_pieces_give_what_one_call_gives(
+    dtype: Any, count: int, per_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoencode.inference._PIECES_AT_ONCE", per_block)
     encoder = drawn((16, 8), torch.float32 if dtype == np.float32 else torch.float64)
     X = rows(count, dtype)
     out = np.full((count, 4), np.nan, dtype)
-    apply(encoder, open_rows(X).blocks(per_block), out, 16)
+    apply(encoder, open_rows(X), out, 16)
     with torch.no_grad():
         whole = encoder(torch.from_numpy(X)).numpy()
     limit = 1e-6 if dtype == np.float32 else 1e-14
@@ -61,7 +66,7 @@ def test_every_call_has_the_same_number_of_rows() -> None:
 
     X = rows(50, np.float32)
     out = np.empty((50, 2), np.float32)
-    apply(watch, open_rows(X).blocks(30), out, 16)
+    apply(watch, open_rows(X), out, 16)
     assert set(lengths) == {16}
     assert np.array_equal(out, X[:, :2])
 
@@ -71,7 +76,7 @@ def test_rows_that_may_not_be_written_are_only_read() -> None:
     before = X.copy()
     X.flags.writeable = False
     out = np.empty((20, 9), np.float32)
-    apply(lambda x: x * 2, open_rows(X).blocks(), out, 64)
+    apply(lambda x: x * 2, open_rows(X), out, 64)
     assert np.array_equal(out, 2 * before)
     assert np.array_equal(X, before)
 
@@ -79,14 +84,14 @@ def test_rows_that_may_not_be_written_are_only_read() -> None:
 def test_gradients_and_settings_are_as_before() -> None:
     before = torch.backends.mkldnn.matmul.fp32_precision, torch.is_grad_enabled()
     out = np.empty((20, 4), np.float32)
-    apply(drawn((8,), torch.float32), open_rows(rows(20, np.float32)).blocks(), out, 64)
+    apply(drawn((8,), torch.float32), open_rows(rows(20, np.float32)), out, 64)
     assert (torch.backends.mkldnn.matmul.fp32_precision, torch.is_grad_enabled()) == before
 
 
 @pytest.mark.parametrize("widest", [1, 9, 64, 784, 20_000, 10_000_000])
 def test_a_piece_is_a_power_of_two_within_bounds(widest: int) -> None:
     count = chunk_rows(widest)
-    assert 64 <= count <= 2048
+    assert 64 <= count <= 4096
     assert count & (count - 1) == 0
     assert chunk_rows(2 * widest) <= count
 
@@ -126,3 +131,19 @@ def test_transform_equals_the_encoder_that_users_see(
         seen = network_model.encoder_(torch.from_numpy(bent).float()).numpy()
     assert codes.dtype == dtype
     assert np.abs(codes - seen).max() <= 3e-6 * np.abs(seen).max()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_are_checked_on_the_way(bad: float) -> None:
+    X = rows(50, np.float32)
+    X[41, 3] = bad
+    unchecked = open_array(X, checked=False)
+    with pytest.raises(DataError, match="column 3"):
+        apply(lambda x: x.clamp(0, 1), unchecked, np.empty((50, 9), np.float32), 16)
+
+
+def test_a_sum_that_overflows_is_no_missing_value() -> None:
+    X = np.full((20, 9), 3e38, np.float32)
+    out = np.empty((20, 9), np.float32)
+    apply(lambda x: x / 2, open_array(X, checked=False), out, 16)
+    assert np.array_equal(out, X / 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AutoencodeError", "BoundError", "DataError", "ModelFileError", "SpecError"]
+__all__ = ["AutoencodeError", "DataError", "ModelFileError", "SpecError"]
 
 
 class AutoencodeError(ValueError):
@@ -19,7 +19,3 @@ class SpecError(AutoencodeError):
 
 class ModelFileError(AutoencodeError):
     """A model file is missing, damaged, from another version or not trusted."""
-
-
-class BoundError(AutoencodeError):
-    """A stated error bound cannot be kept."""

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from autoencode.codec import fast_encoder
+from autoencode.data.arrays import open_array
 from autoencode.data.reading import open_rows
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
@@ -90,10 +91,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ``held_out`` and every loss term as ``train_<term>``.
     encoder_, decoder_ : torch.nn.Module
         From rows in the data's units to codes, and back.
-    n_features_in_ : int
-        Number of columns (pixels of a picture).
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, if they have any.
+    n_features_in_, feature_names_in_
+        Number of columns (pixels of a picture), and their names if they have any.
     n_iter_ : int
         Epochs in all.
     """
@@ -147,8 +146,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Parameters
         ----------
         X : array-like, frame, sparse matrix or path
-            ``(n_samples, n_features)`` numbers, or pictures ``(n_samples, height,
-            width)``; any table that speaks the Arrow PyCapsule interface; a file.
+            ``(n_samples, n_features)``, or pictures ``(n_samples, height, width)``.
         y : object, ignored
             For pipelines.
         target : like X, optional
@@ -227,7 +225,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         rows = self._check(X)
         encoder = self._state.fitted(_torch_dtype(rows.dtype)).encoder
         codes = np.empty((rows.n_rows, self.n_components_), dtype=rows.dtype)
-        apply(fast_encoder(encoder), rows.blocks(), codes, self._piece())
+        apply(fast_encoder(encoder), rows, codes, self._piece())
         return codes
 
     def inverse_transform(self, X: Any) -> FloatArray:
@@ -252,7 +250,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         decoder = self._state.fitted(_torch_dtype(codes.dtype)).decoder
         result = np.empty((codes.n_rows, self.n_features_in_), dtype=codes.dtype)
-        apply(decoder, codes.blocks(), result, self._piece())
+        apply(decoder, codes, result, self._piece())
         return self._shaped(result)
 
     def reconstruct(self, X: Any) -> FloatArray:
@@ -269,7 +267,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         fitted = self._state.fitted(_torch_dtype(rows.dtype))
         encode = fast_encoder(fitted.encoder)
         result = np.empty((rows.n_rows, self.n_features_in_), dtype=rows.dtype)
-        apply(lambda x: fitted.decoder(encode(x)), rows.blocks(), result, self._piece())
+        apply(lambda x: fitted.decoder(encode(x)), rows, result, self._piece())
         return result
 
     def encode(self, X: Any) -> FloatArray:
@@ -365,7 +363,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             if hasattr(X, "columns"):
                 # Wrong names are said before what is wrong with the values.
                 _check_feature_names(self, X, reset=False)
-            rows = _opened(X)
+            # `apply` checks the values of arrays while it has them in hand.
+            bare = isinstance(X, np.ndarray)
+            rows = open_array(X, checked=False) if bare else _opened(X)
             if not hasattr(X, "columns"):
                 _check_feature_names(self, _with_names(rows), reset=False)
         if rows.n_features != self.n_features_in_:

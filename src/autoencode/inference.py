@@ -8,65 +8,72 @@ a row's result depends on nothing but the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from autoencode.data.rows import FloatArray
+from autoencode.data.finite import require_finite
+from autoencode.data.rows import FloatArray, Rows
 from autoencode.numerics import matrix_products
 
 __all__ = ["apply", "chunk_rows"]
 
-_CHUNK_BYTES = 512 * 1024
+_CHUNK_BYTES = 4 << 20
+_PIECES_AT_ONCE = 16
 
 
 def chunk_rows(widest: int) -> int:
     """Return how many rows make one piece for layers of at most this width."""
     rows = _CHUNK_BYTES // (4 * max(widest, 1))
-    return int(min(max(1 << max(rows.bit_length() - 1, 0), 64), 2048))
+    return int(min(max(1 << max(rows.bit_length() - 1, 0), 64), 4096))
 
 
 def apply(
     module: nn.Module | Callable[[Tensor], Tensor],
-    blocks: Iterable[tuple[int, FloatArray]],
+    rows: Rows,
     out: npt.NDArray[np.floating],
     piece: int,
-    device: torch.device | None = None,
 ) -> None:
     """Fill ``out`` with the module's results, row by row.
+
+    That all values are finite is checked on the way, while they are in the cache.
 
     Parameters
     ----------
     module : nn.Module
         From ``(rows, n_features)`` to ``(rows, n_outputs)``, of the blocks' dtype.
-    blocks : iterable of (int, ndarray)
-        First row and rows, as from ``Rows.blocks``.
+    rows : Rows
+        Of the module's dtype.
     out : ndarray of shape (n_rows, n_outputs)
         Written to.
     piece : int
         Rows per call.
-    device : torch.device, optional
-        Where the module lives.
+
+    Raises
+    ------
+    DataError
+        If a value is missing or infinite, naming its column.
     """
-    padded: Tensor | None = None
     result = torch.from_numpy(out)
-    on_cpu = device is None or device.type == "cpu"
+    total = torch.zeros(())
     with torch.inference_mode(), matrix_products("ieee"):
-        for start, block in blocks:
+        for start, block in rows.blocks(_PIECES_AT_ONCE * piece):
             values = _tensor(block)
             for offset in range(0, len(block), piece):
-                rows = values[offset : offset + piece]
-                count = len(rows)
+                taken = values[offset : offset + piece]
+                total = total + taken.sum()
+                count = len(taken)
                 if count < piece:
-                    if padded is None:
-                        padded = values.new_zeros(piece, values.shape[1])
-                    padded[:count] = rows
-                    rows = padded
-                done = module(rows if on_cpu else rows.to(device))
-                result[start + offset : start + offset + count] = done[:count]
+                    padded = values.new_zeros(piece, values.shape[1])
+                    padded[:count] = taken
+                    taken = padded
+                result[start + offset : start + offset + count] = module(taken)[:count]
+    # A sum is finite only if every term is; where it is not, each value is looked at.
+    if not bool(torch.isfinite(total)):
+        require_finite(rows)
 
 
 def _tensor(block: FloatArray) -> Tensor:

@@ -53,14 +53,11 @@ class Context:
     size : Tensor or None
         ``(batch,)`` int64: how many leading components of each row's code are
         kept. None: all.
-    noise_level : Tensor or None
-        ``(batch,)``: the level of corruption, in the corruption's own unit.
     rng : torch.Generator or None
         The only source of randomness.
     """
 
     size: Tensor | None = None
-    noise_level: Tensor | None = None
     rng: torch.Generator | None = None
 
 

@@ -60,7 +60,7 @@ def choose_threads(flops_per_step: float, limit: int | str) -> int:
 def has_fast_products() -> bool:
     """Say whether oneDNN's products are to replace PyTorch's default on wide layers.
 
-    True on x86-64 processors with AVX-512: with AMX the product is taken in bfloat16
+    True on x86-64 processors with AVX2 or more: with AMX the product is taken in bfloat16
     (float32 in, float32 out, 8 bits of mantissa inside); without it, it stays float32.
     """
     return torch.backends.mkldnn.is_available() and (

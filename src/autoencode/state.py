@@ -81,7 +81,12 @@ class State:
         return "pca"
 
     def fitted(self, dtype: torch.dtype | None = None) -> Fitted:
-        """Return encoder and decoder of the chosen size, in the data's units."""
+        """Return encoder and decoder of the chosen size, in the data's units.
+
+        Without ``dtype``, in that of the weights, and copied: what a user does to them
+        stays there. With it they are for reading only.
+        """
+        copied = dtype is None
         size = self.n_components
         name = self.source(size)
         if name == "pca":
@@ -94,7 +99,9 @@ class State:
             network.copy_prefix(longer)
         codes = self.deviations[:size] * self.scaling.unit
         scales = (self.scaling.center, self.scaling.scale, codes)
-        return self._joined(network, scales, dtype, copy=True)
+        if copied or next(network.parameters()).dtype != dtype:
+            network = copy.deepcopy(network).to(dtype)
+        return self._joined(network, scales, dtype)
 
     def _linear(self, size: int, dtype: torch.dtype) -> Fitted:
         head = self.principal.head(size)
@@ -105,16 +112,13 @@ class State:
         network.start_linear(LinearStart(start.components, torch.ones_like(start.deviations)))
         center = self.scaling.center + self.scaling.scale * head.mean
         scales = (center, self.scaling.scale, np.full(size, self.scaling.unit))
-        return self._joined(network, scales, dtype, copy=False)
+        return self._joined(network.to(dtype), scales, dtype)
 
-    def _joined(
-        self, network: Network, scales: tuple[Array, ...], dtype: torch.dtype, *, copy: bool
-    ) -> Fitted:
+    def _joined(self, network: Network, scales: tuple[Array, ...], dtype: torch.dtype) -> Fitted:
         likelihood = self.composition.objective().likelihood
-        own = _copied(network, dtype) if copy else network.to(dtype)
         center, scale, code_scale = (torch.from_numpy(np.array(part)) for part in scales)
-        encoder = Encoder(own, center, scale, code_scale, dtype)
-        decoder = Decoder(own, likelihood, center, scale, code_scale, dtype)
+        encoder = Encoder(network, center, scale, code_scale, dtype)
+        decoder = Decoder(network, likelihood, center, scale, code_scale, dtype)
         return Fitted(encoder.eval(), decoder.eval())
 
     def truncated(self, size: int) -> State:
@@ -145,7 +149,7 @@ class State:
         name, size = self.source(self.n_components), self.n_components
         networks = {}
         if name != "pca":
-            network = _copied(self.networks[name], torch.float32)
+            network = copy.deepcopy(self.networks[name])
             network.decoder = nn.Identity()
             networks = {name: network}
         nothing = np.zeros(0)
@@ -243,11 +247,6 @@ class Fitted:
 
     encoder: Encoder
     decoder: Decoder
-
-
-def _copied(network: Network, dtype: torch.dtype) -> Network:
-    """Return a copy, so that what a user does to ``encoder_`` stays there."""
-    return copy.deepcopy(network).to(dtype)
 
 
 def _network_from(

@@ -25,7 +25,7 @@ def is_sparse(data: Any) -> bool:
     return sparse is not None and bool(sparse.issparse(data))
 
 
-def open_array(data: Any) -> Rows:
+def open_array(data: Any, *, checked: bool = True) -> Rows:
     """Open a matrix, or an array of pictures, of real numbers.
 
     Parameters
@@ -33,11 +33,14 @@ def open_array(data: Any) -> Rows:
     data : array-like of shape (n, n_features), (n, height, width) or (n, h, w, channels)
         Any real dtype and memory order; a memory map stays one. Objects and nested
         lists are converted to float64 where that is possible.
+    checked : bool
+        Whether to make sure that every value is finite. False leaves it to the caller,
+        who reads all rows anyway.
 
     Returns
     -------
     Rows
-        Without names; every value is finite.
+        Without names; every value is finite, if checked.
 
     Raises
     ------
@@ -54,7 +57,8 @@ def open_array(data: Any) -> Rows:
     array = _real(array)
     require_shape(array.shape)
     rows = Rows(array, kind="numpy")
-    require_finite(rows)
+    if checked:
+        require_finite(rows)
     return rows
 
 
