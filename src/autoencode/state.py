@@ -91,11 +91,12 @@ class State:
         name = self.source(size)
         if name == "pca":
             return self._linear(size, dtype or torch.float64)
-        dtype = dtype or torch.float32
         longer = self.networks[name]
+        dtype = dtype or next(longer.parameters()).dtype
         network = longer
         if longer.bottleneck.latent_shape[0] != size:
-            network = self.composition.network(size).to_empty(device="cpu")
+            own = next(longer.parameters()).dtype
+            network = self.composition.network(size).to_empty(device="cpu").to(own)
             network.copy_prefix(longer)
         codes = self.deviations[:size] * self.scaling.unit
         scales = (self.scaling.center, self.scaling.scale, codes)
