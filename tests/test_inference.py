@@ -17,7 +17,9 @@ from autoencode.errors import DataError
 from autoencode.inference import apply, chunk_rows
 
 
-def drawn(hidden: tuple[int, ...], dtype: torch.dtype, **changes: Any) -> Encoder:
+def drawn(
+    hidden: tuple[int, ...], dtype: torch.dtype, offset: float = 100.0, **changes: Any
+) -> Encoder:
     """Make an encoder with random weights and scales."""
     choices = {
         "architecture": "mlp",
@@ -33,7 +35,7 @@ def drawn(hidden: tuple[int, ...], dtype: torch.dtype, **changes: Any) -> Encode
     network = Composition(**(choices | changes)).network(4, rng).to(dtype)
     center, scale = (torch.rand(9, generator=rng).double() + 0.5 for _ in range(2))
     code_scale = torch.tensor([3.0, 2.0, 1.0, 0.1]).double()
-    return Encoder(network, 100 * center, scale, code_scale, dtype).eval()
+    return Encoder(network, offset * center, scale, code_scale, dtype).eval()
 
 
 def rows(count: int, dtype: Any) -> np.ndarray:
@@ -97,14 +99,17 @@ def test_a_piece_is_a_power_of_two_within_bounds(widest: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("offset", [1.0, 100.0])
 @pytest.mark.parametrize("activation", ["silu", "relu"])
 @pytest.mark.parametrize("hidden", [(), (16,), (16, 8), (16, 12, 8)], ids=len)
 def test_the_fast_encoder_equals_the_encoder(
-    hidden: tuple[int, ...], activation: str, dtype: torch.dtype
+    hidden: tuple[int, ...], activation: str, dtype: torch.dtype, offset: float
 ) -> None:
-    encoder = drawn(hidden, dtype, architecture=f"mlp:activation={activation}")
+    encoder = drawn(hidden, dtype, offset, architecture=f"mlp:activation={activation}")
     fast = fast_encoder(encoder)
     assert (fast is encoder) == (not hidden)
+    # Far from zero the center is subtracted first, near it goes into the bias.
+    assert fast is encoder or (fast.center is None) == (offset == 1.0)
     limit = 1e-6 if dtype == torch.float32 else 1e-14
     with torch.inference_mode():
         # Buffers are used again, and made anew for another number of rows.
