@@ -16,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 import autoencode
 from autoencode import Autoencoder
-from autoencode.errors import DataError
+from autoencode.errors import DataError, ModelFileError
+from autoencode.model_file import read_model, write_model
 
 QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
 LINEAR = {"hidden_layer_sizes": (), "random_state": 0}
@@ -296,3 +297,15 @@ def test_rows_beyond_the_memory_limit_are_streamed(
     streamed = Autoencoder(3, **{**QUICK, "max_epochs": 30}).fit(bent)
     assert streamed.gate_ == whole.gate_ == 1
     assert abs(streamed.score(bent) - whole.score(bent)) < 0.05
+
+
+def test_a_file_that_names_weights_it_lacks_is_refused(
+    network_model: Autoencoder, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    network_model.save(path)
+    header, tensors = read_model(path)
+    header["sources"][0] = "elsewhere"
+    write_model(path, header, tensors)
+    with pytest.raises(ModelFileError, match="no weights for elsewhere"):
+        autoencode.load(path)

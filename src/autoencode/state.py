@@ -214,6 +214,9 @@ class State:
                 name: _network_from(composition, int(length), tensors, name)
                 for name, length in header["lengths"].items()
             }
+            missing = set(header["sources"]) - {"pca", *networks}
+            if missing:
+                raise KeyError(f"no weights for {', '.join(sorted(missing))}")
             return cls(
                 composition,
                 Scaling(tensors["center"], tensors["scale"]),
