@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from autoencode.interfaces import Batch
 
-__all__ = ["Batches", "StreamedBatches", "TensorBatches", "batch_edges"]
+__all__ = ["Batches", "Prepare", "StreamedBatches", "TensorBatches", "as_batch", "batch_edges"]
+
+
+Prepare: TypeAlias = Callable[[Batch, torch.Generator], Batch]
+
+_PREPARED_ROWS = 4096
 
 
 class Batches(Protocol):
@@ -24,40 +29,76 @@ class Batches(Protocol):
         """Yield (rows, what to reconstruct) once over all rows, in a new order."""
 
 
+def as_batch(x: Tensor, *, missing: bool) -> Batch:
+    """Return rows as the network takes them.
+
+    Parameters
+    ----------
+    x : Tensor
+        ``(batch, *shape)``; NaN where a value is missing.
+    missing : bool
+        Whether any may be; if not, they are not looked for.
+    """
+    if not missing:
+        return Batch(x)
+    observed = torch.isnan(x).logical_not_()
+    return Batch(torch.nan_to_num(x, nan=0.0), observed)
+
+
 class TensorBatches:
     """Rows in memory: shuffled once per epoch, gathered into a reused buffer.
 
     Parameters
     ----------
     values : Tensor
-        ``(n_rows, *shape)``, preprocessed.
+        ``(n_rows, *shape)``, preprocessed; NaN where missing.
     target : Tensor or None
         What to reconstruct; None: the values themselves.
     batch_size : int
         Rows per batch; a short last batch is spread over the others.
+    missing : bool
+        Whether values may be missing.
+    prepare : callable or None
+        Spoils rows and fills in what is missing before they are encoded; it is handed
+        many batches at a time, since most of its cost is a call's.
     """
 
-    def __init__(self, values: Tensor, target: Tensor | None, batch_size: int) -> None:
+    def __init__(
+        self,
+        values: Tensor,
+        target: Tensor | None,
+        batch_size: int,
+        *,
+        missing: bool = False,
+        prepare: Prepare | None = None,
+    ) -> None:
         self.values = values
         self.target = target
+        self.missing = missing
+        self.prepare = prepare
         self.n_rows = len(values)
         self.edges = batch_edges(self.n_rows, batch_size)
         self.n_steps = len(self.edges) - 1
+        self.group = 1 if prepare is None else max(1, _PREPARED_ROWS // batch_size)
 
     def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
         """Yield every row once, in a new order; a batch is valid until the next one."""
         order = torch.randperm(self.n_rows, generator=rng).to(self.values.device)
-        longest = max(b - a for a, b in pairwise(self.edges))
+        grouped = list(_grouped(self.edges, self.group))
+        longest = max(edges[-1] - edges[0] for edges in grouped)
         buffers = [self.values.new_empty(longest, *self.values.shape[1:])]
         if self.target is not None:
             buffers.append(torch.empty_like(buffers[0]))
-        for start, stop in pairwise(self.edges):
-            rows = order[start:stop]
-            x = torch.index_select(self.values, 0, rows, out=buffers[0][: stop - start])
-            y = x
+        for edges in grouped:
+            rows = order[edges[0] : edges[-1]]
+            x = torch.index_select(self.values, 0, rows, out=buffers[0][: len(rows)])
+            batch = goal = as_batch(x, missing=self.missing)
             if self.target is not None:
-                y = torch.index_select(self.target, 0, rows, out=buffers[1][: stop - start])
-            yield Batch(x), Batch(y)
+                y = torch.index_select(self.target, 0, rows, out=buffers[1][: len(rows)])
+                goal = as_batch(y, missing=self.missing)
+            if self.prepare is not None:
+                batch = self.prepare(batch, rng)
+            yield from _split(batch, goal, edges)
 
 
 class StreamedBatches:
@@ -73,6 +114,10 @@ class StreamedBatches:
         Rows per batch.
     group : int
         Batches read at a time: more is faster on disk and takes more memory.
+    missing : bool
+        Whether values may be missing.
+    prepare : callable or None
+        As in `TensorBatches`.
     """
 
     def __init__(
@@ -81,26 +126,47 @@ class StreamedBatches:
         n_rows: int,
         batch_size: int,
         group: int = 16,
+        *,
+        missing: bool = False,
+        prepare: Prepare | None = None,
     ) -> None:
         self.read = read
         self.n_rows = n_rows
         self.edges = batch_edges(n_rows, batch_size)
         self.n_steps = len(self.edges) - 1
         self.group = group
+        self.missing = missing
+        self.prepare = prepare
 
     def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
         """Yield every row once, in a new order."""
         order = torch.randperm(self.n_rows, generator=rng)
-        for first in range(0, self.n_steps, self.group):
-            edges = self.edges[first : first + self.group + 1]
+        for edges in _grouped(self.edges, self.group):
             chosen = order[edges[0] : edges[-1]]
             numbers, back = chosen.sort()
             values, target = self.read(numbers)
             place = back.argsort().to(values.device)
-            for start, stop in pairwise(edge - edges[0] for edge in edges):
-                rows = place[start:stop]
-                x = values[rows]
-                yield Batch(x), Batch(x if target is None else target[rows])
+            batch = goal = as_batch(values[place], missing=self.missing)
+            if target is not None:
+                goal = as_batch(target[place], missing=self.missing)
+            if self.prepare is not None:
+                batch = self.prepare(batch, rng)
+            yield from _split(batch, goal, edges)
+
+
+def _grouped(edges: list[int], group: int) -> Iterator[list[int]]:
+    """Yield the edges of a few batches at a time."""
+    for first in range(0, len(edges) - 1, group):
+        yield edges[first : first + group + 1]
+
+
+def _split(batch: Batch, goal: Batch, edges: list[int]) -> Iterator[tuple[Batch, Batch]]:
+    if len(edges) == 2:
+        yield batch, goal
+        return
+    for start, stop in pairwise(edge - edges[0] for edge in edges):
+        rows = batch.rows(start, stop)
+        yield rows, rows if goal is batch else goal.rows(start, stop)
 
 
 def batch_edges(n_rows: int, batch_size: int) -> list[int]:

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from autoencode.architectures.mlp import MlpEncoder, dense_layers
 from autoencode.bottlenecks import Plain
-from autoencode.interfaces import Code, Context, Likelihood
-from autoencode.network import Network
+from autoencode.interfaces import Batch, Code, Context
+from autoencode.network import Network, encode_observed
+from autoencode.preprocess.filling import Fill
 
 __all__ = ["Decoder", "Encoder", "Scaled", "fast_encoder"]
 
@@ -33,6 +34,7 @@ class Scaled(nn.Module):
     center_low: Tensor
     scale: Tensor
     code_scale: Tensor
+    first_values: Tensor
 
     def __init__(
         self, center: Tensor, scale: Tensor, code_scale: Tensor, dtype: torch.dtype
@@ -48,10 +50,14 @@ class Scaled(nn.Module):
 class Encoder(Scaled):
     """From rows in the data's units, ``(batch, n_features)``, to codes.
 
+    Values that are missing (NaN) are filled in first where the model knows how to.
+
     Parameters
     ----------
     network : Network
         Its encoder and bottleneck are used.
+    fill : Fill or None
+        What stands for missing values; None: their mean.
     center, scale, code_scale, dtype
         See `Scaled`.
     """
@@ -59,6 +65,7 @@ class Encoder(Scaled):
     def __init__(
         self,
         network: Network,
+        fill: Fill | None,
         center: Tensor,
         scale: Tensor,
         code_scale: Tensor,
@@ -67,11 +74,19 @@ class Encoder(Scaled):
         super().__init__(center, scale, code_scale, dtype)
         self.encoder = network.encoder
         self.bottleneck = network.bottleneck
+        self.fill = fill
+        self.masked = network.masked
+        self.register_buffer("first_values", network.first_values, persistent=False)
+        self.takes_missing = fill is not None or network.masked
 
     def forward(self, x: Tensor) -> Tensor:
         """Return codes, ``(batch, n_components)``."""
-        features = self.encoder(((x - self.center) - self.center_low) / self.scale)
-        code: Code = self.bottleneck(features, Context())
+        scaled = ((x - self.center) - self.center_low) / self.scale
+        if not self.takes_missing:
+            code: Code = self.bottleneck(self.encoder(scaled), Context())
+            return code.z * self.code_scale
+        observed = torch.isnan(scaled).logical_not()
+        code = encode_observed(self, Batch(torch.nan_to_num(scaled, nan=0.0), observed), Context())
         return code.z * self.code_scale
 
 
@@ -81,9 +96,7 @@ class Decoder(Scaled):
     Parameters
     ----------
     network : Network
-        Its decoder is used.
-    likelihood : Likelihood
-        Says what value its parameters mean.
+        Its decoder and likelihood are used.
     center, scale, code_scale, dtype
         See `Scaled`.
     """
@@ -91,7 +104,6 @@ class Decoder(Scaled):
     def __init__(
         self,
         network: Network,
-        likelihood: Likelihood,
         center: Tensor,
         scale: Tensor,
         code_scale: Tensor,
@@ -99,7 +111,7 @@ class Decoder(Scaled):
     ) -> None:
         super().__init__(center, scale, code_scale, dtype)
         self.decoder = network.decoder
-        self.likelihood = likelihood
+        self.likelihood = network.likelihood
 
     def forward(self, z: Tensor) -> Tensor:
         """Return rows, ``(batch, n_features)``."""
@@ -158,6 +170,7 @@ def fast_encoder(encoder: Encoder) -> Encoder | _FastEncoder:
         isinstance(encoder.encoder, MlpEncoder)
         and len(encoder.encoder.layers)
         and type(encoder.bottleneck) is Plain
+        and not encoder.masked
     ):
         return _FastEncoder(encoder)
     return encoder

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from autoencode.architectures import ARCHITECTURES
 from autoencode.architectures.mlp import spread
 from autoencode.bottlenecks import BOTTLENECKS
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.errors import ModelFileError
-from autoencode.interfaces import Corruption, LinearStart
+from autoencode.interfaces import Corruption, Layout, LinearStart, Segment
 from autoencode.likelihoods import LIKELIHOODS
+from autoencode.missingness import Selection
 from autoencode.network import Network
 from autoencode.objective import Objective
 from autoencode.penalties import PENALTIES
+from autoencode.preprocess.filling import WIDEST_FILL, Fill
 from autoencode.preprocess.principal import PrincipalComponents
 from autoencode.spec import Spec, describe, make, module_of
 
@@ -40,6 +44,12 @@ class Composition:
         Shape of one row; mlp takes ``(n_features,)``.
     nested : bool
         Whether codes of every shorter length are trained too.
+    segments : tuple of Segment
+        What the values of a table's row are; see `autoencode.interfaces.Layout`.
+    masked : bool
+        Whether values may be missing in training: the encoder is told which.
+    informative : bool
+        Whether their being missing may depend on what they are.
     """
 
     architecture: Spec
@@ -50,6 +60,14 @@ class Composition:
     hidden_layer_sizes: tuple[int, ...]
     sample_shape: tuple[int, ...]
     nested: bool
+    segments: tuple[Segment, ...] = ()
+    masked: bool = False
+    informative: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """What the values are."""
+        return Layout(math.prod(self.sample_shape), self.segments)
 
     def network(self, n_components: int, rng: torch.Generator | None = None) -> Network:
         """Return a network for codes of this length.
@@ -63,13 +81,10 @@ class Composition:
             torch.random.fork_rng(devices=[]),
             torch.device("meta") if rng is None else torch.device("cpu"),
         ):
-            architecture = make(
-                "architecture",
-                ARCHITECTURES,
-                self.architecture,
-                self.sample_shape,
-                self.hidden_layer_sizes,
-            )
+            layout = self.layout
+            sizes = [self.sample_shape, self.hidden_layer_sizes]
+            n_mask = {"n_mask": layout.n_columns} if self.masked else {}
+            architecture = make("architecture", ARCHITECTURES, self.architecture, *sizes, **n_mask)
             neck = make(
                 "bottleneck",
                 BOTTLENECKS,
@@ -78,11 +93,33 @@ class Composition:
                 architecture.n_linear,
                 n_components,
             )
-            n_params = self.objective().likelihood.n_params
-            network = Network(architecture, neck, n_params, sized=self.nested)
+            network = Network(
+                architecture,
+                neck,
+                make("likelihood", LIKELIHOODS, self.likelihood, layout),
+                sized=self.nested,
+                fill=self._fill(layout.n_values),
+                masked=self.masked,
+                selection=Selection(layout) if self.informative else None,
+            )
         if rng is not None:
             spread(network, rng)
         return network
+
+    def empty_network(self, n_components: int) -> Network:
+        """Return a network whose weights have memory but no values yet."""
+        network = self.network(n_components)
+        for module in network.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                empty = torch.empty_like(parameter, device="cpu")
+                setattr(module, name, nn.Parameter(empty))
+            for name, buffer in module.named_buffers(recurse=False):
+                if buffer.is_meta:
+                    setattr(module, name, torch.empty_like(buffer, device="cpu"))
+        return network
+
+    def _fill(self, n_values: int) -> Fill | None:
+        return Fill(torch.eye(n_values)) if self.masked and n_values <= WIDEST_FILL else None
 
     def starts_linear(self) -> bool:
         """Say whether training starts from PCA."""
@@ -91,25 +128,24 @@ class Composition:
 
     def objective(self) -> Objective:
         """Return the loss."""
-        likelihood = make("likelihood", LIKELIHOODS, self.likelihood)
-        penalties = [make("penalty", PENALTIES, spec) for spec in self.penalties]
-        return Objective(likelihood, penalties)
+        return Objective([make("penalty", PENALTIES, spec) for spec in self.penalties])
 
     def corrupter(self) -> Corruption | None:
         """Return what spoils the rows, or None."""
         if self.corruption == "none":
             return None
-        part: Corruption = make("corruption", CORRUPTIONS, self.corruption)
+        part: Corruption = make("corruption", CORRUPTIONS, self.corruption, self.layout)
         return part
 
     def check(self) -> None:
         """Raise `SpecError` for an unknown part or option before any work is done."""
         self.network(1)
-        make("corruption", CORRUPTIONS, self.corruption)
+        self.objective()
+        make("corruption", CORRUPTIONS, self.corruption, self.layout)
 
     def header(self) -> dict[str, Any]:
         """Return plain values from which `from_header` builds the same composition."""
-        values = asdict(self)
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
         for axis in ("architecture", "bottleneck", "corruption", "likelihood"):
             values[axis] = describe(values[axis])
         values["penalties"] = [describe(spec) for spec in self.penalties]
@@ -134,6 +170,7 @@ class Composition:
                 )
         listed = ("penalties", "hidden_layer_sizes", "sample_shape")
         complete: dict[str, Any] = {k: tuple(v) if k in listed else v for k, v in values.items()}
+        complete["segments"] = tuple(Segment(*parts) for parts in values["segments"])
         return cls(**complete)
 
 

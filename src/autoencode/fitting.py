@@ -16,9 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoencode.batches import Batches, StreamedBatches, TensorBatches
+from autoencode.batches import Batches, Prepare, StreamedBatches, TensorBatches
 from autoencode.composition import Composition, linear_start
+from autoencode.corruptions import Hide
 from autoencode.data.rows import Rows
+from autoencode.interfaces import Batch
 from autoencode.measurement import (
     HeldOut,
     explained_share,
@@ -26,10 +28,11 @@ from autoencode.measurement import (
     prefix_shares,
     source_at,
 )
-from autoencode.network import Network
+from autoencode.network import Network, filled
 from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
 from autoencode.preprocess.principal import PrincipalComponents, principal_components
-from autoencode.preprocess.scaling import fit_scaling
+from autoencode.preprocess.filling import WIDEST_FILL, Fill, Moments, fit_moments
+from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.scaled_rows import Pairs, ScaledRows
 from autoencode.selection import (
     Split,
@@ -60,13 +63,19 @@ _NESTED_TIME = 0.45
 _FINE_TIME = 0.5
 _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
+_HIDDEN_SHARE = 0.2
+"""Share of the cells of held-out rows that a model is to restore when it is judged by that."""
 _SIZE_EXPONENT = 0.5
 """Errors at different sizes are weighted by PCA's error to the power of minus this."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every choice of a fit, resolved: no "auto" is left."""
+    """Every choice of a fit, resolved: no "auto" is left.
+
+    ``restores``: the model is judged by how well it restores hidden cells.
+    ``fills``: it is to take rows with missing values, even if it was fitted to none.
+    """
 
     composition: Composition
     n_components: int | float
@@ -80,6 +89,8 @@ class Plan:
     dtype: torch.dtype
     n_threads: int | str
     seed: int
+    restores: bool = False
+    fills: bool = False
     report: Callable[[str, History], None] | None = None
 
 
@@ -109,7 +120,6 @@ class Fit:
         self.history = History()
         self.products = "ieee"
         self.networks: dict[str, Network] = {}
-        self.likelihood = plan.composition.objective().likelihood
         generator = np.random.default_rng(plan.seed)
         self.rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
         self.pairs = self.held_pairs = Pairs(rows, target)
@@ -123,11 +133,11 @@ class Fit:
     def run(self) -> State:
         """Fit; after Ctrl-C the state holds what was learned and `interrupted` is true."""
         plan = self.plan
-        self.scaling = fit_scaling(self.pairs.raw(self.split.train), plan.scaling)
+        self.scaling, self.moments = self._units(self.split.train)
         self.training = self._scaled(self.pairs, self.split.train)
         self.start = self._principal(self.training, self._limit())
         choose = self._scaled(self.held_pairs, self.split.choose)
-        self.choose = HeldOut(choose, self.start, self.training)
+        self.choose = self._held_out(choose, restores=plan.restores)
         self.search = self._search_limit()
         self.sizes = evaluation_sizes(self.search)
         self.best = self.choose.pca[:, self.sizes]
@@ -139,8 +149,50 @@ class Fit:
             self.history.stop_reason = "reached the asked level" if reached else "no further gain"
         return self._state()
 
+    def _units(self, numbers: npt.NDArray[np.intp]) -> tuple[Scaling, Moments | None]:
+        """Measure how rows are centred and scaled, and how their values hang together.
+
+        The latter is what missing values are restored from; without any, it is left out.
+        """
+        made_of = self.plan.composition
+        scaling = fit_scaling(self.pairs.raw(numbers), self.plan.scaling, made_of.layout)
+        n_values = self.pairs.rows.n_features
+        if not (made_of.masked or self.plan.fills) or n_values > WIDEST_FILL:
+            return scaling, None
+        rows = ScaledRows(self.pairs, numbers, scaling, self.plan.dtype, self.plan.device)
+        moments = fit_moments(rows.blocks_with_missing, n_values)
+        # Means over what is observed are off where what is missing depends on the rest.
+        center = scaling.center + scaling.scale * moments.mean
+        return Scaling(center, scaling.scale), moments
+
     def _scaled(self, pairs: Pairs, numbers: npt.NDArray[np.intp]) -> ScaledRows:
-        return ScaledRows(pairs, numbers, self.scaling, self.plan.dtype, self.plan.device)
+        fill = None if self.moments is None else Fill(torch.from_numpy(self.moments.precision()))
+        device, dtype = self.plan.device, self.plan.dtype
+        return ScaledRows(pairs, numbers, self.scaling, dtype, device, fill)
+
+    def _held_out(self, rows: ScaledRows, *, restores: bool) -> HeldOut:
+        """Return rows to judge by, some of their cells hidden if these are to be restored."""
+        layout, hide = self.plan.composition.layout, None
+        if restores:
+            corrupt = Hide(layout, level=_HIDDEN_SHARE, rows=1.0, together=False)
+            rng = torch.Generator(self.plan.device).manual_seed(self.plan.seed)
+            hide = partial(corrupt, rng=rng)
+        return HeldOut(rows, self.start, self.training, layout, hide)
+
+    def _restored_errors(self, source: str) -> Array:
+        """Return quantiles of the errors of restored values, before scaling, (n_values, q)."""
+        made_of, split = self.plan.composition, self.split
+        if not (made_of.masked or self.plan.fills):
+            return np.zeros((self.pairs.rows.n_features, 0))
+        numbers = np.sort(np.concatenate([split.choose, split.claim]))
+        pairs = self.held_pairs
+        if not len(numbers):
+            numbers, pairs = split.train, self.pairs
+        held = self._held_out(self._scaled(pairs, numbers), restores=True)
+        network = None if source == "pca" else self.networks[source]
+        spread = held.error_quantiles(network, self.n_components)
+        result: Array = spread * self.scaling.scale[:, None]
+        return result
 
     def _principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
         n_features = self.pairs.rows.n_features
@@ -198,7 +250,7 @@ class Fit:
         wanted = self.plan.n_components
 
         def evaluate() -> float:
-            errors = self.choose.errors(network, self.likelihood, grid).mean(0)
+            errors = self.choose.errors(network, grid).mean(0)
             ratios = np.divide(errors, floor, out=np.ones_like(errors), where=floor > 0)
             # With the gate, a size that is worse than PCA costs nothing; the small
             # remainder keeps the criterion sensitive there.
@@ -206,7 +258,7 @@ class Fit:
 
         def reached() -> bool:
             # One component that reaches the level cannot be improved upon.
-            error = float(self.choose.errors(network, self.likelihood, [1]).mean())
+            error = float(self.choose.errors(network, [1]).mean())
             return isinstance(wanted, float) and error <= (1 - wanted) * total
 
         pattern = size_pattern(self.search, 2 * self.plan.batch_size, _FULL_SHARE)
@@ -239,7 +291,7 @@ class Fit:
             return self.n_components
         place = bisect_left(self.sizes, self.n_components)
         sizes = self.sizes[: place + 1]
-        nested = self.choose.errors(self.networks["nested"], self.likelihood, sizes).mean(0)
+        nested = self.choose.errors(self.networks["nested"], sizes).mean(0)
         gain = min(1.0, float(self.best[:, place].mean() / max(nested[-1], 1e-300)))
         total = float(self.choose.pca[:, 0].mean())
         explained = explained_share(gain * nested, total)
@@ -255,8 +307,12 @@ class Fit:
             pattern = size_pattern(size, 2 * self.plan.batch_size, _FINE_SHARE)
             epochs = max(1, epochs // 2)
 
+        objective = self.plan.composition.objective()
+
         def evaluate() -> float:
-            return float(self.choose.errors(network, self.likelihood, [size]).mean())
+            if network.selection is not None and self.plan.restores:
+                return self.choose.missingness(network, objective)
+            return float(self.choose.errors(network, [size]).mean())
 
         try:
             self._train(
@@ -268,6 +324,13 @@ class Fit:
 
     def _new_network(self, size: int) -> Network:
         network = self.plan.composition.network(size, self.rng)
+        network.likelihood.set_units(
+            torch.from_numpy(self.scaling.center), torch.from_numpy(self.scaling.scale)
+        )
+        if network.fill is not None and self.moments is not None:
+            network.fill.precision.copy_(torch.from_numpy(self.moments.precision()))
+        if network.selection is not None:
+            network.selection.start(torch.from_numpy(self.training.missing_shares()))
         if self.plan.composition.starts_linear():
             network.start_linear(linear_start(self.start.head(size)))
         return network.to(device=self.plan.device, dtype=self.plan.dtype)
@@ -277,7 +340,7 @@ class Fit:
         flat = FlatParameters(network)
         objective = plan.composition.objective()
         pattern = phase.pattern
-        batches = self._batches()
+        batches = self._batches(network)
         spent = time.perf_counter() - self.started
         seconds = None
         if plan.max_time is not None:
@@ -287,7 +350,6 @@ class Fit:
             batches,
             choose_step(network, objective, flat),
             phase.evaluate,
-            plan.composition.corrupter(),
             None if pattern is None else torch.from_numpy(pattern).to(plan.device),
             None if pattern is None else self._size_weights(pattern, phase.shorter),
             phase.reached,
@@ -309,13 +371,27 @@ class Fit:
         finally:
             flat.release()
 
-    def _batches(self) -> Batches:
+    def _batches(self, network: Network) -> Batches:
         size = self.plan.batch_size
+        missing, prepare = self.pairs.has_missing, self._prepare(network)
         if self.training.bytes_needed() > _MEMORY_LIMIT:
-            return StreamedBatches(self.training.tensors, len(self.training), size)
+            read, count = self.training.tensors, len(self.training)
+            return StreamedBatches(read, count, size, missing=missing, prepare=prepare)
         if not hasattr(self, "memory"):
             self.memory = self.training.tensors()
-        return TensorBatches(*self.memory, size)
+        return TensorBatches(*self.memory, size, missing=missing, prepare=prepare)
+
+    def _prepare(self, network: Network) -> Prepare | None:
+        """Return what happens to rows before they are encoded, if anything does."""
+        corrupt = self.plan.composition.corrupter()
+        if corrupt is None and not self.pairs.has_missing:
+            return None
+
+        def prepare(batch: Batch, rng: torch.Generator) -> Batch:
+            with torch.no_grad():
+                return filled(network, batch if corrupt is None else corrupt(batch, rng))
+
+        return prepare
 
     def _size_weights(self, pattern: npt.NDArray[np.int64], shorter: float) -> Tensor:
         """Return each place's weight, so that small errors of long codes count too."""
@@ -329,12 +405,16 @@ class Fit:
     def _take(self, name: str, network: Network, sizes: list[int]) -> None:
         """Keep a network, and use it at the sizes where the gate opens for it."""
         self.networks[name] = network
-        errors = self.choose.errors(network, self.likelihood, sizes)
+        errors = self.choose.errors(network, sizes)
         for column, size in enumerate(sizes):
             place = bisect_left(self.sizes, size)
             mine = errors[:, column]
-            better = mine.mean() < self.best[:, place].mean()
-            if better and gate_opens(mine, self.choose.pca[:, size]):
+            best, pca = self.best[:, place], self.choose.pca[:, size]
+            better = mine.mean() < best.mean() and gate_opens(mine, pca)
+            if network.selection is not None and self.plan.restores:
+                # What it knows of missing cells cannot be seen in observed ones.
+                better = not gate_opens(pca, mine)
+            if better:
                 self.best[:, place] = mine
                 self.sources[place] = name
 
@@ -342,22 +422,26 @@ class Fit:
         split, size = self.split, self.n_components
         claim = self.choose
         if len(split.claim):
-            claim = HeldOut(self._scaled(self.held_pairs, split.claim), self.start, self.training)
+            claim = self._held_out(
+                self._scaled(self.held_pairs, split.claim), restores=self.plan.restores
+            )
         used = [name for name in self.networks if name in self.sources]
         errors = {name: self._claimed(claim, name) for name in used}
         source = source_at(self.sizes, self.sources, size)
         if source == "pca":
             by_column = claim.pca_column_errors(size)
         else:
-            by_column = claim.column_errors(self.networks[source], self.likelihood, size)
+            by_column = claim.column_errors(self.networks[source], size)
         everything = np.arange(self.pairs.rows.n_rows)
-        before = self.scaling.scale
+        before, residuals = self.scaling.scale, self._restored_errors(source)
         if not used:
             # PCA alone is fitted to all rows, scales included.
-            self.scaling = fit_scaling(self.pairs.raw(everything), self.plan.scaling)
+            self.scaling, self.moments = self._units(everything)
         return State(
             composition=self.plan.composition,
             scaling=self.scaling,
+            residuals=residuals,
+            precision=None if self.moments is None else self.moments.precision(),
             principal=self._principal(self._scaled(self.pairs, everything), self.sizes[-1]),
             deviations=self.start.deviations[: self.sizes[-1]],
             networks={name: self.networks[name].to("cpu") for name in used},
@@ -377,7 +461,7 @@ class Fit:
         full = network.bottleneck.latent_shape[0]
         nested = self.plan.composition.nested
         known = [s for s in self.sizes if s <= full] if nested else [full]
-        errors = claim.errors(network, self.likelihood, known).mean(0)
+        errors = claim.errors(network, known).mean(0)
         return dict(zip(known, errors.tolist(), strict=True))
 
     def _facts(self) -> dict[str, Any]:

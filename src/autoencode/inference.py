@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from autoencode.data.finite import require_finite
+from autoencode.data.finite import require_finite, require_no_infinity
 from autoencode.data.rows import FloatArray, Rows
 from autoencode.numerics import matrix_products
 
@@ -36,6 +36,8 @@ def apply(
     rows: Rows,
     out: npt.NDArray[np.floating],
     piece: int,
+    *,
+    missing: Callable[[Tensor], Tensor] | None = None,
 ) -> None:
     """Fill ``out`` with the module's results, row by row.
 
@@ -43,7 +45,7 @@ def apply(
 
     Parameters
     ----------
-    module : nn.Module
+    module : nn.Module or callable
         From ``(rows, n_features)`` to ``(rows, n_outputs)``, of the blocks' dtype.
     rows : Rows
         Of the module's dtype.
@@ -51,11 +53,13 @@ def apply(
         Written to.
     piece : int
         Rows per call.
+    missing : callable, optional
+        Does the same for rows in which values are missing; without it they are refused.
 
     Raises
     ------
     DataError
-        If a value is missing or infinite, naming its column.
+        If a value is infinite (or missing), naming its column.
     """
     result = torch.from_numpy(out)
     total = torch.zeros(())
@@ -64,16 +68,46 @@ def apply(
             values = _tensor(block)
             for offset in range(0, len(block), piece):
                 taken = values[offset : offset + piece]
-                total = total + taken.sum()
-                count = len(taken)
-                if count < piece:
-                    padded = values.new_zeros(piece, values.shape[1])
-                    padded[:count] = taken
-                    taken = padded
-                result[start + offset : start + offset + count] = module(taken)[:count]
+                summed = taken.sum()
+                target = result[start + offset : start + offset + len(taken)]
+                if missing is not None and bool(torch.isnan(summed)):
+                    summed = _apply_to_incomplete(module, missing, taken, target, piece)
+                else:
+                    target.copy_(module(_padded(taken, piece))[: len(taken)])
+                total = total + summed
     # A sum is finite only if every term is; where it is not, each value is looked at.
     if not bool(torch.isfinite(total)):
-        require_finite(rows)
+        if missing is None:
+            require_finite(rows)
+        else:
+            require_no_infinity(rows)
+
+
+def _apply_to_incomplete(
+    module: nn.Module | Callable[[Tensor], Tensor],
+    missing: Callable[[Tensor], Tensor],
+    taken: Tensor,
+    target: Tensor,
+    piece: int,
+) -> Tensor:
+    """Fill in the results of a piece with missing values; return the sum of the others.
+
+    Rows that are complete take the way that they always take.
+    """
+    absent = torch.isnan(taken)
+    lacking = absent.any(1)
+    known = torch.where(absent, 0.0, taken)
+    target.copy_(module(_padded(known, piece))[: len(taken)])
+    target[lacking] = missing(_padded(taken[lacking], piece))[: int(lacking.sum())]
+    return known.sum()
+
+
+def _padded(taken: Tensor, piece: int) -> Tensor:
+    if len(taken) == piece:
+        return taken
+    padded = taken.new_zeros(piece, taken.shape[1])
+    padded[: len(taken)] = taken
+    return padded
 
 
 def _tensor(block: FloatArray) -> Tensor:

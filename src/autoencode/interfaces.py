@@ -21,12 +21,87 @@ __all__ = [
     "Context",
     "Corruption",
     "Features",
+    "Layout",
     "Likelihood",
     "LinearStart",
+    "LinkStart",
     "Loss",
     "Pass",
     "Penalty",
+    "Segment",
 ]
+
+
+class Segment(NamedTuple):
+    """A run of values that belong together.
+
+    Attributes
+    ----------
+    likelihood : str
+        What they are: ``"gaussian"``, ``"bernoulli"``, ``"categorical"`` (one-hot) or
+        ``"count"`` (log(1 + count)).
+    column : int
+        The column that they come from.
+    start, stop : int
+        Their places among the values.
+    """
+
+    likelihood: str
+    column: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the values of a row are.
+
+    Attributes
+    ----------
+    n_values : int
+        Their number.
+    segments : tuple of Segment
+        All of them, in order. Empty: every value is a real number and a column by itself.
+    """
+
+    n_values: int
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Segment, ...]:
+        """The segments, spelled out."""
+        return self.segments or tuple(
+            Segment("gaussian", place, place, place + 1) for place in range(self.n_values)
+        )
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns that values come from."""
+        return len({segment.column for segment in self.segments}) or self.n_values
+
+    def first_values(self) -> Tensor:
+        """Return each column's first value: a column is missing where that is; (n_columns,).
+
+        On the CPU also where weights are only outlined (``meta``), since it is not loaded.
+        """
+        if not self.segments:
+            return torch.arange(self.n_values, device="cpu")
+        first: dict[int, int] = {}
+        for part in self.segments:
+            first.setdefault(part.column, part.start)
+        return torch.tensor(list(first.values()), dtype=torch.long, device="cpu")
+
+    def columns(self) -> Tensor:
+        """Return each value's column, counted without columns that have no values; (n_values,)."""
+        if not self.segments:
+            return torch.arange(self.n_values)
+        numbers = {
+            column: place
+            for place, column in enumerate(dict.fromkeys(part.column for part in self.segments))
+        }
+        return torch.tensor(
+            [numbers[part.column] for part in self.segments for _ in range(part.start, part.stop)]
+        )
 
 
 class Batch(NamedTuple):
@@ -38,10 +113,18 @@ class Batch(NamedTuple):
         Values, ``(batch, *shape)``.
     observed : Tensor or None
         Boolean, same shape; False where a value is missing. None: all observed.
+    mask : Tensor or None
+        ``(batch, n_columns)``: 1 where a column is missing, 0 elsewhere. It is there once
+        missing values have been filled in.
     """
 
     x: Tensor
     observed: Tensor | None = None
+    mask: Tensor | None = None
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Return some of the rows."""
+        return Batch(*(None if part is None else part[start:stop] for part in self))
 
 
 @dataclass(frozen=True)
@@ -133,6 +216,21 @@ class Loss(NamedTuple):
     terms: dict[str, Tensor]
 
 
+class LinkStart(NamedTuple):
+    """The straight line that comes nearest to a likelihood's link, at the columns' means.
+
+    A parameter of ``offset + gain * value`` has about ``value`` as its mean.
+
+    Attributes
+    ----------
+    gain, offset : Tensor
+        ``(n_values,)``.
+    """
+
+    gain: Tensor
+    offset: Tensor
+
+
 @dataclass(frozen=True)
 class LinearStart:
     """Where the linear path starts: the PCA of the training rows.
@@ -143,10 +241,13 @@ class LinearStart:
         ``(n_components, n_values)``, orthonormal rows.
     deviations : Tensor
         ``(n_components,)``: standard deviation of each score, all positive.
+    link : LinkStart or None
+        Of the likelihood; None: the parameters are the means.
     """
 
     components: Tensor
     deviations: Tensor
+    link: LinkStart | None = None
 
 
 class Bottleneck(nn.Module):
@@ -159,6 +260,8 @@ class Bottleneck(nn.Module):
     """
 
     latent_shape: tuple[int, ...]
+    costs_nats = False
+    """Whether the code has a cost in nats, beside which columns must not be reweighted."""
 
     def forward(self, features: Features, context: Context) -> Code:
         """Turn features into codes."""
@@ -186,19 +289,99 @@ class Architecture(Protocol):
         """Return a module from codes (and sizes) to the likelihood's parameters."""
 
 
-class Likelihood(Protocol):
-    """How far a value is from what the parameters say, in nats per value."""
+class Likelihood(nn.Module):
+    """How far a value is from what the parameters say, in nats per value.
 
-    n_params: int
+    Parameters
+    ----------
+    layout : Layout
+        What the values are.
+
+    Attributes
+    ----------
+    n_params : int
+        Parameters per value.
+    center, unit : Tensor
+        ``(n_values,)``: values are ``(raw - center) / unit``, where raw ones are 0 and 1,
+        logarithms of counts and the like.
+    """
+
+    n_params = 1
+    center: Tensor
+    unit: Tensor
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.layout = layout
+        self.register_buffer("center", torch.zeros(layout.n_values))
+        self.register_buffer("unit", torch.ones(layout.n_values))
+
+    @torch.no_grad()
+    def set_units(self, center: Tensor, unit: Tensor) -> None:
+        """Learn how values were centred and scaled."""
+        self.center.copy_(center)
+        self.unit.copy_(unit)
+
+    def balance(self) -> Tensor | None:
+        """Return ``(n_values,)`` weights under which columns count alike; None: all ones."""
+        return None
+
+    def gradient(
+        self, params: Tensor, target: Batch, weights: Tensor | None, *, balanced: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return the weighted nats of a batch and their slope; add those of own parameters.
+
+        Parameters
+        ----------
+        params : Tensor
+            ``(batch, n_params, *shape)``.
+        target : Batch
+            What to reconstruct; missing values do not count.
+        weights : Tensor or None
+            ``(batch,)``: a weight for each row.
+        balanced : bool
+            Whether columns are balanced.
+
+        Returns
+        -------
+        nats : Tensor
+            Summed over rows and values.
+        slope : Tensor
+            By the parameters, in their shape.
+        """
+        leaf = params.detach().requires_grad_()
+        with torch.enable_grad():
+            nats = self.nll(leaf, target.x) * self.value_weights(target, weights, balanced)
+            total = nats.sum()
+        total.backward()
+        assert leaf.grad is not None
+        return total.detach(), leaf.grad
+
+    def value_weights(
+        self, target: Batch, weights: Tensor | None, balanced: bool
+    ) -> Tensor | float:
+        """Return the weight of each value: its row's, times its column's, 0 if it is missing."""
+        result: Tensor | float = 1.0 if weights is None else weights[:, None]
+        balance = self.balance() if balanced else None
+        if balance is not None:
+            result = result * balance
+        return result if target.observed is None else result * target.observed
+
+    def link_start(self) -> LinkStart | None:
+        """Return the straight line nearest to the link; None: the parameters are the means."""
+        return None
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """Negative log-likelihood in nats, element by element; the shape of ``x``."""
+        raise TypeError(f"{type(self).__name__} does not say how likely values are")
 
     def mean(self, params: Tensor) -> Tensor:
         """Return the expected value, the shape of ``x``."""
+        raise TypeError(f"{type(self).__name__} does not say what value is expected")
 
     def sample(self, params: Tensor, rng: torch.Generator) -> Tensor:
         """Draw values, the shape of ``x``."""
+        raise TypeError(f"{type(self).__name__} does not say how to draw")
 
 
 class Corruption(Protocol):

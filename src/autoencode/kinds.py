@@ -6,12 +6,20 @@ that every axis's dictionary of parts has exactly these names.
 
 from __future__ import annotations
 
-__all__ = ["ARCHITECTURES", "AXES", "BOTTLENECKS", "CORRUPTIONS", "LIKELIHOODS", "PENALTIES"]
+__all__ = [
+    "ARCHITECTURES",
+    "AXES",
+    "BOTTLENECKS",
+    "COLUMN_KINDS",
+    "CORRUPTIONS",
+    "LIKELIHOODS",
+    "PENALTIES",
+]
 
 ARCHITECTURES = ("mlp",)
 BOTTLENECKS = ("plain",)
-CORRUPTIONS = ("none", "gaussian", "mask")
-LIKELIHOODS = ("gaussian", "huber")
+CORRUPTIONS = ("none", "gaussian", "mask", "hide")
+LIKELIHOODS = ("gaussian", "huber", "bernoulli", "categorical", "count", "mixed")
 PENALTIES = ("l1", "contractive")
 
 AXES = {
@@ -21,3 +29,15 @@ AXES = {
     "likelihood": LIKELIHOODS,
     "penalty": PENALTIES,
 }
+
+# Not an axis of the model but of its data; in the order in which they are tried.
+COLUMN_KINDS = (
+    "constant",
+    "binary",
+    "ordered",
+    "datetime",
+    "identifier",
+    "count",
+    "numeric",
+    "categorical",
+)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from autoencode.interfaces import Batch, Context, Likelihood
+from autoencode.batches import as_batch
+from autoencode.interfaces import Batch, Context, Layout
 from autoencode.network import Network
 from autoencode.numerics import matrix_products
+from autoencode.objective import Objective
+from autoencode.preprocess.filling import WIDEST_FILL
 from autoencode.preprocess.principal import PrincipalComponents, residuals
 from autoencode.scaled_rows import ScaledRows
 
@@ -21,6 +24,8 @@ __all__ = ["HeldOut", "explained_share", "fitted_curve", "prefix_shares", "sourc
 Array = npt.NDArray[np.float64]
 
 _PIECE = 1024
+_COPIES, _COPIED_ROWS = 8, 4096
+_QUANTILES, _FEW_QUANTILES = 128, 8
 
 
 class HeldOut:
@@ -34,15 +39,25 @@ class HeldOut:
         PCA of the training rows.
     training : ScaledRows
         Those rows.
+    layout : Layout
+        What the values are.
+    hide : callable or None
+        Hides cells of a batch; then what counts is how well hidden cells are restored.
 
     Attributes
     ----------
     pca : ndarray of shape (rows, k + 1)
-        PCA's squared error of each row with 0, 1, ..., k components.
+        PCA's squared error of each row with 0, 1, ..., k components, over its values
+        that are observed (or hidden).
     """
 
     def __init__(
-        self, rows: ScaledRows, principal: PrincipalComponents, training: ScaledRows
+        self,
+        rows: ScaledRows,
+        principal: PrincipalComponents,
+        training: ScaledRows,
+        layout: Layout,
+        hide: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.rows, self.principal, self.training = rows, principal, training
         if not len(rows):
@@ -50,19 +65,65 @@ class HeldOut:
             explained = np.concatenate([[0.0], np.cumsum(principal.variances)])
             self.pca = np.maximum(total / len(training) - explained, 0.0)[None]
             return
-        self.pca = residuals(principal, *rows.values())
+        missing = rows.pairs.has_missing
         values, target = rows.tensors()
-        self.x, self.y = values, values if target is None else target
+        self.x = as_batch(values, missing=missing)
+        self.y = self.x if target is None else as_batch(target, missing=missing)
+        self.truth = self.y
+        self.restores = hide is not None
+        if hide is not None:
+            self._hide(hide)
+        if self.x.observed is not None:
+            # Filled in once, not at every evaluation.
+            filled = torch.from_numpy(self._filled()).to(self.x.x)
+            mask = 1.0 - self.x.observed[:, layout.first_values()].to(filled.dtype)
+            self.x = Batch(filled, self.x.observed, mask)
+        self.pca = self._pca_errors()
 
-    def errors(self, network: Network, likelihood: Likelihood, sizes: Sequence[int]) -> Array:
+    def _hide(self, hide: Callable[[Batch], Batch]) -> None:
+        """Keep a few copies of the rows with hidden cells; only those count."""
+        copies = min(_COPIES, max(1, _COPIED_ROWS // len(self.y.x)))
+        given, truth = (
+            Batch(*(None if part is None else part.repeat(copies, 1) for part in batch))
+            for batch in (self.x, self.y)
+        )
+        self.x = hide(given)
+        assert self.x.observed is not None
+        wanted = ~self.x.observed
+        self.truth = truth
+        self.y = Batch(truth.x, wanted if truth.observed is None else wanted & truth.observed)
+
+    def _pca_errors(self) -> Array:
+        if self.y.observed is None and self.x.observed is None:
+            return residuals(self.principal, *self.rows.values())
+        encoded, wanted = self._filled(), self.y.x.double().cpu().numpy()
+        if self.y.observed is None:
+            return residuals(self.principal, encoded, wanted)
+        counted = self.y.observed.cpu().numpy()
+        mean, components = self.principal.mean, self.principal.components
+        scores = (encoded - mean) @ components.T
+        left = np.where(counted, wanted - mean, 0.0)
+        errors = np.empty((len(left), len(components) + 1))
+        errors[:, 0] = np.square(left).sum(1)
+        for size in range(len(components)):
+            left -= counted * (scores[:, size, None] * components[size])
+            errors[:, size + 1] = np.square(left).sum(1)
+        return errors
+
+    def _filled(self) -> Array:
+        """Return what PCA encodes, in float64."""
+        x = self.x.x.double().cpu().numpy()
+        if self.x.observed is None or self.x.mask is not None:
+            return x
+        return self.rows.filled(np.where(self.x.observed.cpu().numpy(), x, np.nan))
+
+    def errors(self, network: Network, sizes: Sequence[int]) -> Array:
         """Return a network's squared error of every row at every size.
 
         Parameters
         ----------
         network : Network
             On the device of the rows.
-        likelihood : Likelihood
-            Says what value its parameters mean.
         sizes : sequence of int
             Numbers of leading components.
 
@@ -72,42 +133,119 @@ class HeldOut:
             Sum of squares over values; products in float32, never less.
         """
         full = network.bottleneck.latent_shape[0]
-        found = torch.empty(len(self.x), len(sizes), dtype=torch.float64)
+        found = torch.empty(len(self.x.x), len(sizes), dtype=torch.float64)
         with torch.inference_mode(), matrix_products("ieee"):
-            for start in range(0, len(self.x), _PIECE):
-                x, y = self.x[start : start + _PIECE], self.y[start : start + _PIECE]
-                code = network.encode(Batch(x), Context())
+            for start, x, y in self._pieces():
+                code = network.encode(x, Context())
                 for place, size in enumerate(sizes):
-                    params = network.decode(code, _cut(size, full, x))
-                    error = (likelihood.mean(params).flatten(1) - y).square()
-                    found[start : start + len(x), place] = error.sum(1)
+                    params = network.decode(code, _cut(size, full, x.x))
+                    error = self._squares(network, params, y)
+                    found[start : start + len(error), place] = error.sum(1)
         return found.numpy()
 
-    def column_errors(self, network: Network, likelihood: Likelihood, size: int) -> Array:
-        """Return a network's mean squared error of every column, ``(n_features,)``."""
+    def column_errors(self, network: Network, size: int) -> Array:
+        """Return a network's mean squared error of every value, ``(n_values,)``."""
         full = network.bottleneck.latent_shape[0]
-        total = torch.zeros(self.y.shape[1], dtype=torch.float64)
+        total = torch.zeros(self.y.x.shape[1], dtype=torch.float64)
         with torch.inference_mode(), matrix_products("ieee"):
-            for start in range(0, len(self.x), _PIECE):
-                x, y = self.x[start : start + _PIECE], self.y[start : start + _PIECE]
-                params = network(Batch(x), _cut(size, full, x)).params
-                total += (likelihood.mean(params).flatten(1) - y).square().sum(0).cpu()
-        return (total / len(self.x)).numpy()
+            for _, x, y in self._pieces():
+                params = network(x, _cut(size, full, x.x)).params
+                total += self._squares(network, params, y).sum(0).cpu()
+        return total.numpy() / self._counts()
+
+    def error_quantiles(self, network: Network | None, size: int) -> Array:
+        """Return how the errors of each value are spread.
+
+        Parameters
+        ----------
+        network : Network or None
+            None: PCA.
+        size : int
+            Number of leading components.
+
+        Returns
+        -------
+        ndarray of shape (n_values, q)
+            Truth minus reconstruction at evenly spaced shares ``(i + 0.5) / q``; zeros for
+            a value that no row has.
+        """
+        errors = self._signed_errors(network, size)
+        count = _QUANTILES if errors.shape[1] <= WIDEST_FILL else _FEW_QUANTILES
+        shares = (np.arange(count) + 0.5) / count
+        result = np.zeros((errors.shape[1], count))
+        for place, column in enumerate(errors.T):
+            known = column[~np.isnan(column)]
+            if len(known):
+                result[place] = np.quantile(known, shares)
+        return result
+
+    def _signed_errors(self, network: Network | None, size: int) -> Array:
+        """Return truth minus reconstruction, ``(rows, n_values)``; NaN where it does not count."""
+        wanted = self.y.x.double().cpu().numpy()
+        if network is None:
+            head = self.principal.head(size)
+            scores = (self._filled() - head.mean) @ head.components.T
+            guess = head.mean + scores @ head.components
+        else:
+            full = network.bottleneck.latent_shape[0]
+            parts = []
+            with torch.inference_mode(), matrix_products("ieee"):
+                for _, x, _ in self._pieces():
+                    params = network(x, _cut(size, full, x.x)).params
+                    parts.append(self._mean(network, params).double().cpu())
+            guess = torch.cat(parts).numpy()
+        errors: Array = wanted - guess
+        if self.y.observed is not None:
+            errors[~self.y.observed.cpu().numpy()] = np.nan
+        return errors
+
+    def _pieces(self) -> Iterator[tuple[int, Batch, Batch]]:
+        for start in range(0, len(self.x.x), _PIECE):
+            x, y = (batch.rows(start, start + _PIECE) for batch in (self.x, self.y))
+            yield start, x, y
+
+    def _squares(self, network: Network, params: torch.Tensor, y: Batch) -> torch.Tensor:
+        squares = (self._mean(network, params) - y.x).square()
+        return squares if y.observed is None else squares * y.observed
+
+    def _mean(self, network: Network, params: torch.Tensor) -> torch.Tensor:
+        """Return the expected values; of hidden cells, given that they were observed."""
+        mean = network.likelihood.mean(params).flatten(1)
+        if network.selection is None or not self.restores:
+            return mean
+        return network.selection.mean(mean, missing=False)
+
+    def missingness(self, network: Network, objective: Objective) -> float:
+        """Return the held-out value of the loss term of the same name."""
+        total = 0.0
+        with torch.inference_mode(), matrix_products("ieee"):
+            for start, x, _ in self._pieces():
+                truth = self.truth.rows(start, start + _PIECE)
+                loss = objective(network, network(x, Context()), truth, None)
+                total += float(loss.terms["missingness"]) * len(x.x)
+        return total / len(self.x.x)
+
+    def _counts(self) -> Any:
+        """Return how many rows have each value."""
+        if self.y.observed is None:
+            return len(self.y.x)
+        return np.maximum(self.y.observed.sum(0).cpu().numpy(), 1)
 
     def pca_column_errors(self, size: int) -> Array:
-        """Return PCA's mean squared error of every column, ``(n_features,)``."""
+        """Return PCA's mean squared error of every value, ``(n_values,)``."""
         head = self.principal.head(size)
+        total = np.zeros(len(head.mean))
         if len(self.rows):
-            values, target = self.rows.values()
-            pieces = [(values, values if target is None else target)]
-            count = len(self.rows)
+            counted = 1.0 if self.y.observed is None else self.y.observed.cpu().numpy()
+            pieces = [(self._filled(), self.y.x.double().cpu().numpy())]
+            count = self._counts()
         else:
+            counted = 1.0
             pieces = [(block, block) for block in self.training.blocks()]
             count = len(self.training)
-        total = np.zeros(len(head.mean))
         for values, wanted in pieces:
             scores = (values - head.mean) @ head.components.T
-            total += np.square(wanted - head.mean - scores @ head.components).sum(0)
+            total += (np.square(wanted - head.mean - scores @ head.components) * counted).sum(0)
         result: Array = total / count
         return result
 

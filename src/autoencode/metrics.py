@@ -21,7 +21,7 @@ def explained_variance(rows: Rows, reconstructed: FloatArray, scale: Array) -> f
     Parameters
     ----------
     rows : Rows
-        ``(n_rows, n_features)``.
+        ``(n_rows, n_features)``; missing values do not count.
     reconstructed : ndarray of shape (n_rows, n_features)
         In the same units.
     scale : ndarray of shape (n_features,)
@@ -34,12 +34,17 @@ def explained_variance(rows: Rows, reconstructed: FloatArray, scale: Array) -> f
         scikit-learn's ``r2_score(multioutput="variance_weighted")`` of scaled values; for
         rows without variance 1 if they are exact and 0 if not.
     """
-    mean: Any = sum(block.sum(0, dtype=np.float64) for _, block in rows.blocks()) / rows.n_rows
+    sums: Any = 0.0
+    counts: Any = 0
+    for _, block in rows.blocks():
+        sums = sums + np.nansum(block, 0, dtype=np.float64)
+        counts = counts + (~np.isnan(block)).sum(0)
+    mean = sums / np.maximum(counts, 1)
     left = total = 0.0
     for start, block in rows.blocks():
         done = reconstructed[start : start + len(block)]
-        left += float(np.square((block - done) / scale).sum(dtype=np.float64))
-        total += float(np.square((block - mean) / scale).sum(dtype=np.float64))
+        left += float(np.nansum(np.square((block - done) / scale), dtype=np.float64))
+        total += float(np.nansum(np.square((block - mean) / scale), dtype=np.float64))
     if total == 0:
         return 1.0 if left == 0 else 0.0
     return 1.0 - left / total
@@ -60,12 +65,12 @@ def log_likelihood(rows: Rows, reconstructed: FloatArray, deviation: Array) -> A
     Returns
     -------
     ndarray of shape (n_rows,)
-        Summed over columns.
+        Summed over the columns that are not missing.
     """
-    constant = -np.log(deviation).sum() - 0.5 * len(deviation) * math.log(2 * math.pi)
+    constant = -np.log(deviation) - 0.5 * math.log(2 * math.pi)
     scores = np.empty(rows.n_rows)
     for start, block in rows.blocks():
         done = reconstructed[start : start + len(block)]
         squares = np.square((block.astype(np.float64) - done) / deviation)
-        scores[start : start + len(block)] = constant - 0.5 * squares.sum(1)
+        scores[start : start + len(block)] = np.nansum(constant - 0.5 * squares, axis=1)
     return scores

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoencode.interfaces import (
     Architecture,
@@ -13,11 +14,14 @@ from autoencode.interfaces import (
     Bottleneck,
     Code,
     Context,
+    Likelihood,
     LinearStart,
     Pass,
 )
+from autoencode.missingness import Selection
+from autoencode.preprocess.filling import Fill
 
-__all__ = ["Network", "decay_groups"]
+__all__ = ["EncodingParts", "Network", "decay_groups", "encode_observed", "filled"]
 
 
 class Network(nn.Module):
@@ -29,24 +33,46 @@ class Network(nn.Module):
         Makes the encoder and the decoder.
     bottleneck : Bottleneck
         From features to codes.
-    n_params : int
-        Parameters per value that the likelihood wants.
+    likelihood : Likelihood
+        What the decoder's outputs mean.
     sized : bool
         Whether the decoder is told the size of a shortened code.
+    fill : Fill or None
+        What stands for missing values; None: their mean, which is zero.
+    masked : bool
+        Whether the encoder is told which columns are missing.
+    selection : Selection or None
+        How being missing depends on the value; None: it does not.
     """
 
+    first_values: Tensor
+
     def __init__(
-        self, architecture: Architecture, bottleneck: Bottleneck, n_params: int, *, sized: bool
+        self,
+        architecture: Architecture,
+        bottleneck: Bottleneck,
+        likelihood: Likelihood,
+        *,
+        sized: bool,
+        fill: Fill | None = None,
+        masked: bool = False,
+        selection: Selection | None = None,
     ) -> None:
         super().__init__()
         self.encoder = architecture.encoder()
         self.bottleneck = bottleneck
-        self.decoder = architecture.decoder(bottleneck.latent_shape, n_params, sized=sized)
+        self.likelihood = likelihood
+        self.decoder = architecture.decoder(
+            bottleneck.latent_shape, likelihood.n_params, sized=sized
+        )
+        self.fill = fill
+        self.masked = masked
+        self.selection = selection
+        self.register_buffer("first_values", likelihood.layout.first_values(), persistent=False)
 
     def encode(self, batch: Batch, context: Context) -> Code:
-        """Return full-length codes."""
-        code: Code = self.bottleneck(self.encoder(batch.x), context)
-        return code
+        """Return full-length codes; what is missing is filled in first."""
+        return encode_observed(self, batch, context)
 
     def decode(self, code: Code, context: Context) -> torch.Tensor:
         """Return the likelihood's parameters from codes cut to ``context.size``."""
@@ -66,7 +92,8 @@ class Network(nn.Module):
         return replace(code, z=code.z * (places < context.size[:, None]))
 
     def start_linear(self, start: LinearStart) -> None:
-        """Make the network exactly the given PCA."""
+        """Make the network exactly the given PCA; to first order if the link is not linear."""
+        start = replace(start, link=self.likelihood.link_start())
         self.bottleneck.start_linear(start)
         self.decoder.start_linear(start)  # type: ignore[operator]
 
@@ -75,6 +102,51 @@ class Network(nn.Module):
         self.encoder.load_state_dict(longer.encoder.state_dict())
         self.bottleneck.copy_prefix(longer.bottleneck)
         self.decoder.copy_prefix(longer.decoder)  # type: ignore[operator]
+        self.likelihood.load_state_dict(longer.likelihood.state_dict())
+        for mine, theirs in ((self.fill, longer.fill), (self.selection, longer.selection)):
+            if mine is not None and theirs is not None:
+                mine.load_state_dict(theirs.state_dict())
+
+
+class EncodingParts(Protocol):
+    """What encoding needs of a network."""
+
+    encoder: nn.Module
+    bottleneck: nn.Module
+    fill: Fill | None
+    masked: bool
+    first_values: Tensor
+
+
+def encode_observed(parts: EncodingParts, batch: Batch, context: Context) -> Code:
+    """Return full-length codes; what is missing is filled in first.
+
+    Parameters
+    ----------
+    parts : EncodingParts
+        A network, or what is left of one.
+    batch : Batch
+        Rows; what stands at values that are not observed does not matter.
+    context : Context
+        What the bottleneck is told.
+    """
+    x, _, mask = filled(parts, batch)
+    if not parts.masked:
+        code: Code = parts.bottleneck(parts.encoder(x), context)
+        return code
+    if mask is None:
+        mask = x.new_zeros(len(x), len(parts.first_values))
+    code = parts.bottleneck(parts.encoder(x, mask), context)
+    return code
+
+
+def filled(parts: EncodingParts, batch: Batch) -> Batch:
+    """Return rows in which something stands where values are missing, and the mask."""
+    x, observed, mask = batch
+    if observed is None or mask is not None:
+        return batch
+    x = x * observed if parts.fill is None else parts.fill(x, observed)
+    return Batch(x, observed, 1.0 - observed[:, parts.first_values].to(x.dtype))
 
 
 def decay_groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

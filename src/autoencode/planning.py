@@ -15,8 +15,10 @@ from autoencode.composition import Composition
 from autoencode.data.rows import Rows
 from autoencode.errors import SpecError
 from autoencode.fitting import Plan
+from autoencode.interfaces import Segment
 from autoencode.preprocess.scaling import choose_scaling
-from autoencode.spec import describe
+from autoencode.preprocess.table_rows import TableRows
+from autoencode.spec import describe, parse
 from autoencode.training import History
 
 __all__ = ["make_plan", "plain"]
@@ -45,7 +47,8 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
     fraction = given["validation_fraction"]
     if not isinstance(fraction, int | float | np.number) or not 0 < fraction < 1:
         raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
-    n_components = _components(given["n_components"], rows)
+    restores = given["n_components"] is None
+    n_components = _components(given["n_components"], rows, float(fraction))
     limit, threads, verbose = given["max_time"], given["n_threads"], given["verbose"]
     max_time = None if limit is None else defaults.positive("max_time", limit)
     whole = threads != "auto"
@@ -63,6 +66,8 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         n_threads=int(defaults.positive("n_threads", threads, whole=True)) if whole else threads,
         seed=_seed(given["random_state"]),
         report=verbose if callable(verbose) else _say if verbose else None,
+        restores=restores,
+        fills=isinstance(rows, TableRows),
     )
 
 
@@ -77,30 +82,72 @@ def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> C
     sizes = defaults.hidden_layer_sizes(given["hidden_layer_sizes"], rows.n_features)
     nested = given["nested"]
     if isinstance(nested, str) and nested == "auto":
-        nested = n_components != 1
+        nested = n_components != 1 and given["n_components"] is not None
     if not isinstance(nested, bool | np.bool_):
         raise SpecError(f"nested={nested!r} should be 'auto', True or False")
     if isinstance(n_components, float) and not nested:
         raise SpecError("nested=False needs n_components as a whole number")
     if isinstance(given["penalties"], str) or not isinstance(given["penalties"], Iterable):
         raise SpecError(f"penalties={given['penalties']!r} should be a sequence of penalties")
+    segments = _segments(rows)
+    likelihood, corruption = given["likelihood"], given["corruption"]
+    if likelihood == "auto":
+        likelihood = "mixed" if segments else "gaussian"
+    if corruption == "auto":
+        corruption = _hiding(given, rows)
+    missing = given["missing"]
+    if missing not in ("ignorable", "informative"):
+        raise SpecError(f"missing={missing!r} should be 'ignorable' or 'informative'")
     composition = Composition(
         architecture="mlp" if given["architecture"] == "auto" else given["architecture"],
         bottleneck=given["bottleneck"],
-        corruption=given["corruption"],
-        likelihood="gaussian" if given["likelihood"] == "auto" else given["likelihood"],
+        corruption=corruption,
+        likelihood=likelihood,
         penalties=tuple(given["penalties"]),
         hidden_layer_sizes=sizes,
         sample_shape=(rows.n_features,),
         nested=bool(nested) and bool(sizes),
+        segments=segments,
+        masked=rows.has_missing or _hides(corruption),
+        informative=missing == "informative" and rows.has_missing,
     )
     composition.check()
     return composition
 
 
-def _components(given: Any, rows: Rows) -> int | float:
-    """Return the asked length or share, checked."""
+def _segments(rows: Rows) -> tuple[Segment, ...]:
+    """Return what the values are; nothing if all of them are columns of real numbers."""
+    if not isinstance(rows, TableRows):
+        return ()
+    segments = tuple(Segment(*parts) for parts in rows.schema.segments)
+    columns = {part.column for part in segments}
+    plain = len(columns) == rows.n_features and all(
+        part.likelihood == "gaussian" for part in segments
+    )
+    return () if plain else segments
+
+
+def _hiding(given: Mapping[str, Any], rows: Rows) -> str:
+    """Return the corruption that "auto" stands for: cells are hidden where some are missing.
+
+    A code of full length has nothing else to learn than to restore: every row loses cells.
+    """
+    if given["n_components"] is None:
+        # What is missing together must not be hidden together where it tells of the values.
+        together = given["missing"] != "informative"
+        return f"hide:rows=1.0,together={together}"
+    return "hide" if rows.has_missing else "none"
+
+
+def _hides(corruption: Any) -> bool:
+    return isinstance(corruption, str) and parse(corruption)[0] == "hide"
+
+
+def _components(given: Any, rows: Rows, held_out: float) -> int | float:
+    """Return the asked length or share, checked; None is the full length."""
     most = min(rows.n_rows, rows.n_features)
+    if given is None:
+        return min(rows.n_rows - round(held_out * rows.n_rows), rows.n_features)
     if isinstance(given, float | np.floating) and 0 < given < 1:
         return float(given)
     whole = isinstance(given, int | np.integer) and not isinstance(given, bool | np.bool_)
@@ -108,7 +155,7 @@ def _components(given: Any, rows: Rows) -> int | float:
         return int(given)
     raise SpecError(
         f"n_components={given!r} must be a whole number between 1 and "
-        f"min(n_samples, n_features)={most}, or a share of variance in (0, 1)"
+        f"min(n_samples, n_features)={most}, a share of variance in (0, 1), or None"
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autoencode.data.rows import FloatArray, Rows
+from autoencode.preprocess.filling import Fill
 from autoencode.preprocess.scaling import Scaling
 
 __all__ = ["Pairs", "ScaledRows"]
@@ -19,6 +20,7 @@ Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.intp]
 
 _BLOCK_BYTES = 8 << 20
+_FILLED_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Pairs:
         """What is reconstructed."""
         return self.rows if self.target is None else self.target
 
+    @property
+    def has_missing(self) -> bool:
+        """Whether any value is missing."""
+        return self.rows.has_missing or self.goal.has_missing
+
     def raw(self, numbers: Numbers) -> Iterator[FloatArray]:
         """Yield the goal's rows with these numbers, in blocks, in the data's units."""
         return _blocks(self.goal, numbers)
@@ -62,6 +69,8 @@ class ScaledRows:
         Of the tensors.
     device : torch.device
         Of the tensors.
+    fill : Fill or None
+        In float64: what stands for missing values where a method takes none; None: zero.
     """
 
     pairs: Pairs
@@ -69,17 +78,49 @@ class ScaledRows:
     scaling: Scaling
     dtype: torch.dtype
     device: torch.device
+    fill: Fill | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def blocks(self) -> Iterator[Array]:
-        """Yield what is to be reconstructed, in float64."""
+        """Yield what is to be reconstructed, in float64, without missing values."""
+        for block in self.blocks_with_missing():
+            yield self.filled(block)
+
+    def blocks_with_missing(self) -> Iterator[Array]:
+        """Yield what is to be reconstructed, in float64; NaN where it is missing."""
         for block in self.pairs.raw(self.numbers):
             yield self.scaling.forward(block)
 
+    def missing_shares(self) -> Array:
+        """Return each value's share of missing ones in what is to be reconstructed."""
+        missing: Array = np.zeros(self.pairs.goal.n_features)
+        for block in self.blocks_with_missing():
+            missing += np.isnan(block).sum(0)
+        return missing / len(self)
+
+    def filled(self, values: Array) -> Array:
+        """Return scaled rows with their best linear guess where values are missing."""
+        missing = np.isnan(values)
+        rows = np.flatnonzero(missing.any(1))
+        if not len(rows):
+            return values
+        result = np.where(missing, 0.0, values)
+        if self.fill is not None:
+            for start in range(0, len(rows), _FILLED_ROWS):
+                chosen = rows[start : start + _FILLED_ROWS]
+                known = torch.from_numpy(result[chosen])
+                with torch.inference_mode():
+                    guess = self.fill(known, torch.from_numpy(~missing[chosen]))
+                result[chosen] = guess.numpy()
+        return result
+
     def values(self) -> tuple[Array, Array | None]:
-        """Return all at once in float64: what is encoded; what is reconstructed if not that."""
+        """Return all at once in float64: what is encoded; what is reconstructed if not that.
+
+        NaN where a value is missing.
+        """
         rows, target = self.pairs.rows, self.pairs.target
         encoded = self.scaling.forward(rows.take(self.numbers))
         if target is None:
@@ -91,7 +132,10 @@ class ScaledRows:
         return len(self) * self.pairs.rows.n_features * self.dtype.itemsize
 
     def tensors(self, places: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return rows by their places among these (all by default), and their targets."""
+        """Return rows by their places among these (all by default), and their targets.
+
+        NaN where a value is missing.
+        """
         numbers = self.numbers if places is None else self.numbers[places.numpy()]
         target = self.pairs.target
         return (

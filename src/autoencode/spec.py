@@ -92,7 +92,9 @@ def describe(spec: Spec) -> str:
     return name
 
 
-def make(axis: str, parts: Mapping[str, Callable[..., Any]], spec: Spec, *sizes: Any) -> Any:
+def make(
+    axis: str, parts: Mapping[str, Callable[..., Any]], spec: Spec, *sizes: Any, **more: Any
+) -> Any:
     """Build the part that a spec names.
 
     Parameters
@@ -103,8 +105,8 @@ def make(axis: str, parts: Mapping[str, Callable[..., Any]], spec: Spec, *sizes:
         The axis's dictionary from name to part.
     spec : str or callable
         What to build; see `parse`. A callable is called with ``sizes``.
-    *sizes : object
-        What the part is told before its options.
+    *sizes, **more : object
+        What the part is told before its options, in order or by name.
 
     Returns
     -------
@@ -119,7 +121,7 @@ def make(axis: str, parts: Mapping[str, Callable[..., Any]], spec: Spec, *sizes:
     if not isinstance(spec, str):
         if not callable(spec):
             raise SpecError(f"{axis}={spec!r} is neither a name nor callable; {_allowed(parts)}")
-        return spec(*sizes)
+        return spec(*sizes, **more)
     name, options = parse(spec)
     part = _from_outside(axis, name) if ":" in name else parts.get(name)
     if part is None:
@@ -127,11 +129,11 @@ def make(axis: str, parts: Mapping[str, Callable[..., Any]], spec: Spec, *sizes:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise SpecError(f"{axis}={name!r} is not known; {_allowed(parts)}{hint}")
     try:
-        inspect.signature(part).bind(*sizes, **options)
+        inspect.signature(part).bind(*sizes, **more, **options)
     except TypeError as error:
         raise SpecError(f"{axis}={spec!r}: {error}") from None
     try:
-        return part(*sizes, **options)
+        return part(*sizes, **more, **options)
     except TypeError as error:
         raise SpecError(f"{axis}={spec!r}: an option has the wrong type: {error}") from None
 

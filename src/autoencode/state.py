@@ -15,7 +15,10 @@ from autoencode.codec import Decoder, Encoder
 from autoencode.composition import Composition, linear_start
 from autoencode.errors import ModelFileError
 from autoencode.interfaces import LinearStart
+from autoencode.missingness import Selection
 from autoencode.network import Network
+from autoencode.preprocess.columns import Schema
+from autoencode.preprocess.filling import Fill
 from autoencode.preprocess.principal import PrincipalComponents
 from autoencode.preprocess.scaling import Scaling
 
@@ -24,7 +27,7 @@ __all__ = ["Fitted", "State"]
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass
 class State:
     """A fitted model as plain data and networks; estimators read everything from here.
 
@@ -57,6 +60,13 @@ class State:
         As in the estimator's ``history_``.
     facts : dict
         Rows, seconds, stop reason and the like: plain values.
+    precision : ndarray of shape (n_values, n_values) or None
+        What missing values are filled in by; see `autoencode.preprocess.filling.Fill`.
+    residuals : ndarray of shape (n_values, q)
+        Evenly spaced quantiles of the errors of restored values on held-out rows, before
+        scaling; q is 0 for a model that takes no missing values.
+    schema : Schema or None
+        What a table's columns are; None for arrays.
     """
 
     composition: Composition
@@ -72,6 +82,26 @@ class State:
     column_errors: Array
     history: dict[str, list[Any]]
     facts: dict[str, Any] = field(default_factory=dict)
+    precision: Array | None = None
+    residuals: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    schema: Schema | None = None
+
+    @property
+    def n_values(self) -> int:
+        """The number of values that a row is spread into; for arrays that of its columns."""
+        return len(self.scaling.center)
+
+    def raw_deviations(self) -> Array:
+        """Return each value's held-out error, root mean square, before scaling; never 0."""
+        deviations: Array = np.maximum(np.sqrt(self.column_errors), 1e-3) * self.scaling.scale
+        return deviations
+
+    def selection(self) -> Selection | None:
+        """Return how being missing depends on values, in float64; None if it does not."""
+        network = self.networks.get(self.source(self.n_components))
+        if network is None or network.selection is None:
+            return None
+        return copy.deepcopy(network.selection).double().requires_grad_(False)
 
     def source(self, size: int) -> str:
         """Return which model is the best at a size: that of the next size measured."""
@@ -96,7 +126,7 @@ class State:
         network = longer
         if longer.bottleneck.latent_shape[0] != size:
             own = next(longer.parameters()).dtype
-            network = self.composition.network(size).to_empty(device="cpu").to(own)
+            network = self.composition.empty_network(size).to(own)
             network.copy_prefix(longer)
         codes = self.deviations[:size] * self.scaling.unit
         scales = (self.scaling.center, self.scaling.scale, codes)
@@ -104,11 +134,15 @@ class State:
             network = copy.deepcopy(network).to(dtype)
         return self._joined(network, scales, dtype)
 
+    def _fill(self, dtype: torch.dtype) -> Fill | None:
+        return None if self.precision is None else Fill(torch.from_numpy(self.precision).to(dtype))
+
     def _linear(self, size: int, dtype: torch.dtype) -> Fitted:
         head = self.principal.head(size)
         linear = replace(self.composition, architecture="mlp", hidden_layer_sizes=())
         linear = replace(linear, bottleneck="plain", likelihood="gaussian", nested=False)
-        network = linear.network(size).to_empty(device="cpu").double()
+        linear = replace(linear, masked=False)
+        network = linear.empty_network(size).double()
         start = linear_start(head)
         network.start_linear(LinearStart(start.components, torch.ones_like(start.deviations)))
         center = self.scaling.center + self.scaling.scale * head.mean
@@ -116,10 +150,10 @@ class State:
         return self._joined(network.to(dtype), scales, dtype)
 
     def _joined(self, network: Network, scales: tuple[Array, ...], dtype: torch.dtype) -> Fitted:
-        likelihood = self.composition.objective().likelihood
         center, scale, code_scale = (torch.from_numpy(np.array(part)) for part in scales)
-        encoder = Encoder(network, center, scale, code_scale, dtype)
-        decoder = Decoder(network, likelihood, center, scale, code_scale, dtype)
+        fill = network.fill if network.fill is not None else self._fill(dtype)
+        encoder = Encoder(network, fill, center, scale, code_scale, dtype)
+        decoder = Decoder(network, center, scale, code_scale, dtype)
         return Fitted(encoder.eval(), decoder.eval())
 
     def truncated(self, size: int) -> State:
@@ -188,6 +222,12 @@ class State:
             "prefix_explained": self.prefix_explained,
             "column_errors": self.column_errors,
         }
+        if self.schema is not None:
+            header["columns"] = self.schema.header()
+        if self.precision is not None:
+            tensors["precision"] = self.precision
+        if self.residuals.size:
+            tensors["residuals"] = self.residuals
         tensors |= {f"curve.{name}": np.asarray(column) for name, column in self.curve.items()}
         for name, network in self.networks.items():
             for key, value in network.state_dict().items():
@@ -239,6 +279,9 @@ class State:
                 tensors["column_errors"],
                 header["history"],
                 header["facts"],
+                tensors.get("precision"),
+                tensors.get("residuals", np.zeros((0, 0))),
+                Schema.from_header(header["columns"]) if "columns" in header else None,
             )
         except (KeyError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())

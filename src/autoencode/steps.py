@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from autoencode.architectures.mlp import MlpDecoder, MlpEncoder, dense_layers
 from autoencode.bottlenecks import Plain
-from autoencode.interfaces import Batch, Context
+from autoencode.interfaces import Batch, Context, Likelihood
 from autoencode.likelihoods import Gaussian
 from autoencode.network import Network, decay_groups
 from autoencode.objective import Objective
@@ -97,7 +97,7 @@ class AutogradStep:
         self.network = network
         self.objective = objective
         self.flat = flat
-        self.terms = objective.terms
+        self.terms = objective.terms(network)
 
     def __call__(
         self, batch: Batch, target: Batch, context: Context, weights: Tensor | None
@@ -110,10 +110,11 @@ class AutogradStep:
 
 
 class DenseStep:
-    """The same for an mlp with plain codes and squared error, backward by hand.
+    """The same for an mlp with plain codes and no penalty, backward by hand.
 
     Buffers are allocated once per number of rows; every product writes into one of
-    them or straight into the flat gradient.
+    them or straight into the flat gradient. Squared error is written out here, the slope
+    of other likelihoods is their own.
     """
 
     def __init__(self, network: Network, objective: Objective, flat: FlatParameters) -> None:
@@ -122,7 +123,7 @@ class DenseStep:
             raise TypeError("DenseStep needs an mlp")
         if not isinstance(neck, Plain):
             raise TypeError("DenseStep needs a plain bottleneck")
-        self.terms = objective.terms
+        self.terms = objective.terms(network)
         self.flat = flat
         self.silu = isinstance(encoder.activation, nn.SiLU)
         self.encoder = [_Dense(layer) for layer in dense_layers(encoder.layers)]
@@ -133,6 +134,10 @@ class DenseStep:
         self.decoder = [_Dense(layer) for layer in dense_layers(decoder.layers)]
         self.output = _optional(decoder.output)
         self.sized = decoder.sized
+        self.likelihood = network.likelihood
+        self.squared = _is_squared_error(network.likelihood)
+        self.balanced = not neck.costs_nats
+        self.n_mask = len(network.first_values) if network.masked else 0
         self.n_components = neck.latent_shape[0]
         self.constant = 0.5 * math.log(2 * math.pi) * linear_out.out_features
         self.buffers: dict[int, _Buffers] = {}
@@ -147,24 +152,51 @@ class DenseStep:
         if work is None:
             work = self.buffers[len(x)] = _Buffers(self, x)
         work.set_size(context.size)
-        z = self._encode(x, work)
+        inputs = work.with_mask(batch) if self.n_mask else x
+        z = self._encode(x, inputs, work)
         result = self._decode(z, work)
+        if self.squared and target.observed is None:
+            work.terms[0] = self._squared_error(x, inputs, result, target, weights, work)
+            return work.terms
+        self.flat.gradients.zero_()
+        nats, slope = self.likelihood.gradient(
+            result[:, None], target, weights, balanced=self.balanced
+        )
+        # Gradients of the likelihood's own parameters are there already.
+        slope = slope[:, 0].mul_(1.0 / len(x))
+        self.likelihood_gradients(1.0 / len(x))
+        self._backward(x, inputs, slope, work)
+        work.terms[0] = nats / len(x)
+        return work.terms
+
+    def likelihood_gradients(self, factor: float) -> None:
+        """Turn sums over rows into means."""
+        for parameter in self.likelihood.parameters():
+            _gradient(parameter).mul_(factor)
+
+    def _squared_error(
+        self,
+        x: Tensor,
+        inputs: Tensor,
+        result: Tensor,
+        target: Batch,
+        weights: Tensor | None,
+        work: _Buffers,
+    ) -> Tensor:
         residual = result.sub_(target.x.flatten(1))
         scaled = residual
         if weights is not None:
             scaled = torch.mul(residual, weights[:, None], out=work.scaled)
         energy = torch.dot(residual.view(-1), scaled.view(-1)) * (0.5 / len(x))
-        self._backward(x, scaled.mul_(1.0 / len(x)) if weights is not None else scaled, work)
+        slope = scaled.mul_(1.0 / len(x)) if weights is not None else scaled
+        self._backward(x, inputs, slope, work)
         if weights is None:
             self.flat.gradients.mul_(1.0 / len(x))
-            energy += self.constant
-        else:
-            energy += self.constant * weights.mean()
-        work.terms[0] = energy
-        return work.terms
+            return energy + self.constant
+        return energy + self.constant * weights.mean()
 
-    def _encode(self, x: Tensor, work: _Buffers) -> Tensor:
-        values = x
+    def _encode(self, x: Tensor, inputs: Tensor, work: _Buffers) -> Tensor:
+        values = inputs
         for dense, before, after in zip(self.encoder, work.before, work.after, strict=True):
             dense.forward(values, before, dense.bias)
             values = self._activate(before, after)
@@ -200,7 +232,7 @@ class DenseStep:
             backward.threshold_backward.grad_input(gradient, before, 0, grad_input=gradient)
         return gradient
 
-    def _backward(self, x: Tensor, gradient: Tensor, work: _Buffers) -> None:
+    def _backward(self, x: Tensor, inputs_x: Tensor, gradient: Tensor, work: _Buffers) -> None:
         z, grad_z = work.z, work.grad_z
         self.linear_out.backward(z, gradient, work.ones, grad_z)
         if self.output is not None:
@@ -219,14 +251,16 @@ class DenseStep:
                     onward = below
         if work.mask is not None:
             grad_z.mul_(work.mask)
-        self._encoder_backward(x, grad_z, work)
+        self._encoder_backward(x, inputs_x, grad_z, work)
 
-    def _encoder_backward(self, x: Tensor, grad_z: Tensor, work: _Buffers) -> None:
+    def _encoder_backward(
+        self, x: Tensor, inputs_x: Tensor, grad_z: Tensor, work: _Buffers
+    ) -> None:
         self.linear_in.backward(x, grad_z, work.ones, None)
         if self.hidden is None:
             return
         onward = self.hidden.backward(work.after[-1], grad_z, work.ones, work.gradient[-1])
-        inputs = [x, *work.after[:-1]]
+        inputs = [inputs_x, *work.after[:-1]]
         for place in reversed(range(len(self.encoder))):
             self._activate_backward(onward, work.before[place])
             below = work.gradient[place - 1] if place else None
@@ -295,6 +329,14 @@ class _Buffers:
         self.mask: Tensor | None = None
         self.size: Tensor | None = None
         self.terms = torch.zeros(len(step.terms), dtype=x.dtype, device=x.device)
+        self.n_values = x.shape[1]
+        self.inputs = empty(self.n_values + step.n_mask if step.n_mask else 0)
+
+    def with_mask(self, batch: Batch) -> Tensor:
+        """Return values and mask side by side."""
+        self.inputs[:, : self.n_values] = batch.x.flatten(1)
+        self.inputs[:, self.n_values :] = 0.0 if batch.mask is None else batch.mask
+        return self.inputs
 
     def set_size(self, size: Tensor | None) -> None:
         """Keep the mask of the given sizes; a step usually repeats the last ones."""
@@ -316,13 +358,16 @@ def choose_step(network: Network, objective: Objective, flat: FlatParameters) ->
 
     The choice depends on the composition alone, so results do not depend on timing.
     """
-    likelihood = objective.likelihood
     dense = (
         isinstance(network.encoder, MlpEncoder)
         and isinstance(network.decoder, MlpDecoder)
         and type(network.bottleneck) is Plain
-        and type(likelihood) is Gaussian
-        and likelihood.scale == 1.0
+        and network.likelihood.n_params == 1
+        and network.selection is None
         and not objective.penalties
     )
     return (DenseStep if dense else AutogradStep)(network, objective, flat)
+
+
+def _is_squared_error(likelihood: Likelihood) -> bool:
+    return type(likelihood) is Gaussian and likelihood.scale == 1.0

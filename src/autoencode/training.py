@@ -141,8 +141,6 @@ class Task:
         Computes gradients.
     evaluate : callable
         Returns the held-out error; lower is better.
-    corrupt : callable or None
-        Spoils a batch before it is encoded.
     sizes, size_weights : Tensor or None
         For nested sizes: how many components are kept, and the weight of the
         reconstruction, by a row's place in the batch.
@@ -154,7 +152,6 @@ class Task:
     batches: Batches
     step: Step
     evaluate: Callable[[], float]
-    corrupt: Callable[[Batch, torch.Generator], Batch] | None = None
     sizes: Tensor | None = None
     size_weights: Tensor | None = None
     reached: Callable[[], bool] | None = None
@@ -273,8 +270,6 @@ class _Run:
         if task.sizes is not None and task.size_weights is not None:
             context = Context(size=self.cut(task.sizes, rows), rng=self.rng)
             weights = self.cut(task.size_weights, rows)
-        if task.corrupt is not None:
-            batch = task.corrupt(batch, self.rng)
         terms = task.step(batch, target, context, weights)
         self.optimizer.step()
         return terms

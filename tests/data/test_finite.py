@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from autoencode.data.finite import drop_options, quoted_list, require_finite
+from autoencode.data.finite import drop_options, quoted_list, require_finite, require_no_infinity
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError
 
@@ -81,6 +81,16 @@ def test_every_block_is_looked_at(place):
 def test_large_finite_values_pass(dtype):
     # The sums of these overflow; nothing else does.
     require_finite(Rows(np.full((50, 3), np.finfo(dtype).max), kind="numpy"))
+
+
+def test_missing_values_pass_where_only_infinity_is_refused():
+    matrix = np.zeros((20, 3))
+    matrix[4:6, 1] = np.nan
+    rows = Rows(matrix, kind="numpy", names=["id", "age", "x"])
+    require_no_infinity(rows)
+    matrix[7, 2] = -np.inf
+    with pytest.raises(DataError, match=r"^column 'x' has 1 infinite value \(first in row 8\)"):
+        require_no_infinity(Rows(matrix, kind="numpy", names=["id", "age", "x"]))
 
 
 def test_no_temporary_of_the_size_of_the_matrix():

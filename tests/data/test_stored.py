@@ -7,11 +7,10 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
-from autoencode.data.reading import open_rows
+from autoencode.data.reading import open_data
 from autoencode.errors import DataError
 
 TABLE = pa.table({"id": ["p", "q", "r"], "x": [1.0, 2, 3], "x.1": [4, 5, 6]})
-MATRIX = [[1, 4], [2, 5], [3, 6]]
 
 
 def write_stream(table, path):
@@ -29,7 +28,7 @@ WRITERS = {
 
 def refused(path, **options):
     with pytest.raises(DataError) as caught:
-        open_rows(path, **options)
+        open_data(path, **options)
     text = str(caught.value)
     assert text.startswith(f"{path}: ")
     assert "\n" not in text
@@ -41,12 +40,31 @@ def refused(path, **options):
 def test_files_open(tmp_path, name, as_text):
     path = tmp_path / name
     WRITERS[name](TABLE, str(path))
-    rows = open_rows(str(path) if as_text else path, keep=["id"])
-    assert rows.names == ("x", "x.1")
-    assert rows.kind == "arrow"
-    assert rows.kept.to_pydict() == {"id": ["p", "q", "r"]}
-    np.testing.assert_array_equal(rows.dense(), MATRIX)
-    assert refused(path).startswith("column 'id' is not numeric but text: 'p' in row 1")
+    data = open_data(str(path) if as_text else path, keep=["id"])
+    assert data.names == ("x", "x.1")
+    assert data.kind == "arrow"
+    assert data.kept.to_pydict() == {"id": ["p", "q", "r"]}
+    assert data.table.equals(TABLE.drop_columns(["id"]))
+    assert open_data(path).table.equals(TABLE)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_types_are_kept_and_what_is_said_of_the_whole_is_not(tmp_path, name):
+    path = tmp_path / name
+    types = {
+        "level": pa.dictionary(pa.int8(), pa.string(), ordered=True),
+        "when": pa.timestamp("ms", "Europe/Berlin"),
+        "day": pa.date32(),
+        "text": pa.large_string(),
+        "small": pa.uint8(),
+        "price": pa.decimal128(7, 2),
+        "long": pa.duration("us"),
+    }
+    table = pa.table({key: pa.nulls(2, kind) for key, kind in types.items()})
+    WRITERS[name](table.replace_schema_metadata({"pandas": "{}"}), str(path))
+    found = open_data(path).table
+    assert found.schema.equals(table.schema, check_metadata=False)
+    assert found.schema.metadata is None
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -85,19 +103,16 @@ def test_a_folder_is_one_table(tmp_path):
     pq.write_table(other, tmp_path / "b" / "c.parquet")
     (tmp_path / "_metadata.parquet").write_text("not data")
     (tmp_path / "readme.txt").write_text("not data")
-    rows = open_rows(tmp_path, keep=["id"])
-    assert rows.names == ("x", "x.1")
-    np.testing.assert_array_equal(rows.dense(), MATRIX)
-    assert rows.kept["id"].to_pylist() == ["p", "q", "r"]
+    data = open_data(tmp_path, keep=["id"])
+    assert data.table.to_pydict() == {"x": [1, 2, 3], "x.1": [4, 5, 6]}
+    assert data.kept["id"].to_pylist() == ["p", "q", "r"]
 
 
 def test_folders_named_by_keys(tmp_path):
     for year in (2012, 2013):
         (tmp_path / f"year={year}").mkdir()
         pq.write_table(pa.table({"x": [year / 1000]}), tmp_path / f"year={year}" / "a.parquet")
-    rows = open_rows(tmp_path)
-    assert rows.names == ("x", "year")
-    np.testing.assert_array_equal(rows.dense(), [[2.012, 2012], [2.013, 2013]])
+    assert open_data(tmp_path).table.to_pydict() == {"x": [2.012, 2.013], "year": [2012, 2013]}
 
 
 def test_bad_folders(tmp_path):

@@ -12,8 +12,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from autoencode.data.matrix import TILE_COLUMNS, TILE_ROWS
 from autoencode.data.reading import open_rows
-from autoencode.data.tables import TILE_COLUMNS, TILE_ROWS, column_array, shortened
+from autoencode.data.tables import column_array, shortened
 from autoencode.errors import DataError
 
 

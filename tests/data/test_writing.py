@@ -12,8 +12,8 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from autoencode.data.reading import open_rows
-from autoencode.data.writing import require_table_suffix, write_array, write_table
+from autoencode.data.reading import open_data
+from autoencode.data.writing import require_table_suffix, write_array, write_frame, write_table
 from autoencode.errors import DataError
 
 CODES = np.array([[0.5, 1], [1.5, 2], [-2.5, np.nan]], dtype=np.float32)
@@ -92,7 +92,7 @@ def test_pictures(tmp_path):
     pictures = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     write_array(tmp_path / "a.npy", pictures)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), pictures)
-    assert open_rows(tmp_path / "a.npy").sample_shape == (3, 4)
+    assert open_data(tmp_path / "a.npy").sample_shape == (3, 4)
     with pytest.raises(DataError, match=r"arrays are written as \.npy"):
         write_array(tmp_path / "a.csv", pictures)
     with pytest.raises(DataError, match=r"a\.npy exists; pass --force"):
@@ -103,7 +103,7 @@ def test_standard_output(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", types.SimpleNamespace(buffer=written))
     write_table("-", {"z": np.array([1.5])}, kept=pa.table({"id": ["a b"]}))
-    assert written.getvalue().decode().replace('"', "") == "id,z\na b,1.5\n"
+    assert written.getvalue().decode() == "id,z\na b,1.5\n"
 
 
 @pytest.mark.parametrize("suffix", [*READERS, ".npy", ".npz"])
@@ -153,10 +153,102 @@ def test_columns_that_do_not_fit(tmp_path, columns, kept, pattern):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_kept_columns_that_csv_cannot_hold(tmp_path):
-    with pytest.raises(DataError, match=r"does not fit the format \.csv"):
-        write_table(tmp_path / "a.csv", {"z": np.ones(1)}, kept=pa.table({"deep": [[1, 2]]}))
+@pytest.mark.parametrize("values", [[[1, 2]], [{"a": 1}], [b"\xff"]])
+def test_columns_that_text_cannot_hold(tmp_path, values):
+    table = pa.table({"z": [1.0], "deep": values})
+    for write in (
+        lambda path: write_table(path, {"y": np.ones(1)}, kept=table),
+        lambda path: write_frame(path, table),
+    ):
+        with pytest.raises(DataError, match=r"column 'deep' does not fit a text file, as it is"):
+            write(tmp_path / "a.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+TYPED = pa.table(
+    {
+        "text": ["ä", None, "x,y"],
+        "level": pa.array(["b", "a", None]).dictionary_encode(),
+        "zone": pa.array([datetime.datetime(2024, 7, 1, 5)] * 3, pa.timestamp("s", "UTC")),
+        "day": [datetime.date(2024, 12, 31), None, datetime.date(1900, 1, 1)],
+        "took": pa.array([datetime.timedelta(seconds=1.5), None, datetime.timedelta(-1)]),
+        "whole": [1, None, -3],
+        "real": [1.5, float("nan"), None],
+        "ja": [True, None, False],
+    }
+)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrow"])
+def test_tables_keep_their_types(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write_frame(path, TYPED, kept=pa.table({"id": [7, 8, 9]}))
+    found = READERS[suffix](path)
+    assert found.schema == pa.schema([("id", pa.int64()), *TYPED.schema])
+    assert found.drop_columns(["id", "real"]).equals(TYPED.drop_columns(["real"]))
+
+
+def test_unused_levels_are_kept(tmp_path):
+    levels = pa.DictionaryArray.from_arrays(pa.array([2, 0]), pa.array(["a", "b", "c"]))
+    write_frame(tmp_path / "a.parquet", pa.table({"level": levels}))
+    found = pq.read_table(tmp_path / "a.parquet")["level"].chunk(0)
+    assert found.dictionary.to_pylist() == ["a", "b", "c"]
+
+
+def test_a_table_as_text(tmp_path):
+    write_frame(tmp_path / "a.csv", TYPED.drop_columns(["text"]))
+    assert (tmp_path / "a.csv").read_text() == (
+        "level,zone,day,took,whole,real,ja\n"
+        "b,2024-07-01 05:00:00Z,2024-12-31,1.500000,1,1.5,true\n"
+        "a,2024-07-01 05:00:00Z,,,,,\n"
+        ",2024-07-01 05:00:00Z,1900-01-01,-86400.000000,-3,,false\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["x,y", 'x"y', "x\ny", "x\ry", ""])
+def test_text_is_quoted_where_it_must_be(tmp_path, text):
+    table = pa.table({"a,b": [text, None, "plain"], "n": [1, 2, 3]})
+    write_frame(tmp_path / "a.csv", table)
+    found = pyarrow.csv.read_csv(
+        tmp_path / "a.csv",
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    )
+    assert found.equals(table)
+
+
+@pytest.mark.parametrize("values", [["a", None, "b"], [1, None, 3], [None, 2.5, None]])
+def test_a_missing_cell_alone_in_its_row_is_a_row(tmp_path, values):
+    write_frame(tmp_path / "a.csv", pa.table({"x": values}))
+    assert open_data(tmp_path / "a.csv").table["x"].to_pylist() == values
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_arrays_hold_numbers_alone(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(DataError, match=rf"{suffix} holds numbers alone, but column 'text' is str"):
+        write_frame(path, TYPED)
+    assert list(tmp_path.iterdir()) == []
+    write_frame(path, TYPED.select(["whole", "real", "ja"]))
+    rows = open_data(path)
+    np.testing.assert_array_equal(
+        rows.dense(), [[1, 1.5, 1], [np.nan, np.nan, np.nan], [-3, np.nan, 0]]
+    )
+
+
+def test_tables_that_cannot_be_written(tmp_path):
+    path = tmp_path / "a.parquet"
+    with pytest.raises(DataError, match="both named 'text'"):
+        write_frame(path, TYPED, kept=TYPED.select(["text"]))
+    with pytest.raises(DataError, match=r"differ in length: \[1, 3\]"):
+        write_frame(path, TYPED, kept=pa.table({"id": [1]}))
+    path.write_text("precious")
+    with pytest.raises(DataError, match="exists; pass --force"):
+        write_frame(path, TYPED)
+    write_frame(path, TYPED, force=True)
+    assert pq.read_table(path).num_rows == 3
 
 
 def test_suffixes():

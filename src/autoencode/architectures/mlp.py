@@ -23,7 +23,7 @@ class MlpEncoder(nn.Module):
     Parameters
     ----------
     widths : sequence of int
-        Number of values, then the hidden layers' sizes.
+        Number of inputs, then the hidden layers' sizes.
     activation : str
         One of `ACTIVATIONS`.
     """
@@ -33,10 +33,13 @@ class MlpEncoder(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.activation = ACTIVATIONS[activation]()
 
-    def forward(self, x: Tensor) -> Features:
-        """Return the last hidden layer and the flattened values."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Features:
+        """Return the last hidden layer and the flattened values.
+
+        The mask, ``(batch, n_mask)``, goes into the first hidden layer beside the values.
+        """
         values = x.flatten(1)
-        hidden: Tensor = values
+        hidden: Tensor = values if mask is None else torch.cat([values, mask], 1)
         for layer in self.layers:
             hidden = self.activation(layer(hidden))
         return Features(hidden if len(self.layers) else None, values)
@@ -109,7 +112,12 @@ class MlpDecoder(nn.Module):
             self.linear_path.bias.zero_()
         self.linear_path.weight.zero_()
         n_values = start.components.shape[1]
-        self.linear_path.weight[:n_values] = (start.components * start.deviations[:, None]).T
+        inverse = (start.components * start.deviations[:, None]).T
+        if start.link is not None:
+            inverse = inverse * start.link.gain[:, None]
+            bias = self.linear_path.bias if self.output is None else self.output.bias
+            bias[:n_values] = start.link.offset
+        self.linear_path.weight[:n_values] = inverse
 
     @torch.no_grad()
     def copy_prefix(self, longer: MlpDecoder) -> None:
@@ -162,7 +170,10 @@ class Mlp:
     activation : str
         ``"silu"`` or ``"relu"``.
     start : str
-        ``"pca"``: before training the network is exactly PCA; ``"random"``: it is not.
+        ``"pca"``: before training the network is exactly PCA (to first order where the
+        likelihood's link is not the identity); ``"random"``: it is not.
+    n_mask : int
+        Further inputs of the encoder, which say what is missing.
     """
 
     def __init__(
@@ -171,6 +182,7 @@ class Mlp:
         hidden_layer_sizes: Sequence[int],
         activation: str = "silu",
         start: str = "pca",
+        n_mask: int = 0,
     ) -> None:
         if start not in ("pca", "random"):
             raise SpecError(f"start={start!r} is not known; choose from pca, random")
@@ -182,12 +194,14 @@ class Mlp:
         self.hidden_layer_sizes = tuple(hidden_layer_sizes)
         self.activation = activation
         self.start = start
+        self.n_mask = n_mask
         self.n_linear = math.prod(shape)
         self.n_hidden = self.hidden_layer_sizes[-1] if self.hidden_layer_sizes else 0
 
     def encoder(self) -> MlpEncoder:
         """Return a module from ``(batch, *shape)`` to features."""
-        return MlpEncoder((self.n_linear, *self.hidden_layer_sizes), self.activation)
+        n_inputs = self.n_linear + self.n_mask
+        return MlpEncoder((n_inputs, *self.hidden_layer_sizes), self.activation)
 
     def decoder(self, latent_shape: tuple[int, ...], n_params: int, *, sized: bool) -> MlpDecoder:
         """Return a module from codes to ``(batch, n_params, *shape)``."""

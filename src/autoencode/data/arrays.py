@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from autoencode.data.finite import require_finite
-from autoencode.data.rows import Rows
+from autoencode.data.finite import require_no_infinity
+from autoencode.data.rows import Rows, row_dtype
 from autoencode.errors import DataError
 
 __all__ = ["is_sparse", "open_array", "open_sparse", "require_shape"]
@@ -16,6 +16,10 @@ __all__ = ["is_sparse", "open_array", "open_sparse", "require_shape"]
 RESHAPE_ADVICE = (
     "Reshape your data either using array.reshape(-1, 1) if your data has a single feature "
     "or array.reshape(1, -1) if it contains a single sample."
+)
+FRAME_ADVICE = (
+    "in an array only real numbers can be used; pass other columns as a table (pandas, "
+    "polars, pyarrow)"
 )
 
 
@@ -34,13 +38,14 @@ def open_array(data: Any, *, checked: bool = True) -> Rows:
         Any real dtype and memory order; a memory map stays one. Objects and nested
         lists are converted to float64 where that is possible.
     checked : bool
-        Whether to make sure that every value is finite. False leaves it to the caller,
-        who reads all rows anyway.
+        Whether to refuse infinite values. False leaves that to the caller, who reads all
+        rows anyway.
 
     Returns
     -------
     Rows
-        Without names; every value is finite, if checked.
+        Without names. Missing values are NaN: also what is masked, None or
+        ``pandas.NA``. No value is infinite, if checked.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def open_array(data: Any, *, checked: bool = True) -> Rows:
     require_shape(array.shape)
     rows = Rows(array, kind="numpy")
     if checked:
-        require_finite(rows)
+        require_no_infinity(rows)
     return rows
 
 
@@ -73,7 +78,7 @@ def open_sparse(data: Any) -> Rows:
     Returns
     -------
     Rows
-        Without names; every value is finite.
+        Without names; stored NaN are missing values, none is infinite.
 
     Raises
     ------
@@ -83,11 +88,7 @@ def open_sparse(data: Any) -> Rows:
     _require_real_dtype(data.dtype)
     require_shape(data.shape)
     rows = Rows(data.tocsr(), kind="sparse")
-    # Zeros that are not stored are finite, so that only the stored values need reading.
-    with np.errstate(over="ignore", invalid="ignore"):
-        finite = bool(np.isfinite(rows.stored_values().sum(dtype=rows.dtype)))
-    if not finite:
-        require_finite(rows)
+    require_no_infinity(rows)
     return rows
 
 
@@ -125,21 +126,36 @@ def require_shape(shape: tuple[int, ...]) -> None:
 def _real(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Convert objects to float64, refuse what has no real values, pass the rest as it is."""
     if isinstance(array, np.ma.MaskedArray):
-        if np.ma.is_masked(array):
-            count = int(np.ma.count_masked(array))
-            raise DataError(
-                f"Input X contains NaN: {count} values are masked; "
-                "missing values are not supported yet"
-            )
-        array = np.asarray(array)
+        return _unmasked(array)
     if array.dtype.kind == "O":
-        try:
-            # A TypeError (a dictionary, say) passes as it is: scikit-learn raises it too.
-            return array.astype(np.float64)
-        except ValueError as error:
-            raise DataError(f"the array holds text: {error}; only numbers can be used") from error
+        return _object_values(array)
     _require_real_dtype(array.dtype)
     return array
+
+
+def _unmasked(array: np.ma.MaskedArray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Put NaN where values are masked; no copy if none is."""
+    mask = np.ma.getmaskarray(array)
+    # What stands under the mask may be anything.
+    plain = np.asarray(array)
+    values = _real(np.where(mask, np.nan, plain) if plain.dtype.kind == "O" else plain)
+    if not mask.any():
+        return values
+    return np.where(mask, row_dtype(values.dtype).type(np.nan), values)
+
+
+def _object_values(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Convert objects to float64: None, and what pandas has for it, becomes NaN."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None:
+        # ``float(pandas.NA)`` is an error.
+        holes = pandas.isna(array)
+        array = np.where(holes, np.nan, array) if holes.any() else array
+    try:
+        # A TypeError (a dictionary, say) passes as it is: scikit-learn raises it too.
+        return array.astype(np.float64)
+    except ValueError as error:
+        raise DataError(f"the array holds text: {error}; {FRAME_ADVICE}") from error
 
 
 def _require_real_dtype(dtype: np.dtype[Any]) -> None:
@@ -156,4 +172,4 @@ def _require_real_dtype(dtype: np.dtype[Any]) -> None:
         "V": "records",
     }
     what = words.get(dtype.kind, "objects")
-    raise DataError(f"the array holds {what} ({dtype}); only real numbers can be used")
+    raise DataError(f"the array holds {what} ({dtype}); {FRAME_ADVICE}")

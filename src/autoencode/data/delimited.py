@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from autoencode.data.dialect import Dialect, is_decimal_comma, sniff
-from autoencode.data.tables import TableSource, first_bad_cell
+from autoencode.data.dialect import Dialect, sniff
+from autoencode.data.tables import TableSource, shortened
+from autoencode.data.text_columns import TextColumn
 from autoencode.errors import DataError
 
 __all__ = ["delimited_source"]
@@ -20,6 +21,8 @@ SAMPLE_BYTES = 256 * 1024
 LARGEST_SAMPLE_BYTES = 64 * 2**20
 # The default of ``pyarrow.csv``.
 BLOCK_BYTES = 2**20
+LARGEST_BLOCK_BYTES = 64 * 2**20
+BLOCK_ROWS = 4096
 
 
 def delimited_source(path: Path) -> TableSource:
@@ -46,8 +49,8 @@ def delimited_source(path: Path) -> TableSource:
     dialect = sniff(sample, complete=complete)
     names = dialect.names[:-1] if dialect.trailing else dialect.names
 
-    def read(columns: Sequence[str]) -> pa.Table:
-        return _read_any(path, dialect, columns)
+    def read(columns: Sequence[str], verbatim: Set[str]) -> pa.Table:
+        return _read_any(path, dialect, columns, verbatim)
 
     return TableSource(names, read, named=dialect.header_lines > 0)
 
@@ -69,90 +72,113 @@ def _sample(path: Path) -> tuple[bytes, bool]:
         raise DataError(f"cannot be read: {_one_line(error)}") from error
 
 
-def _read_any(path: Path, dialect: Dialect, columns: Sequence[str]) -> pa.Table:
+def _read_any(path: Path, dialect: Dialect, columns: Sequence[str], verbatim: Set[str]) -> pa.Table:
     """Read the columns, correcting what the sample could not tell about later lines."""
+
+    def read_as(dialect: Dialect, names: Sequence[str], **options: bool) -> dict[str, TextColumn]:
+        found = {
+            name: TextColumn(
+                decimal_point=dialect.decimal_point, verbatim=name in verbatim, **options
+            )
+            for name in names
+        }
+        _read(path, dialect, found)
+        return found
+
     try:
-        table = _read_quickly(path, dialect, columns)
-        if table is None:
-            table = _read(path, dialect, columns)
+        found = read_as(dialect, columns)
+        if not dialect.decimals_seen and any(one.has_decimal_comma for one in found.values()):
+            dialect = replace(dialect, decimal_point=",", decimals_seen=True)
+            found = read_as(dialect, columns)
+        lost = [name for name, one in found.items() if one.lost]
+        if lost:
+            found |= read_as(dialect, lost, is_text=True)
+    except _OtherDialectError as error:
+        return _read_any(path, error.dialect, columns, verbatim)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot be read: {_one_line(error)}") from error
+    return pa.Table.from_arrays([found[name].finished() for name in columns], names=list(columns))
+
+
+class _OtherDialectError(Exception):
+    """The file is not of the dialect that its sample has; it may be of this one."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__()
+        self.dialect = dialect
+
+
+def _read(path: Path, dialect: Dialect, found: Mapping[str, TextColumn]) -> None:
+    """Read columns block by block, so that never more than some blocks are held as text."""
+    wrong_lines: list[pacsv.InvalidRow] = []
+    try:
+        for batch in _open(path, dialect, list(found), wrong_lines):
+            for column, cells in zip(found.values(), batch.columns, strict=True):
+                column.add(_text(cells, dialect))
     except pa.ArrowInvalid as error:
-        if dialect.newlines_in_values:
-            raise DataError(f"is not a table: {_one_line(error)}") from error
-        return _read_any(path, replace(dialect, newlines_in_values=True), columns)
+        if not dialect.newlines_in_values:
+            raise _OtherDialectError(replace(dialect, newlines_in_values=True)) from error
+        if wrong_lines:
+            raise DataError(_wrong_line(wrong_lines[0], dialect)) from error
+        raise DataError(f"is not a table: {_one_line(error)}") from error
     except UnicodeDecodeError as error:
         if dialect.encoding != "cp1252":
             raise DataError(f"is not whole {dialect.encoding} text: {error}") from error
         # Bytes that Windows-1252 leaves undefined; every byte is a Latin-1 character.
-        return _read_any(path, replace(dialect, encoding="latin-1"), columns)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"cannot be read: {_one_line(error)}") from error
-    if any(pa.types.is_binary(field.type) for field in table.schema):
-        return _read_any(path, replace(dialect, encoding="cp1252"), columns)
-    if dialect.delimiter != "," and dialect.decimal_point == "." and _has_comma_numbers(table):
-        return _read_any(path, replace(dialect, decimal_point=","), columns)
-    return table
+        raise _OtherDialectError(replace(dialect, encoding="latin-1")) from error
 
 
-def _read_quickly(path: Path, dialect: Dialect, columns: Sequence[str]) -> pa.Table | None:
-    """Read as the sample promises; None if the rest of the file does not keep to that.
-
-    Telling types beforehand and not looking for "NA" in every cell saves a fifth of the
-    time. Integers are not turned into reals: they may be identifiers to be kept.
-    """
-    if not dialect.plain:
-        return None
-    types = {name: pa.float64() for name in columns if name in dialect.reals}
+def _text(cells: pa.Array, dialect: Dialect) -> pa.Array:
     try:
-        table = _read(path, dialect, columns, types=types, null_values=[""])
-    except pa.ArrowInvalid:
-        return None
-    numbers = dialect.reals | dialect.integers
-    kept_to = all(
-        pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
-        for field in table.schema
-        if field.name in numbers
-    )
-    return table if kept_to else None
+        return cells.cast(pa.string())
+    except pa.ArrowInvalid as error:
+        raise _OtherDialectError(replace(dialect, encoding="cp1252")) from error
 
 
-def _read(
-    path: Path,
-    dialect: Dialect,
-    columns: Sequence[str],
-    *,
-    types: Mapping[str, pa.DataType] | None = None,
-    null_values: Sequence[str] | None = None,
-) -> pa.Table:
-    """Read the columns; types not given are inferred, unusual missing values recognised."""
-    return pacsv.read_csv(
+def _open(
+    path: Path, dialect: Dialect, columns: Sequence[str], wrong_lines: list[pacsv.InvalidRow]
+) -> pacsv.CSVStreamingReader:
+    """Open the file for reading columns as bytes, empty cells as null."""
+
+    def note(line: pacsv.InvalidRow) -> str:
+        wrong_lines.append(line)
+        return "error"
+
+    careful = dialect.newlines_in_values
+    # A line must fit into a block, and a block of many columns have rows enough that
+    # converting a column of it is more work than calling the functions that do so.
+    wanted = LARGEST_BLOCK_BYTES if careful else BLOCK_ROWS * dialect.longest_line
+    block = min(max(BLOCK_BYTES, wanted), max(LARGEST_BLOCK_BYTES, 4 * dialect.longest_line))
+    return pacsv.open_csv(
         str(path),
         read_options=pacsv.ReadOptions(
+            # Only one thread knows in which row it is.
+            use_threads=not careful,
             encoding=dialect.encoding,
             column_names=dialect.names,
             skip_rows=dialect.header_lines,
-            # A line must fit into a block.
-            block_size=max(BLOCK_BYTES, 4 * dialect.longest_line),
+            block_size=block,
         ),
         parse_options=pacsv.ParseOptions(
-            delimiter=dialect.delimiter, newlines_in_values=dialect.newlines_in_values
+            delimiter=dialect.delimiter,
+            newlines_in_values=dialect.newlines_in_values,
+            invalid_row_handler=note,
         ),
         convert_options=pacsv.ConvertOptions(
             include_columns=columns,
-            decimal_point=dialect.decimal_point,
-            column_types=types,
-            null_values=null_values,
+            column_types=dict.fromkeys(columns, pa.binary()),
+            null_values=[""],
+            strings_can_be_null=True,
         ),
     )
 
 
-def _has_comma_numbers(table: pa.Table) -> bool:
-    """Whether a column is text only for decimal commas that begin after the sample."""
-    for column in table.columns:
-        if pa.types.is_string(column.type):
-            _, cell = first_bad_cell(column)
-            if is_decimal_comma(cell):
-                return True
-    return False
+def _wrong_line(line: pacsv.InvalidRow, dialect: Dialect) -> str:
+    row = "a row" if line.number is None else f"row {line.number - dialect.header_lines}"
+    fields = f"{line.actual_columns} field{'' if line.actual_columns == 1 else 's'}"
+    return (
+        f"is not a table: {row} has {fields}, not {line.expected_columns}: {shortened(line.text)}"
+    )
 
 
 def _one_line(error: BaseException) -> str:

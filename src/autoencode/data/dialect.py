@@ -16,7 +16,7 @@ import pyarrow.csv as pacsv
 from autoencode.data.tables import number_pattern
 from autoencode.errors import DataError
 
-__all__ = ["Dialect", "is_decimal_comma", "sniff"]
+__all__ = ["MISSING", "Dialect", "is_decimal_comma", "sniff"]
 
 # In order of preference where two of them explain the lines equally well.
 DELIMITERS = ("\t", ";", "|", ",", " ")
@@ -24,8 +24,10 @@ DELIMITERS = ("\t", ";", "|", ",", " ")
 SAMPLE_LINES = 100
 SAMPLE_CELLS = 2000
 
+# What spells a missing value.
 MISSING = frozenset(pacsv.ConvertOptions().null_values)
 decimal_comma_pattern = re.compile(r"\s*[-+]?(?:\d+,\d*|,\d+)(?:[eE][-+]?\d+)?\s*")
+date_pattern = re.compile(r"\s*(?:\d{4}-\d\d?-\d\d?|\d\d?[-./]\d\d?[-./]\d{2,4})(?:[T ]\d.*)?\s*")
 
 Lines = list[list[str]]
 
@@ -42,6 +44,8 @@ class Dialect:
         One character.
     decimal_point : {".", ","}
         What stands before decimals.
+    decimals_seen : bool
+        Whether the sample shows that; False if it has no decimals.
     names : tuple of str
         Column names; the column numbers, counted from 0, if there is no header.
     trailing : bool
@@ -53,24 +57,17 @@ class Dialect:
         Whether quoted fields span lines.
     longest_line : int
         Bytes of the longest line of the sample.
-    reals, integers : frozenset of str
-        Names of columns that hold nothing but numbers in the sample, with or without
-        decimals.
-    plain : bool
-        Whether no cell of the sample spells a missing value in letters ("NA").
     """
 
     encoding: str
     delimiter: str
     decimal_point: str
+    decimals_seen: bool
     names: tuple[str, ...]
     trailing: bool
     header_lines: int
     newlines_in_values: bool
     longest_line: int
-    reals: frozenset[str]
-    integers: frozenset[str]
-    plain: bool
 
 
 def sniff(sample: bytes, *, complete: bool) -> Dialect:
@@ -104,24 +101,20 @@ def sniff(sample: bytes, *, complete: bool) -> Dialect:
         raise DataError("the file is not text (UTF-16 needs its byte order mark)")
     delimiter, lines, header_end = _split(text, complete)
     decimal_point = _decimal_point(lines, delimiter)
-    header = _has_header(lines, decimal_point)
+    header = _has_header(lines, decimal_point or ".")
     if header and complete and len(lines) == 1:
         raise DataError("the file has a header but no rows")
     names, trailing = _names(lines, header)
-    body = lines[1:] if header else lines
-    reals, integers = _numeric_columns(body, names, decimal_point)
     return Dialect(
         encoding=encoding,
         delimiter=delimiter,
-        decimal_point=decimal_point,
+        decimal_point=decimal_point or ".",
+        decimals_seen=decimal_point is not None,
         names=names,
         trailing=trailing,
         header_lines=header_end if header else 0,
         newlines_in_values=any("\n" in cell or "\r" in cell for cell in chain(*lines)),
         longest_line=max(map(len, sample.splitlines())),
-        reals=reals,
-        integers=integers,
-        plain=not any(cell and cell.strip() in MISSING for cell in chain(*body)),
     )
 
 
@@ -182,7 +175,7 @@ def _score(lines: Lines, delimiter: str) -> float:
     if not lines:
         return 0.0
     width, count = Counter(len(cells) for cells in lines).most_common(1)[0]
-    if width < 2:
+    if width < 2 or 2 * count <= len(lines):
         return 0.0
     body = lines[1:] or lines
     cells = [cell for cell in islice(chain(*body), SAMPLE_CELLS) if cell.strip() not in MISSING]
@@ -198,52 +191,41 @@ def _is_number(cell: str, delimiter: str) -> bool:
     return delimiter != "," and is_decimal_comma(cell)
 
 
-def _decimal_point(lines: Lines, delimiter: str) -> str:
+def _decimal_point(lines: Lines, delimiter: str) -> str | None:
+    """Tell what stands before decimals; None if there are none."""
     if delimiter == ",":
         return "."  # a quoted "1,234" may as well be a thousand
     cells = list(islice(chain(*lines), SAMPLE_CELLS))
     if any("." in cell and number_pattern.fullmatch(cell) for cell in cells):
         return "."
-    return "," if any(is_decimal_comma(cell) for cell in cells) else "."
+    return "," if any(is_decimal_comma(cell) for cell in cells) else None
 
 
 def _has_header(lines: Lines, decimal_point: str) -> bool:
     delimiter = "," if decimal_point == "." else ";"
-
-    def numeric(cell: str) -> bool:
-        return cell.strip() not in MISSING and _is_number(cell, delimiter)
-
     first, body = lines[0], lines[1:]
-    texts = [cell for cell in first if cell.strip() not in MISSING and not numeric(cell)]
-    if not texts:
-        return not any(map(numeric, first))
+    kinds = [_kind(cell, delimiter) for cell in first]
+    if set(kinds) <= {"missing", "number"}:
+        return "number" not in kinds
     same = 0
-    for position, cell in enumerate(first):
-        below = [cells[position] for cells in body if position < len(cells)]
-        below = [other for other in below if other.strip() not in MISSING]
-        if not below or not all(map(numeric, below)):
+    for position, kind in enumerate(kinds):
+        below = {_kind(cells[position], delimiter) for cells in body if position < len(cells)}
+        below.discard("missing")
+        if len(below) != 1 or "text" in below:
             continue
-        if numeric(cell):
+        if {kind} == below:
             same += 1
-        elif cell.strip():
+        elif kind != "missing":
             return True
     return same == 0
 
 
-def _numeric_columns(
-    body: Lines, names: Sequence[str], decimal_point: str
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Name the columns of nothing but numbers: those with decimals, and those without."""
-    delimiter = "," if decimal_point == "." else ";"
-    reals: set[str] = set()
-    integers: set[str] = set()
-    for position, name in enumerate(names):
-        cells = [cells[position].strip() for cells in body if position < len(cells)]
-        cells = [cell for cell in cells if cell]
-        if cells and all(_is_number(cell, delimiter) for cell in cells):
-            whole = all(cell.lstrip("+-").isdecimal() for cell in cells)
-            (integers if whole else reals).add(name)
-    return frozenset(reals), frozenset(integers)
+def _kind(cell: str, delimiter: str) -> str:
+    if cell.strip() in MISSING:
+        return "missing"
+    if _is_number(cell, delimiter):
+        return "number"
+    return "date" if date_pattern.fullmatch(cell) else "text"
 
 
 def _names(lines: Lines, header: bool) -> tuple[tuple[str, ...], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from autoencode.data.rows import FloatArray, Rows
 from autoencode.errors import DataError
 
-__all__ = ["drop_options", "quoted_list", "require_finite"]
+__all__ = ["drop_options", "quoted_list", "require_finite", "require_no_infinity"]
 
 SHOWN_NAMES = 5
 
@@ -20,7 +20,8 @@ SHOWN_NAMES = 5
 def require_finite(rows: Rows) -> None:
     """Refuse rows that hold missing (NaN) or infinite values.
 
-    One streaming pass; a second one, which counts by column, only if something is found.
+    One streaming pass unless ``rows.non_finite`` is known; a second one, which counts by
+    column, only if something is found.
 
     Parameters
     ----------
@@ -32,15 +33,29 @@ def require_finite(rows: Rows) -> None:
     DataError
         Naming the first bad column, how many such values it has and the first of them.
     """
-    if rows.source_dtype.kind in "biu" or all(_is_finite(block) for _, block in rows.blocks()):
-        return
-    missing, infinite = _Count(rows.n_features), _Count(rows.n_features)
-    for start, block in rows.blocks():
-        missing.add(start, np.isnan(block))
-        infinite.add(start, np.isinf(block))
-    if missing.columns.size:
-        raise DataError(_missing_message(rows, missing))
-    raise DataError(_infinite_message(rows, infinite))
+    if rows.has_missing:
+        raise DataError(_missing_message(rows, _counted(rows, np.isnan)))
+    require_no_infinity(rows)
+
+
+def require_no_infinity(rows: Rows) -> None:
+    """Refuse rows that hold infinite values; missing ones (NaN) pass.
+
+    One streaming pass unless ``rows.non_finite`` is known; a second one, which counts by
+    column, only if something is found.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows to check.
+
+    Raises
+    ------
+    DataError
+        Naming the first bad column, how many such values it has and the first of them.
+    """
+    if rows.has_infinite:
+        raise DataError(_infinite_message(rows, _counted(rows, np.isinf)))
 
 
 def quoted_list(names: Sequence[str]) -> str:
@@ -76,12 +91,12 @@ class _Count:
         return np.flatnonzero(self.counts)
 
 
-def _is_finite(block: FloatArray) -> bool:
-    # A sum is finite only if every term is, and needs no temporary of the block's size;
-    # a sum of finite terms that overflows is told apart by the slower test.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = block.sum()
-    return bool(np.isfinite(total)) or bool(np.isfinite(block).all())
+def _counted(rows: Rows, is_bad: Callable[[FloatArray], npt.NDArray[np.bool_]]) -> _Count:
+    """Count the bad values of each column in a streaming pass."""
+    count = _Count(rows.n_features)
+    for start, block in rows.blocks():
+        count.add(start, is_bad(block))
+    return count
 
 
 def _values(count: int, word: str) -> str:

@@ -1,21 +1,24 @@
-"""Frames and tables in memory -> table sources, without importing pandas or polars."""
+"""Frames and tables in memory -> table sources, and back.
+
+pandas and polars are imported only to make a frame of theirs.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from autoencode.data.columns import require_unique
-from autoencode.data.finite import drop_options
 from autoencode.data.rows import Kind
-from autoencode.data.tables import TableSource, column_array, shortened
+from autoencode.data.tables import TableSource
 from autoencode.errors import DataError
 
-__all__ = ["capsule_source", "is_capsule", "is_pandas", "pandas_source", "table_source"]
+__all__ = ["capsule_source", "is_capsule", "is_pandas", "pandas_source", "table_source", "to_frame"]
 
 
 def is_pandas(data: Any) -> bool:
@@ -47,7 +50,7 @@ def table_source(table: pa.Table, *, kind: Kind = "arrow") -> TableSource:
     TableSource
         Reading it copies nothing.
     """
-    return TableSource(tuple(table.column_names), table.select, kind)
+    return TableSource(tuple(table.column_names), lambda columns, _: table.select(columns), kind)
 
 
 def capsule_source(data: Any) -> TableSource:
@@ -77,7 +80,14 @@ def capsule_source(data: Any) -> TableSource:
     except (pa.ArrowException, TypeError, ValueError) as error:
         message = " ".join(str(error).split())
         raise DataError(f"the {type(data).__name__} is not an Arrow table: {message}") from error
-    return table_source(table, kind=kind)
+    if kind != "polars":
+        return table_source(table)
+
+    def describe(columns: Sequence[str]) -> dict[str, Any]:
+        enums = {name: data.schema[name] for name in columns if _is_enum(data.schema[name])}
+        return {name: {"categories": enum.categories.to_list()} for name, enum in enums.items()}
+
+    return replace(table_source(_without_views(table), kind=kind), describe=describe)
 
 
 def pandas_source(frame: Any) -> TableSource:
@@ -97,8 +107,10 @@ def pandas_source(frame: Any) -> TableSource:
     Raises
     ------
     DataError
-        If some column names are strings and some are not.
+        If some column names are strings and some are not, or two are the same.
     """
+    from autoencode.data.pandas_columns import arrow_column, describe
+
     given = list(frame.columns)
     are_text = [isinstance(name, str) for name in given]
     if any(are_text) and not all(are_text):
@@ -111,36 +123,85 @@ def pandas_source(frame: Any) -> TableSource:
     require_unique(names)
     positions = {name: position for position, name in enumerate(names)}
 
-    def read(columns: Sequence[str]) -> pa.Table:
-        arrays = [_pandas_column(name, frame.iloc[:, positions[name]]) for name in columns]
+    def read(columns: Sequence[str], _: Set[str]) -> pa.Table:
+        arrays = [arrow_column(name, frame.iloc[:, positions[name]]) for name in columns]
         return pa.Table.from_arrays(arrays, names=list(columns))
 
-    return TableSource(names, read, "pandas", bool(given) and all(are_text), frame.index)
+    def describe_all(columns: Sequence[str]) -> dict[str, Any]:
+        found = {name: describe(frame.iloc[:, positions[name]]) for name in columns}
+        for name in columns:
+            if isinstance(given[positions[name]], int):
+                found[name]["label"] = int(given[positions[name]])
+        return found
+
+    named = bool(given) and all(are_text)
+    return TableSource(names, read, "pandas", named, frame.index, describe_all)
 
 
-def _pandas_column(name: str, series: Any) -> pa.Array | pa.ChunkedArray:
-    dtype = series.dtype
-    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
-        # Arrow has no floats beyond double precision.
-        values = series.to_numpy()
-        return column_array(values.astype(np.float64) if dtype.itemsize > 8 else values)
-    if hasattr(dtype, "subtype") and hasattr(dtype, "fill_value"):
-        return _pandas_column(name, series.sparse.to_dense())
+def to_frame(
+    table: pa.Table,
+    kind: Kind,
+    *,
+    index: Any = None,
+    dtypes: Mapping[str, Any] | None = None,
+) -> Any:
+    """Give a table back as the kind of frame that was given.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Columns of the types that `pandas_source` or `capsule_source` gave.
+    kind : {"pandas", "polars", "arrow"}
+        As in ``TableData.kind``.
+    index : pandas.Index, optional
+        Of as many rows; numbers from 0 if not given.
+    dtypes : mapping, optional
+        As in ``TableData.dtypes``.
+
+    Returns
+    -------
+    pandas.DataFrame, polars.DataFrame or pyarrow.Table
+        With the dtypes, categories and time zones that were given; missing values among
+        NumPy's integers and booleans make pandas' nullable dtypes of them. The table
+        itself if its kind is another one or its package is not installed.
+    """
+    if kind not in ("pandas", "polars"):
+        return table
     try:
-        return pa.array(series, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        if isinstance(dtype, np.dtype) and dtype.kind == "c":
-            raise DataError(f"Complex data not supported: column {name!r} is {dtype}") from error
-        row, cell = _first_text(series)
-        raise DataError(
-            f"column {name!r} is not numeric: {shortened(cell)} in row {row + 1}; leave it out "
-            f"with {drop_options([name])}"
-        ) from error
+        package: Any = importlib.import_module(kind)
+    except ImportError:
+        return table
+    described = dtypes or {}
+    if kind == "polars":
+        enums = {name: package.Enum(kind["categories"]) for name, kind in described.items()}
+        return package.from_arrow(table).cast(enums)
+    from autoencode.data.pandas_columns import pandas_series
+
+    if index is None:
+        index = package.RangeIndex(table.num_rows)
+    columns = {
+        described.get(name, {}).get("label", name): pandas_series(
+            column, described.get(name), index
+        )
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    return package.DataFrame(columns, index=index, copy=False)
 
 
-def _first_text(series: Any) -> tuple[int, str]:
-    """Find the first cell of a mixed column that is not a number: its row and its text."""
-    for row, value in enumerate(series):
-        if not isinstance(value, (int, float, np.number, type(None))):
-            return row, str(value)
-    return 0, str(series.iloc[0])
+def _is_enum(dtype: Any) -> bool:
+    return type(dtype).__name__ == "Enum"
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """Turn text of the kind that polars hands out into one that every kernel takes."""
+    fields = [field.with_type(_without_view(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _without_view(arrow_type: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(arrow_type):
+        return pa.large_string()
+    if pa.types.is_dictionary(arrow_type):
+        plain = _without_view(arrow_type.value_type)
+        return pa.dictionary(arrow_type.index_type, plain, ordered=arrow_type.ordered)
+    return arrow_type

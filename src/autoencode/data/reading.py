@@ -1,22 +1,23 @@
-"""Anything a user may hand over -> rows of numbers."""
+"""Anything a user may hand over -> a table as it is, or rows of numbers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autoencode.data.arrays import is_sparse, open_array, open_sparse
+from autoencode.data.finite import require_finite
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError
 
 if TYPE_CHECKING:
-    from autoencode.data.tables import TableSource
+    from autoencode.data.tables import TableData, TableSource
 
-__all__ = ["open_rows", "table_source"]
+__all__ = ["open_data", "open_rows", "table_source"]
 
 # pyarrow takes a tenth of a second to import: the functions below do so when they need
 # it, so that arrays are opened without.
@@ -26,14 +27,14 @@ COMPRESSIONS = (".gz", ".bz2", ".zst")
 KNOWN_SUFFIXES = (".parquet", ".csv", ".tsv", ".txt", ".feather", ".arrow", ".npy", ".npz")
 
 
-def open_rows(
+def open_data(
     data: Any,
     *,
     drop: Sequence[str] = (),
     keep: Sequence[str] = (),
     expected_names: Sequence[str] | None = None,
-) -> Rows:
-    """Open data of any supported form as rows of real, finite numbers.
+) -> Rows | TableData:
+    """Open data of any supported form.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def open_rows(
     drop : sequence of str
         Columns of a table to leave out.
     keep : sequence of str
-        Columns of a table to carry along in ``Rows.kept``, not among the numbers.
+        Columns of a table to carry along in ``kept``, not among the others.
     expected_names : sequence of str, optional
         The columns that a model was fitted with: a named table must have exactly these
         beside the dropped and kept ones, in any order, and is read in this one. A kept
@@ -55,9 +56,13 @@ def open_rows(
 
     Returns
     -------
-    Rows
-        Every value is finite. Rows are counted from 1 in messages about tables, from 0
-        in those about arrays.
+    TableData or Rows
+        A table keeps its columns' types. Rows are real numbers: of an array, or of a
+        table without names (a CSV file without a header, a pandas frame whose column
+        names are not text) that is all numbers; another such table has the column
+        numbers as names. Missing values pass; in rows they are NaN, and no value is
+        infinite. Rows are counted from 1 in messages about tables, from 0 in those
+        about arrays.
 
     Raises
     ------
@@ -66,17 +71,30 @@ def open_rows(
     TypeError
         If an object array holds something that is neither text nor a number.
     """
+    wish = {"drop": drop, "keep": keep, "expected_names": expected_names}
     if isinstance(data, (str, os.PathLike)):
-        return _open_path(os.fspath(data), drop, keep, expected_names)
-    return _open_object(data, drop, keep, expected_names)
+        return _open_path(os.fspath(data), wish)
+    return _open_object(data, wish)
 
 
-def _open_object(
-    data: Any, drop: Sequence[str], keep: Sequence[str], expected_names: Sequence[str] | None
-) -> Rows:
+def open_rows(data: Any, **wish: Any) -> Rows:
+    """Open data as `open_data` does, but only real, finite numbers, as rows of them."""
+    from autoencode.data.tables import to_rows
+
+    found = open_data(data, **wish)
+    try:
+        rows = found if isinstance(found, Rows) else to_rows(found)
+        require_finite(rows)
+    except DataError as error:
+        place = f"{os.fsdecode(data)}: " if isinstance(data, (str, os.PathLike)) else ""
+        raise DataError(f"{place}{error}") from error
+    return rows
+
+
+def _open_object(data: Any, wish: Mapping[str, Any]) -> Rows | TableData:
     if not isinstance(data, (np.ndarray, list, tuple)) and not is_sparse(data):
         from autoencode.data import frames
-        from autoencode.data.tables import open_table
+        from autoencode.data.tables import open_columns
 
         source = None
         if frames.is_pandas(data):
@@ -84,32 +102,25 @@ def _open_object(
         elif frames.is_capsule(data):
             source = frames.capsule_source(data)
         if source is not None:
-            return open_table(source, drop=drop, keep=keep, expected_names=expected_names)
-    return _open_bare(data, drop, keep)
+            return open_columns(source, **wish)
+    return _open_bare(data, wish)
 
 
-def _open_bare(data: Any, drop: Sequence[str], keep: Sequence[str]) -> Rows:
-    if drop or keep:
-        name = [*drop, *keep][0]
+def _open_bare(data: Any, wish: Mapping[str, Any]) -> Rows:
+    for name in (*wish["drop"], *wish["keep"]):
         raise DataError(f"there is no column {name!r}: an array has no column names")
     return open_sparse(data) if is_sparse(data) else open_array(data)
 
 
-def _open_path(
-    given: str | bytes,
-    drop: Sequence[str],
-    keep: Sequence[str],
-    expected_names: Sequence[str] | None,
-) -> Rows:
+def _open_path(given: str | bytes, wish: Mapping[str, Any]) -> Rows | TableData:
     text = os.fsdecode(given)
     path, member = _split_member(text)
     try:
         if path.suffix.lower() in (".npy", ".npz") and not path.is_dir():
-            return _open_bare(_numpy_data(path, member), drop, keep)
-        from autoencode.data.tables import open_table
+            return _open_bare(_numpy_data(path, member), wish)
+        from autoencode.data.tables import open_columns
 
-        source = table_source(path)
-        return open_table(source, drop=drop, keep=keep, expected_names=expected_names)
+        return open_columns(table_source(path), **wish)
     except DataError as error:
         raise DataError(f"{text}: {error}") from error
     except OSError as error:

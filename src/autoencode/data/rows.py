@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import mmap
 from collections.abc import Iterator, Sequence
@@ -45,8 +46,8 @@ def row_dtype(dtype: npt.DTypeLike) -> np.dtype[np.floating[Any]]:
 class Rows:
     """A matrix of real numbers whose rows are read by index, lazily where possible.
 
-    The source is never cast or copied whole by reading blocks: a block is cut out of
-    it, densified if sparse, and cast.
+    NaN stands for a value that is missing. The source is never cast or copied whole by
+    reading blocks: a block is cut out of it, densified if sparse, and cast.
 
     Parameters
     ----------
@@ -95,6 +96,37 @@ class Rows:
         self.source_dtype: np.dtype[Any] = np.dtype(source.dtype)
         self.dtype = row_dtype(source.dtype)
         self.in_memory = kind != "sparse" and not _is_mapped(source)
+
+    @property
+    def n_columns(self) -> int:
+        """The number of features, by the name that tables have for it."""
+        return self.n_features
+
+    @functools.cached_property
+    def non_finite(self) -> tuple[bool, bool]:
+        """Whether any value is missing, and whether any is infinite.
+
+        One streaming pass when it is first asked for; none for integers.
+        """
+        if self.source_dtype.kind in "biu":
+            return False, False
+        missing = infinite = False
+        for values in self._pieces():
+            if _is_finite(values):
+                continue
+            missing = missing or bool(np.isnan(values).any())
+            infinite = infinite or bool(np.isinf(values).any())
+        return missing, infinite
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether any value is NaN: one streaming pass, once."""
+        return self.non_finite[0]
+
+    @property
+    def has_infinite(self) -> bool:
+        """Whether any value is infinite: one streaming pass, once."""
+        return self.non_finite[1]
 
     def __len__(self) -> int:
         return self.n_rows
@@ -198,6 +230,18 @@ class Rows:
         values: npt.NDArray[Any] = self._source.data
         return values
 
+    def _pieces(self) -> Iterator[FloatArray]:
+        """Give all values, for a look at each: of a sparse source those that it stores."""
+        if self.kind != "sparse":
+            for _, block in self.blocks():
+                yield block
+            return
+        stored = self.stored_values()
+        for start in range(0, len(stored), BLOCK_BYTES):
+            piece = stored[start : start + BLOCK_BYTES]
+            with np.errstate(over="ignore"):
+                yield piece.astype(self.dtype, copy=False)
+
     def _rows_per_block(self) -> int:
         return max(1, BLOCK_BYTES // (self.n_features * self.dtype.itemsize))
 
@@ -209,6 +253,14 @@ class Rows:
             # ``ascontiguousarray`` also turns subclasses (memmap, matrix) into plain arrays.
             block: FloatArray = np.ascontiguousarray(piece, dtype=self.dtype)
         return block.reshape(block.shape[0], self.n_features)
+
+
+def _is_finite(values: FloatArray) -> bool:
+    # A sum is finite only if every term is, and needs no temporary of the values' size;
+    # a sum of finite terms that overflows is told apart by the slower test.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum()
+    return bool(np.isfinite(total)) or bool(np.isfinite(values).all())
 
 
 def _is_mapped(source: Any) -> bool:

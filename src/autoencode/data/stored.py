@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,7 +36,7 @@ def parquet_source(path: Path) -> TableSource:
     """
     file = _parquet_file(path)
 
-    def read(columns: Sequence[str]) -> pa.Table:
+    def read(columns: Sequence[str], _: Set[str]) -> pa.Table:
         try:
             # A column "x" is also taken as the prefix of "x.1": only select is exact.
             return file.read(columns=list(columns)).select(columns)
@@ -121,7 +121,7 @@ def folder_source(path: Path) -> TableSource:
     except (pa.ArrowException, OSError, TypeError) as error:
         raise DataError(f"cannot be read as one table: {_one_line(error)}") from error
 
-    def read(columns: Sequence[str]) -> pa.Table:
+    def read(columns: Sequence[str], _: Set[str]) -> pa.Table:
         try:
             return found.to_table(columns=list(columns))
         except (pa.ArrowException, OSError) as error:

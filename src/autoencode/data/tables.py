@@ -1,43 +1,87 @@
-"""Arrow tables -> one row-major matrix of numbers.
-
-Columns reach NumPy through their buffers: ``pyarrow``'s own conversions to and from
-NumPy import pandas whenever it is installed, which costs half a second.
-"""
+"""Tables of columns of any type, and those of numbers as one row-major matrix."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from autoencode.data.columns import select_columns
-from autoencode.data.finite import drop_options, quoted_list, require_finite
-from autoencode.data.rows import FloatArray, Kind, Rows, row_dtype
+from autoencode.data.finite import drop_options, quoted_list, require_no_infinity
+from autoencode.data.matrix import is_number, table_matrix, value_type
+from autoencode.data.rows import Kind, Rows
 from autoencode.errors import DataError
 
 __all__ = [
+    "Reader",
+    "TableData",
     "TableSource",
     "column_array",
     "first_bad_cell",
     "number_pattern",
-    "open_table",
+    "open_columns",
     "shortened",
+    "to_rows",
 ]
-
-# One tile of the matrix is filled at a time: 1024 rows x 32 columns of float64 are
-# 256 kB, which stay in a second-level cache while its columns are written one by one.
-TILE_ROWS = 1024
-TILE_COLUMNS = 32
 
 number_pattern = re.compile(
     r"\s*[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|inf(?:inity)?|nan)\s*", re.IGNORECASE
 )
+
+
+@dataclass(frozen=True)
+class TableData:
+    """A table as it was given: columns of any Arrow type, missing values included.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        The chosen columns in order, at least one row of them. NaN in a column of real
+        numbers stands for a missing value, as null does in every column.
+    kind : {"pandas", "polars", "arrow"}
+        What the caller's data was, so that a table can be given back in kind.
+    index : pandas.Index or None
+        The index of a pandas frame.
+    kept : pyarrow.Table or None
+        Columns carried along, one row for each row of the table.
+    dtypes : mapping of str to mapping, or None
+        What ``frames.to_frame`` needs beside the Arrow types to give the caller's types
+        back, by column; plain JSON. None if nothing.
+    """
+
+    table: pa.Table
+    kind: Kind
+    index: Any = None
+    kept: pa.Table | None = None
+    dtypes: Mapping[str, Any] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
+        return tuple(self.table.column_names)
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows."""
+        return int(self.table.num_rows)
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns."""
+        return int(self.table.num_columns)
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+
+# Reads the named columns of a table, in the order given. Those in the set are carried
+# along unseen: text in them that spells a missing value stays text.
+Reader: TypeAlias = Callable[[Sequence[str], Set[str]], pa.Table]
 
 
 @dataclass(frozen=True)
@@ -48,71 +92,135 @@ class TableSource:
     ----------
     names : tuple of str
         All column names; for an unnamed table the column numbers, counted from 0.
-    read : callable
+    read : Reader
         Reads the named columns, in the order given, as a ``pyarrow.Table``.
     kind : str
-        As in ``Rows.kind``.
+        As in ``TableData.kind``.
     named : bool
         False for tables without names (a CSV file without a header).
     index : pandas.Index or None
-        As in ``Rows.index``.
+        As in ``TableData.index``.
+    describe : callable or None
+        Makes ``TableData.dtypes`` for the named columns.
     """
 
     names: tuple[str, ...]
-    read: Callable[[Sequence[str]], pa.Table]
+    read: Reader
     kind: Kind = "arrow"
     named: bool = True
     index: Any = None
+    describe: Callable[[Sequence[str]], Mapping[str, Any]] | None = None
 
 
-def open_table(
+def open_columns(
     source: TableSource,
     *,
     drop: Sequence[str] = (),
     keep: Sequence[str] = (),
     expected_names: Sequence[str] | None = None,
-) -> Rows:
-    """Read the numeric columns of a table into one matrix.
+) -> Rows | TableData:
+    """Read the chosen columns of a table.
 
     Parameters
     ----------
     source : TableSource
         The table.
     drop, keep, expected_names
-        As in ``select_columns``; the expected names are ignored if the table has none.
+        As in ``select_columns``. A table without names passes if it has as many columns
+        as are expected; unless it is all numbers, it takes their names.
 
     Returns
     -------
-    Rows
-        In memory, finite; float32 if every column is exact in it, else float64.
+    TableData or Rows
+        Rows if the table is without names and all numbers: then it is like an array, and
+        no value is infinite.
 
     Raises
     ------
     DataError
-        If a chosen column is not made of numbers or has missing or infinite values, or
-        if there is no row.
+        If a column is unknown, missing or unexpected, or if there is no row.
     """
     expected = expected_names if source.named else None
     chosen = select_columns(source.names, drop=drop, keep=keep, expected_names=expected)
     carried = list(dict.fromkeys(keep))
-    table = source.read(list(dict.fromkeys([*chosen, *carried])))
+    together = list(dict.fromkeys([*chosen, *carried]))
+    table = source.read(together, frozenset(carried) - frozenset(chosen))
     if table.num_rows == 0:
         shape = (0, len(chosen))
         raise DataError(
             f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required: "
             "the table has columns but no rows"
         )
-    numbers = table.select(chosen)
-    _require_numbers(numbers, named=source.named)
-    rows = Rows(
-        _matrix(numbers),
-        kind=source.kind,
-        names=chosen if source.named else None,
+    # What the file or frame says about the whole table need not hold for a part of it.
+    table = _unified(table.replace_schema_metadata())
+    data = TableData(
+        table.select(chosen),
+        source.kind,
         index=source.index,
-        kept=table.select(carried).replace_schema_metadata() if carried else None,
+        kept=table.select(carried) if carried else None,
+        dtypes=(source.describe and source.describe(chosen)) or None,
     )
-    require_finite(rows)
+    if source.named:
+        return data
+    if all(is_number(field.type) for field in data.table.schema):
+        return to_rows(data, named=False)
+    return data if expected_names is None else _renamed(data, expected_names)
+
+
+def to_rows(data: TableData, *, named: bool = True) -> Rows:
+    """Copy a table of nothing but numbers into one matrix.
+
+    Parameters
+    ----------
+    data : TableData
+        The table.
+    named : bool
+        Whether the rows are to have names. False for columns that go by number.
+
+    Returns
+    -------
+    Rows
+        In memory; float32 if every column is exact in it, else float64. Missing values
+        are NaN, none is infinite.
+
+    Raises
+    ------
+    DataError
+        If a column is not made of numbers or has infinite values.
+    """
+    _require_numbers(data.table, named=named)
+    rows = Rows(
+        table_matrix(data.table),
+        kind=data.kind,
+        names=data.names if named else None,
+        index=data.index,
+        kept=data.kept,
+    )
+    require_no_infinity(rows)
     return rows
+
+
+def _unified(table: pa.Table) -> pa.Table:
+    """Give each dictionary-encoded column one dictionary for all its chunks."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type) and not pa.types.is_null(field.type.value_type):
+            table = table.set_column(place, field, table.column(place).unify_dictionaries())
+    return table
+
+
+def _renamed(data: TableData, names: Sequence[str]) -> TableData:
+    """Name the columns of a table without names by their places."""
+    if data.n_columns != len(names):
+        raise DataError(
+            f"the table has {data.n_columns} columns without names, but the model was fitted "
+            f"with {len(names)}: {quoted_list(names)}"
+        )
+    dtypes = data.dtypes and {
+        new: data.dtypes[old]
+        for old, new in zip(data.names, names, strict=True)
+        if old in data.dtypes
+    }
+    return replace(data, table=data.table.rename_columns(list(names)), dtypes=dtypes)
 
 
 def column_array(values: npt.NDArray[Any]) -> pa.Array:
@@ -141,29 +249,13 @@ def shortened(text: str, limit: int = 30) -> str:
     return repr(text if len(text) <= limit else text[: limit - 3] + "...")
 
 
-def _value_type(arrow_type: pa.DataType) -> pa.DataType:
-    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
-
-
-def _is_number(arrow_type: pa.DataType) -> bool:
-    value_type = _value_type(arrow_type)
-    types = pa.types
-    return bool(
-        types.is_integer(value_type)
-        or types.is_floating(value_type)
-        or types.is_boolean(value_type)
-        or types.is_decimal(value_type)
-        or types.is_null(value_type)
-    )
-
-
 def _require_numbers(table: pa.Table, *, named: bool) -> None:
     """Refuse columns of text, dates and the like, naming the first one's first bad cell."""
-    bad = [field.name for field in table.schema if not _is_number(field.type)]
+    bad = [field.name for field in table.schema if not is_number(field.type)]
     if not bad:
         return
     column = table.column(bad[0])
-    what = "text" if _is_text(column.type) else str(_value_type(column.type))
+    what = "text" if _is_text(column.type) else str(value_type(column.type))
     row, cell = first_bad_cell(column)
     counted = "" if named else " (counted from 0)"
     also = f" (neither are {quoted_list(bad[1:])})" if len(bad) > 1 else ""
@@ -175,12 +267,10 @@ def _require_numbers(table: pa.Table, *, named: bool) -> None:
 
 
 def _is_text(arrow_type: pa.DataType) -> bool:
-    value_type = _value_type(arrow_type)
+    plain = value_type(arrow_type)
     types = pa.types
     return bool(
-        types.is_string(value_type)
-        or types.is_large_string(value_type)
-        or types.is_string_view(value_type)
+        types.is_string(plain) or types.is_large_string(plain) or types.is_string_view(plain)
     )
 
 
@@ -212,58 +302,3 @@ def first_bad_cell(column: pa.ChunkedArray) -> tuple[int, str]:
                     return row, cell
             row += 1
     return first or (0, "")
-
-
-def _matrix(table: pa.Table) -> FloatArray:
-    """Copy numeric columns into one C-contiguous matrix; missing values become NaN."""
-    dtypes = {_numpy_dtype(field.type) for field in table.schema}
-    single = all(row_dtype(dtype) == np.float32 for dtype in dtypes)
-    matrix = np.empty(table.shape, dtype=np.float32 if single else np.float64)
-    start = 0
-    for batch in table.to_batches():
-        if batch.num_rows == 0:
-            continue
-        arrays = batch.columns
-        # Columns are taken in groups, so that conversions of a wide table stay small.
-        for left in range(0, len(arrays), TILE_COLUMNS):
-            columns = [_numpy_column(array) for array in arrays[left : left + TILE_COLUMNS]]
-            for top in range(0, batch.num_rows, TILE_ROWS):
-                bottom = min(batch.num_rows, top + TILE_ROWS)
-                for offset, column in enumerate(columns):
-                    matrix[start + top : start + bottom, left + offset] = column[top:bottom]
-        start += batch.num_rows
-    return matrix
-
-
-def _numpy_dtype(arrow_type: pa.DataType) -> np.dtype[Any]:
-    value_type = _value_type(arrow_type)
-    if pa.types.is_null(value_type) or pa.types.is_decimal(value_type):
-        return np.dtype(np.float64)
-    dtype: np.dtype[Any] = np.dtype(value_type.to_pandas_dtype())
-    return dtype
-
-
-def _numpy_column(column: pa.Array) -> npt.NDArray[Any]:
-    """View an Arrow array as NumPy, or copy it where it has missing or packed values."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    missing = pc.is_null(column) if column.null_count else None
-    if pa.types.is_null(column.type) or pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    values = _plain_values(column)
-    if missing is None:
-        return values
-    floats = values.astype(row_dtype(values.dtype))
-    floats[_plain_values(missing)] = np.nan
-    return floats
-
-
-def _plain_values(column: pa.Array) -> npt.NDArray[Any]:
-    """View the values of an Arrow array of numbers; what stands in missing cells is arbitrary."""
-    if pa.types.is_boolean(column.type):
-        return _plain_values(column.cast(pa.uint8())).view(np.bool_)
-    dtype = np.dtype(column.type.to_pandas_dtype())
-    values: npt.NDArray[Any] = np.frombuffer(
-        column.buffers()[1], dtype=dtype, count=len(column) + column.offset
-    )
-    return values[column.offset :]

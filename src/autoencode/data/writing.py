@@ -1,4 +1,4 @@
-"""Matrices and the columns carried along -> files, written whole or not at all."""
+"""Tables, matrices and the columns carried along -> files, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -19,7 +20,7 @@ from autoencode.files import replacing, require_absent
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Columns", "require_table_suffix", "write_array", "write_table"]
+__all__ = ["Columns", "require_table_suffix", "write_array", "write_frame", "write_table"]
 
 Columns: TypeAlias = Mapping[str, npt.NDArray[Any]] | tuple[Sequence[str], npt.NDArray[Any]]
 
@@ -90,21 +91,58 @@ def write_table(
     suffix = require_table_suffix(path)
     names, arrays = _named_columns(columns)
     _require_fitting(names, arrays, kept)
-    if os.fspath(path) == "-":
-        _write_text(_table(names, arrays, kept), sys.stdout.buffer, ",")
-        return
-    if suffix == ".npy" and kept is not None and kept.num_columns:
-        raise DataError(
-            f"{os.fspath(path)}: .npy holds nothing but the matrix; write kept columns as .parquet"
-        )
-    require_absent(path, force=force)
-    with replacing(path) as temporary:
-        if suffix == ".npy":
-            _write_npy(temporary, _matrix(arrays))
-        elif suffix == ".npz":
-            _write_npz(temporary, names, _matrix(arrays), kept)
-        else:
-            _write_arrow_table(temporary, suffix, _table(names, arrays, kept))
+    content = _Content(names, lambda: _table(names, arrays), lambda: _matrix(arrays), kept)
+    _write(path, suffix, content, force)
+
+
+def write_frame(
+    path: str | os.PathLike[str],
+    table: pa.Table,
+    *,
+    kept: pa.Table | None = None,
+    force: bool = False,
+) -> None:
+    """Write a table of columns of any type in the format that the file's suffix names.
+
+    Parameters
+    ----------
+    path : path
+        As for `write_table`. Parquet, Feather and Arrow keep all types. In CSV dates and
+        times are as in ISO 8601, durations are seconds and missing values are empty. A
+        ``.npy`` or ``.npz`` file takes numbers alone; missing ones become NaN.
+    table : pyarrow.Table
+        The columns.
+    kept : pyarrow.Table, optional
+        Columns of the same rows that go first.
+    force : bool, default False
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    DataError
+        If the suffix is unknown, the file exists or cannot be written, names are
+        repeated, numbers of rows differ, or a column does not fit the format.
+    """
+    from autoencode.data.matrix import column_values, is_number
+    from autoencode.data.table_files import with_nulls
+
+    suffix = require_table_suffix(path)
+    _require_unique(table.column_names, kept)
+    _require_lengths({table.num_rows}, kept)
+    if suffix in (".npy", ".npz"):
+        for field in table.schema:
+            if not is_number(field.type):
+                raise DataError(
+                    f"{os.fspath(path)}: {suffix} holds numbers alone, but column {field.name!r} "
+                    f"is {field.type}; write .parquet or .csv"
+                )
+    content = _Content(
+        table.column_names,
+        lambda: with_nulls(table) if suffix in DELIMITERS else table,
+        lambda: _matrix([column_values(column) for column in table.columns]),
+        kept,
+    )
+    _write(path, suffix, content, force)
 
 
 def write_array(
@@ -146,29 +184,73 @@ def _named_columns(columns: Columns) -> tuple[list[str], list[npt.NDArray[Any]]]
 def _require_fitting(
     names: list[str], arrays: list[npt.NDArray[Any]], kept: pa.Table | None
 ) -> None:
+    _require_unique(names, kept)
+    for name, array in zip(names, arrays, strict=True):
+        if array.ndim != 1 or array.dtype.kind not in "biuf":
+            raise DataError(f"column {name!r} to be written is not a column of real numbers")
+    _require_lengths({len(array) for array in arrays}, kept)
+
+
+def _require_unique(names: list[str], kept: pa.Table | None) -> None:
     all_names = [*(kept.column_names if kept is not None else ()), *names]
     name, count = Counter(all_names).most_common(1)[0] if all_names else ("", 0)
     if count > 1:
         raise DataError(f"two columns to be written are both named {name!r}; rename the kept one")
-    for name, array in zip(names, arrays, strict=True):
-        if array.ndim != 1 or array.dtype.kind not in "biuf":
-            raise DataError(f"column {name!r} to be written is not a column of real numbers")
-    lengths = {len(array) for array in arrays}
-    if kept is not None:
-        lengths.add(kept.num_rows)
-    if len(lengths) > 1:
-        raise DataError(f"columns to be written differ in length: {sorted(lengths)}")
 
 
-def _table(names: list[str], arrays: list[npt.NDArray[Any]], kept: pa.Table | None) -> pa.Table:
+def _require_lengths(lengths: set[int], kept: pa.Table | None) -> None:
+    both = lengths | ({kept.num_rows} if kept is not None else set())
+    if len(both) > 1:
+        raise DataError(f"columns to be written differ in length: {sorted(both)}")
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a file is to hold: as a table or as a matrix, whichever its format takes."""
+
+    names: list[str]
+    table: Callable[[], pa.Table]
+    matrix: Callable[[], npt.NDArray[Any]]
+    kept: pa.Table | None
+
+    def joined(self) -> pa.Table:
+        """Give the table with the kept columns first."""
+        table = self.table()
+        if self.kept is None:
+            return table
+        for place, field in enumerate(self.kept.schema):
+            table = table.add_column(place, field, self.kept.column(place))
+        return table
+
+
+def _write(path: str | os.PathLike[str], suffix: str, content: _Content, force: bool) -> None:
+    if os.fspath(path) == "-":
+        from autoencode.data.table_files import write_text
+
+        write_text(content.joined(), sys.stdout.buffer, ",")
+        return
+    if suffix == ".npy" and content.kept is not None and content.kept.num_columns:
+        raise DataError(
+            f"{os.fspath(path)}: .npy holds nothing but the matrix; write kept columns as .parquet"
+        )
+    require_absent(path, force=force)
+    with replacing(path) as temporary:
+        if suffix == ".npy":
+            _write_npy(temporary, content.matrix())
+        elif suffix == ".npz":
+            _write_npz(temporary, content.names, content.matrix(), content.kept)
+        else:
+            from autoencode.data.table_files import write_file
+
+            write_file(temporary, content.joined(), DELIMITERS.get(suffix))
+
+
+def _table(names: list[str], arrays: list[npt.NDArray[Any]]) -> pa.Table:
     import pyarrow as pa
 
     from autoencode.data.tables import column_array
 
-    columns = [column_array(array) for array in arrays]
-    if kept is None:
-        return pa.Table.from_arrays(columns, names=names)
-    return pa.Table.from_arrays([*kept.columns, *columns], names=[*kept.column_names, *names])
+    return pa.Table.from_arrays([column_array(array) for array in arrays], names=names)
 
 
 def _matrix(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -216,45 +298,3 @@ def _plain(name: str, kept: pa.Table) -> npt.NDArray[Any]:
         kind = kept.column(name).type
         raise DataError(f"kept column {name!r} ({kind}) does not fit .npz; write .parquet")
     return array
-
-
-def _write_arrow_table(path: Path, suffix: str, table: pa.Table) -> None:
-    import pyarrow as pa
-
-    try:
-        if suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            # Real numbers hardly repeat: a dictionary of them is built only to be dropped.
-            repeating = [field.name for field in table.schema if pa.types.is_string(field.type)]
-            pq.write_table(
-                table,
-                path,
-                compression="zstd",
-                use_dictionary=repeating,
-                write_page_checksum=True,
-            )
-        elif suffix in DELIMITERS:
-            packing = "gzip" if path.suffix.lower() == ".gz" else None
-            with pa.output_stream(str(path), compression=packing) as stream:
-                _write_text(table, stream, DELIMITERS[suffix])
-        else:
-            options = pa.ipc.IpcWriteOptions(compression="zstd")
-            with pa.ipc.new_file(str(path), table.schema, options=options) as writer:
-                writer.write_table(table)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"the table does not fit the format {suffix}: {reason}") from error
-
-
-def _write_text(table: pa.Table, stream: IO[bytes] | Any, delimiter: str) -> None:
-    import pyarrow as pa
-    import pyarrow.csv as pacsv
-
-    columns = [
-        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-        for column in table.columns
-    ]
-    plain = pa.Table.from_arrays(columns, names=table.column_names)
-    options = pacsv.WriteOptions(delimiter=delimiter, quoting_style="needed")
-    pacsv.write_csv(plain, stream, write_options=options)

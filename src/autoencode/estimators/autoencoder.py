@@ -12,15 +12,18 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from autoencode.codec import fast_encoder
-from autoencode.data.arrays import open_array
-from autoencode.data.reading import open_rows
+from autoencode.data.frames import to_frame
 from autoencode.data.rows import Rows
+from autoencode.defaults import positive
 from autoencode.errors import DataError, SpecError
 from autoencode.fitting import Fit
+from autoencode.imputation import completed, drawn
 from autoencode.inference import apply, chunk_rows
 from autoencode.metrics import explained_variance, log_likelihood
 from autoencode.model_file import write_model
+from autoencode.opening import open_codes, open_for_fit, open_like
 from autoencode.planning import make_plan, plain
+from autoencode.preprocess.table_rows import TableRows
 from autoencode.state import State
 from autoencode.summary import describe_state
 
@@ -34,9 +37,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     Parameters
     ----------
-    n_components : int or float, default=0.95
+    n_components : int, float or None, default=0.95
         Length of the code, or the share of held-out variance to explain, in (0, 1):
-        then the smallest length that reaches it is chosen.
+        then the smallest length that reaches it is chosen. None: as long as the rows; the
+        model then learns to restore hidden cells, and is judged by that.
+    columns : mapping of str to str, default=None
+        Kinds of a table's columns that are not to be found by looking, such as
+        ``{"zip": "categorical", "price": "numeric:transform=none"}``.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Hidden layers from the data to the code, mirrored in the decoder. Empty: the
         linear autoencoder, which is PCA.
@@ -46,6 +53,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Train all shorter codes too, so that the components are ordered.
     penalties : sequence of str, default=()
         Further terms of the loss, such as ``"l1:weight=0.01"``.
+    missing : {"ignorable", "informative"}, default="ignorable"
+        Whether that a cell is missing says nothing about its value, given the others.
+        "informative": it may depend on the value itself (large incomes are not told), and
+        this is learned too.
     max_epochs : "auto" or int, default="auto"
         Passes over the data in the longest phase.
     max_time : float or None, default=None
@@ -99,15 +110,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def __init__(
         self,
-        n_components: float = 0.95,
+        n_components: float | None = 0.95,
         *,
+        columns: Any = None,
         hidden_layer_sizes: Any = "auto",
         architecture: Any = "auto",
         bottleneck: Any = "plain",
         nested: Any = "auto",
-        corruption: Any = "none",
+        corruption: Any = "auto",
         likelihood: Any = "auto",
         penalties: Any = (),
+        missing: str = "ignorable",
         max_epochs: Any = "auto",
         max_time: float | None = None,
         batch_size: Any = "auto",
@@ -121,6 +134,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         verbose: bool = False,
     ) -> None:
         self.n_components = n_components
+        self.columns = columns
         self.hidden_layer_sizes = hidden_layer_sizes
         self.architecture = architecture
         self.bottleneck = bottleneck
@@ -128,6 +142,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.corruption = corruption
         self.likelihood = likelihood
         self.penalties = penalties
+        self.missing = missing
         self.max_epochs = max_epochs
         self.max_time = max_time
         self.batch_size = batch_size
@@ -166,10 +181,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         SpecError
             If a parameter is not allowed.
         """
-        rows = _opened(X)
+        rows = open_for_fit(X, self.columns)
         if rows.n_rows < 2:
             raise DataError(
-                f"Found array with {rows.n_rows} sample(s) (shape={(rows.n_rows, rows.n_features)})"
+                f"Found array with {rows.n_rows} sample(s) (shape={(rows.n_rows, rows.n_columns)})"
                 " while a minimum of 2 is required by Autoencoder: n_samples=1 has no variance."
             )
         wanted = None if target is None else self._like(rows, target, "target")
@@ -181,8 +196,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         fit = Fit(make_plan(self.get_params(), rows), rows, wanted, held)
         state = fit.run()
         _check_feature_names(self, _with_names(rows), reset=True)
-        self.n_features_in_ = rows.n_features
+        self.n_features_in_ = rows.n_columns
         state.facts["sample_shape"] = list(rows.sample_shape)
+        if isinstance(rows, TableRows):
+            state.schema = rows.schema
+            state.facts["frame"] = {"kind": rows.kind, "dtypes": rows.dtypes}
         self._adopt(state)
         if fit.interrupted:
             raise KeyboardInterrupt
@@ -191,17 +209,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def _like(self, rows: Rows, data: Any, what: str) -> Rows:
         """Read a second set of rows with the same columns."""
-        other = _opened(data)
-        if other.n_features != rows.n_features or (
+        schema = rows.schema if isinstance(rows, TableRows) else None
+        other = open_like(data, schema, rows.names)
+        if other.n_columns != rows.n_columns or (
             rows.names is not None and other.names is not None and other.names != rows.names
         ):
             raise DataError(
-                f"{what} has {other.n_features} features, X has {rows.n_features}: the columns "
+                f"{what} has {other.n_columns} features, X has {rows.n_columns}: the columns "
                 "should be the same"
             )
         return other
@@ -225,10 +245,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         rows = self._check(X)
         encoder = self._state.fitted(_torch_dtype(rows.dtype)).encoder
         codes = np.empty((rows.n_rows, self.n_components_), dtype=rows.dtype)
-        apply(fast_encoder(encoder), rows, codes, self._piece())
+        missing = encoder if encoder.takes_missing else None
+        apply(fast_encoder(encoder), rows, codes, self._piece(), missing=missing)
         return codes
 
-    def inverse_transform(self, X: Any) -> FloatArray:
+    def inverse_transform(self, X: Any) -> Any:
         """Return rows in the data's units from codes.
 
         Parameters
@@ -238,24 +259,25 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features) or (n_samples, height, width)
-            As the data were given to ``fit``.
+        ndarray of shape (n_samples, n_features) or (n_samples, height, width), or a frame
+            As the data were given to ``fit``: a table with its names, types and index.
         """
         check_is_fitted(self)
-        codes = _opened(X)
+        codes = open_codes(X)
         self._require_decoder()
         if codes.n_features != self.n_components_:
             raise DataError(
                 f"codes have {codes.n_features} components, but the model has {self.n_components_}"
             )
         decoder = self._state.fitted(_torch_dtype(codes.dtype)).decoder
-        result = np.empty((codes.n_rows, self.n_features_in_), dtype=codes.dtype)
+        result = np.empty((codes.n_rows, self._state.n_values), dtype=codes.dtype)
         apply(decoder, codes, result, self._piece())
-        return self._shaped(result)
+        return self._shaped(result, codes)
 
-    def reconstruct(self, X: Any) -> FloatArray:
-        """Return what is left of X after coding and decoding, in the data's units."""
-        return self._shaped(self._reconstructed(self._check(X)))
+    def reconstruct(self, X: Any) -> Any:
+        """Return what is left of X after coding and decoding, as the data was given."""
+        rows = self._check(X)
+        return self._shaped(self._reconstructed(rows), rows)
 
     def _require_decoder(self) -> None:
         check_is_fitted(self)
@@ -266,15 +288,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._require_decoder()
         fitted = self._state.fitted(_torch_dtype(rows.dtype))
         encode = fast_encoder(fitted.encoder)
-        result = np.empty((rows.n_rows, self.n_features_in_), dtype=rows.dtype)
-        apply(lambda x: fitted.decoder(encode(x)), rows, result, self._piece())
+        result = np.empty((rows.n_rows, self._state.n_values), dtype=rows.dtype)
+        slow = fitted.encoder
+        missing = (lambda x: fitted.decoder(slow(x))) if slow.takes_missing else None
+        way = (lambda x: fitted.decoder(encode(x)))
+        apply(way, rows, result, self._piece(), missing=missing)
         return result
 
     def encode(self, X: Any) -> FloatArray:
         """Return codes; another name of `transform`."""
         return self.transform(X)
 
-    def decode(self, X: Any) -> FloatArray:
+    def decode(self, X: Any) -> Any:
         """Return rows from codes; another name of `inverse_transform`."""
         return self.inverse_transform(X)
 
@@ -291,14 +316,41 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Return each row's reconstruction log-likelihood, in nats; higher: more normal.
 
         A normal density around the reconstruction with one deviation per column,
-        measured on held-out rows and at least a thousandth of the column's scale,
-        summed over columns, in the data's units.
+        measured on held-out rows and at least a thousandth of the column's scale (a
+        category's probability, for tables), summed over the cells that are not missing,
+        in the data's units.
         """
         self._require_decoder()
         rows = self._check(X)
-        deviation = np.maximum(np.sqrt(self._state.column_errors), 1e-3)
-        deviation = deviation * self._state.scaling.scale
-        return log_likelihood(rows, self._reconstructed(rows), deviation)
+        deviation, values = self._state.raw_deviations(), self._reconstructed(rows)
+        if not isinstance(rows, TableRows):
+            return log_likelihood(rows, values, deviation)
+        nats = rows.schema.nats(rows.cells, values, deviation)
+        total: npt.NDArray[np.float64] = np.nansum(nats, axis=1)
+        return total
+
+    def impute(self, X: Any, n_draws: int | None = None) -> Any:
+        """Restore what is missing in X; what is observed stays as it is, bit by bit.
+
+        Parameters
+        ----------
+        X : array-like, frame or path
+            Rows with missing cells.
+        n_draws : int, optional
+            How many plausible completions to draw; without it, the one of expected values.
+
+        Returns
+        -------
+        ndarray or frame, or list of them
+            As the data was given. Columns that the model leaves out stay as they are.
+        """
+        self._require_decoder()
+        rows = self._check(X)
+        values = self._reconstructed(rows)
+        if n_draws is None:
+            return completed(self._state, rows, values)
+        count = int(positive("n_draws", n_draws, whole=True))
+        return drawn(self._state, rows, values, count)
 
     def truncate(self, n_components: int) -> Autoencoder:
         """Return the best model of a smaller size; its codes differ from prefixes here.
@@ -355,44 +407,39 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Read rows to encode; they should have the columns of the fit."""
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", None)
-        if isinstance(X, Rows):
-            rows = X
-        elif isinstance(X, str | os.PathLike) and names is not None:
-            rows = open_rows(X, expected_names=tuple(names))
-        else:
-            if hasattr(X, "columns"):
-                # Wrong names are said before what is wrong with the values.
-                _check_feature_names(self, X, reset=False)
-            # `apply` checks the values of arrays while it has them in hand.
-            bare = isinstance(X, np.ndarray)
-            rows = open_array(X, checked=False) if bare else _opened(X)
-            if not hasattr(X, "columns"):
-                _check_feature_names(self, _with_names(rows), reset=False)
-        if rows.n_features != self.n_features_in_:
+        if hasattr(X, "columns"):
+            # Wrong names are said before what is wrong with the values.
+            _check_feature_names(self, X, reset=False)
+        rows = open_like(X, self._state.schema, None if names is None else tuple(names))
+        if not hasattr(X, "columns") and not isinstance(X, Rows | str | os.PathLike):
+            _check_feature_names(self, _with_names(rows), reset=False)
+        if rows.n_columns != self.n_features_in_:
             raise DataError(
-                f"X has {rows.n_features} features, but {type(self).__name__} is expecting "
+                f"X has {rows.n_columns} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
         return rows
 
     def _piece(self) -> int:
-        return chunk_rows(max(self.n_features_in_, *self._state.composition.hidden_layer_sizes, 1))
+        return chunk_rows(max(self._state.n_values, *self._state.composition.hidden_layer_sizes, 1))
 
-    def _shaped(self, values: FloatArray) -> FloatArray:
-        return values.reshape(len(values), *self._state.facts["sample_shape"])
+    def _shaped(self, values: FloatArray, rows: Rows) -> Any:
+        """Return reconstructed values as the data was given: an array, pictures or a frame."""
+        schema = self._state.schema
+        if schema is None:
+            return values.reshape(len(values), *self._state.facts["sample_shape"])
+        frame = self._state.facts["frame"]
+        table = schema.table(schema.gather(values))
+        return to_frame(table, frame["kind"], index=rows.index, dtypes=frame["dtypes"])
 
 
 def _with_names(rows: Rows) -> Any:
     """Return something small in which scikit-learn finds the columns' names, if any."""
     if rows.names is None:
-        return np.empty((0, rows.n_features))
+        return np.empty((0, rows.n_columns))
     import pyarrow as pa
 
     return pa.table({name: pa.nulls(0) for name in rows.names})
-
-
-def _opened(data: Any) -> Rows:
-    return data if isinstance(data, Rows) else open_rows(data)
 
 
 def _torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:

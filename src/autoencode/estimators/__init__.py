@@ -1,0 +1,8 @@
+"""The scikit-learn faces."""
+
+from __future__ import annotations
+
+from autoencode.estimators.autoencoder import Autoencoder
+from autoencode.estimators.imputer import Imputer
+
+__all__ = ["Autoencoder", "Imputer"]
