@@ -98,9 +98,22 @@ def encoded(make: Callable[[int], Any]) -> Impute:
     return impute
 
 
+class _PassingTrees(ExtraTreesRegressor):  # type: ignore[misc]
+    """The same trees, gone once they have predicted.
+
+    IterativeImputer keeps every estimator of every round for rows to come: here it
+    would be gigabytes, and there are none.
+    """
+
+    def predict(self, X: Any) -> Any:
+        result = super().predict(X)
+        self.estimators_ = []
+        return result
+
+
 def iterative_trees(cells: Cells, seed: int) -> Values:
     """Run IterativeImputer with ExtraTrees; a category is the place of its level, rounded."""
-    trees = ExtraTreesRegressor(N_TREES, n_jobs=-1, random_state=seed)
+    trees = _PassingTrees(N_TREES, n_jobs=-1, random_state=seed)
     imputer = IterativeImputer(trees, max_iter=ROUNDS, random_state=seed)
     encoding = Encoding.of(cells)
     scaled = (cells.values - encoding.centre) / encoding.scale

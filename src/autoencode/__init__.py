@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 from autoencode._version import __version__
 
 if TYPE_CHECKING:
-    from autoencode.estimators import Autoencoder
+    from autoencode.estimators import Autoencoder, Imputer
     from autoencode.loading import load
 
-__all__ = ["Autoencoder", "__version__", "load"]
+__all__ = ["Autoencoder", "Imputer", "__version__", "load"]
+
+_ESTIMATORS = ("Autoencoder", "Imputer")
 
 
 def __getattr__(name: str) -> Any:
     """Import the estimators when they are first asked for: torch takes a second."""
-    if name == "Autoencoder":
-        from autoencode.estimators import Autoencoder
+    if name in _ESTIMATORS:
+        from autoencode import estimators
 
-        return Autoencoder
+        return getattr(estimators, name)
     if name == "load":
         from autoencode.loading import load
 

@@ -41,6 +41,7 @@ def test_decimal_commas(delimiter):
         ("x\n1.5\n2.5\n", ","),
         ("a,b\n1,2\n", ","),
         ("a;b\nx;y\nz;w\n", ";"),
+        ("unit price\n5\n", ","),
     ],
 )
 def test_the_delimiter_that_explains_most(text, delimiter):
@@ -59,6 +60,11 @@ def test_the_delimiter_that_explains_most(text, delimiter):
         ("1,NA\n2,3\n", False),
         ("NaN,NaN\n2,3\n", True),
         ("1,2\n", False),
+        ("2024-01-01,Rome\n2024-01-02,Paris\n", False),
+        ("31.12.2024;Rom\n1.1.2025;Paris\n", False),
+        ("day,town\n2024-01-01,Rome\n", True),
+        ("2024-01-01,2024-01-02\n5,6\n", True),
+        ("1,x,NA\n2,y,3\n", False),
     ],
 )
 def test_headers(text, header):
@@ -133,10 +139,11 @@ def test_not_text():
         sniff(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", complete=True)
 
 
-def test_kinds_of_columns():
-    found = sniffed("a;b;c;d\n1;2,5;x;\n-2;3;4;\n")
-    assert (found.reals, found.integers, found.plain) == ({"b"}, {"a"}, True)
-    assert not sniffed("a,b\n1,NA\n").plain
+def test_whether_decimals_were_seen():
+    assert sniffed("a;b\n1.5;2\n").decimals_seen
+    assert sniffed("a;b\n1,5;2\n").decimals_seen
+    assert not sniffed("a;b\n1;2\n").decimals_seen
+    assert sniffed("a,b\n1,2\n").decimals_seen  # no comma can be one
 
 
 def test_decimal_comma_cells():

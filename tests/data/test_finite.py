@@ -23,11 +23,11 @@ def test_missing_values_of_a_table():
     matrix[4:16, 1] = np.nan
     assert message(matrix, ["id", "age", "x"]) == (
         "column 'age' has 12 missing values (first in row 5); drop it with --drop age "
-        "(missing values are not supported yet)"
+        "(no value may be missing here)"
     )
     matrix[7, 2] = np.nan
     text = message(matrix, ["id", "my age", "x"])
-    assert "(so have 'x'); drop them with --drop 'my age' --drop x (missing" in text
+    assert "(so have 'x'); drop them with --drop 'my age' --drop x (no value" in text
 
 
 def test_one_missing_value_is_singular():
@@ -55,7 +55,7 @@ def test_bare_arrays_name_the_column_by_number():
     matrix[5, 2] = np.nan
     assert message(matrix) == (
         "Input X contains NaN: column 2 has 1 missing value, the first in row 5 "
-        "(both counted from 0); missing values are not supported yet"
+        "(both counted from 0); no value may be missing here"
     )
     matrix[5, 2] = np.inf
     text = message(matrix)

@@ -120,3 +120,41 @@ def test_indices_must_be_whole_numbers_inside():
         rows.take([True, False, True])
     with pytest.raises(IndexError):
         rows.take([3])
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(1.0, (False, False)), (np.nan, (True, False)), (np.inf, (False, True))],
+)
+def test_missing_and_infinite_values_are_found_in_every_source(value, found, tmp_path):
+    matrix = np.zeros((5, 3))
+    matrix[3, 1] = value
+    for name, rows in forms(matrix, tmp_path).items():
+        assert (rows.has_missing, rows.has_infinite) == rows.non_finite == found, name
+        assert rows.n_columns == 3
+
+
+def test_missing_values_are_looked_for_once():
+    class Counted(Rows):
+        n_blocks = 0
+
+        def block(self, start, stop):
+            self.n_blocks += 1
+            return super().block(start, stop)
+
+    rows = Counted(np.full((4, 2), np.nan), kind="numpy")
+    assert rows.n_blocks == 0
+    assert rows.has_missing
+    assert not rows.has_infinite
+    assert rows.n_blocks == 1
+    whole = Counted(np.ones((4, 2), dtype=np.int64), kind="numpy")
+    assert not whole.has_missing
+    assert whole.n_blocks == 0
+
+
+@pytest.mark.parametrize("order", [[np.nan, np.inf], [np.inf, -np.inf, np.nan], [np.inf, np.nan]])
+def test_one_kind_does_not_hide_the_other(order):
+    matrix = np.zeros((1_000_000, 1))
+    matrix[:: len(matrix) // len(order)][: len(order), 0] = order
+    assert Rows(matrix, kind="numpy").non_finite == (True, True)
+    assert Rows(sparse.csr_array(matrix), kind="sparse").non_finite == (True, True)

@@ -169,7 +169,7 @@ TYPED = pa.table(
     {
         "text": ["ä", None, "x,y"],
         "level": pa.array(["b", "a", None]).dictionary_encode(),
-        "zone": pa.array([datetime.datetime(2024, 7, 1, 5)] * 3, pa.timestamp("s", "UTC")),
+        "zone": pa.array([datetime.datetime(2024, 7, 1, 5)] * 3, pa.timestamp("ms", "UTC")),
         "day": [datetime.date(2024, 12, 31), None, datetime.date(1900, 1, 1)],
         "took": pa.array([datetime.timedelta(seconds=1.5), None, datetime.timedelta(-1)]),
         "whole": [1, None, -3],
@@ -199,9 +199,9 @@ def test_a_table_as_text(tmp_path):
     write_frame(tmp_path / "a.csv", TYPED.drop_columns(["text"]))
     assert (tmp_path / "a.csv").read_text() == (
         "level,zone,day,took,whole,real,ja\n"
-        "b,2024-07-01 05:00:00Z,2024-12-31,1.500000,1,1.5,true\n"
-        "a,2024-07-01 05:00:00Z,,,,,\n"
-        ",2024-07-01 05:00:00Z,1900-01-01,-86400.000000,-3,,false\n"
+        "b,2024-07-01 05:00:00.000Z,2024-12-31,1.500000,1,1.5,true\n"
+        "a,2024-07-01 05:00:00.000Z,,,,,\n"
+        ",2024-07-01 05:00:00.000Z,1900-01-01,-86400.000000,-3,,false\n"
     )
 
 

@@ -111,7 +111,7 @@ def _missing_message(rows: Rows, missing: _Count) -> str:
         return (
             f"Input X contains NaN: {_place(rows, first)} has {_values(count, 'missing')}, "
             f"the first in row {row} (both counted from 0){_others(len(columns))}; "
-            "missing values are not supported yet"
+            "no value may be missing here"
         )
     names = [rows.names[column] for column in columns]
     also = f" (so have {quoted_list(names[1:])})" if len(names) > 1 else ""
@@ -121,7 +121,7 @@ def _missing_message(rows: Rows, missing: _Count) -> str:
         what = f"has {_values(count, 'missing')} (first in row {row + 1})"
     return (
         f"column {names[0]!r} {what}{also}; drop {'them' if also else 'it'} with "
-        f"{drop_options(names)} (missing values are not supported yet)"
+        f"{drop_options(names)} (no value may be missing here)"
     )
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from autoencode.data.tables import text_array
 from autoencode.errors import DataError
 
 __all__ = ["with_nulls", "write_file", "write_text"]
@@ -89,7 +90,9 @@ def write_text(table: pa.Table, stream: IO[bytes] | Any, delimiter: str) -> None
     if len(columns) == 1:
         # A line of nothing is not a row; quotes of nothing are.
         columns = {
-            name: column.cast(pa.string()).fill_null("") if column.null_count else column
+            name: column.cast(pa.string()).fill_null(text_array([""])[0])
+            if column.null_count
+            else column
             for name, column in columns.items()
         }
     header = io.StringIO()
@@ -137,7 +140,7 @@ def _needs_quotes(column: pa.ChunkedArray, delimiter: str) -> bool:
     """Whether a text holds what separates cells or lines, or is empty, unlike a missing one."""
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return False
-    if pc.any(pc.equal(pc.binary_length(column), 0)).as_py():
+    if pc.min(pc.binary_length(column)).as_py() == 0:
         return True
     return any(
         pc.any(pc.match_substring(column, pattern)).as_py() for pattern in (delimiter, *'"\r\n')
@@ -151,7 +154,7 @@ def with_nulls(table: pa.Table) -> pa.Table:
             column = table.column(place)
             holes = pc.is_nan(column)
             if pc.any(holes).as_py():
-                column = pc.if_else(holes, pa.scalar(None, field.type), column)
+                column = pc.if_else(holes, pa.nulls(1, field.type)[0], column)
                 table = table.set_column(place, field, column)
     return table
 

@@ -26,6 +26,7 @@ __all__ = [
     "number_pattern",
     "open_columns",
     "shortened",
+    "text_array",
     "to_rows",
 ]
 
@@ -242,6 +243,14 @@ def column_array(values: npt.NDArray[Any]) -> pa.Array:
     native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
     arrow_type = pa.from_numpy_dtype(native.dtype)
     return pa.Array.from_buffers(arrow_type, len(native), [None, pa.py_buffer(native)])
+
+
+def text_array(texts: Sequence[str]) -> pa.Array:
+    """Copy texts to an Arrow array: ``pa.array`` imports pandas if that is installed."""
+    packed = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, packed)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(packed))]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
 
 
 def shortened(text: str, limit: int = 30) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 
 from autoencode.data.dialect import MISSING, is_decimal_comma
 from autoencode.data.matrix import numpy_column
-from autoencode.data.tables import number_pattern
+from autoencode.data.tables import number_pattern, text_array
 
 __all__ = ["TextColumn"]
 
@@ -20,17 +19,10 @@ State: TypeAlias = Literal["whole numbers", "numbers", "text"]
 # Whole numbers that would not come back as they are written: codes such as "01234", and
 # identifiers beyond 64 bits.
 code_pattern = r"^[-+]?(?:0[0-9]+|[0-9]{19,})$"
-
-
-def _text_array(texts: Sequence[str]) -> pa.Array:
-    # ``pa.array`` imports pandas if that is installed.
-    packed = [text.encode() for text in texts]
-    ends = np.cumsum([0, *map(len, packed)], dtype=np.int32)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(packed))]
-    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
-
-
-SPELLED_MISSING = _text_array(sorted(MISSING))
+SPELLED_MISSING = text_array(sorted(MISSING))
+# ``pa.scalar`` imports pandas if that is installed.
+NO_TEXT, NO_NUMBER = (pa.nulls(1, kind)[0] for kind in (pa.string(), pa.float64()))
+EMPTY_TEXT = text_array([""])[0]
 
 
 class TextColumn:
@@ -77,12 +69,14 @@ class TextColumn:
         cells : pyarrow.Array
             Strings; null where a cell is empty.
         """
-        while not self.lost:
-            piece = self._converted(cells)
-            if piece is not None:
-                self._pieces.append(piece)
+        if self._state != "text":
+            numbers = self._numbers(cells)
+            if numbers is not None:
+                self._pieces.append(numbers)
                 return
-            self._loosen(cells)
+            self._turn_into_text(cells)
+        if not self.lost:
+            self._pieces.append(self._text(cells))
 
     def finished(self) -> pa.ChunkedArray:
         """Give the whole column; of type null if every cell is missing."""
@@ -90,52 +84,67 @@ class TextColumn:
             return pa.chunked_array([pa.nulls(sum(map(len, self._pieces)))])
         return pa.chunked_array(self._pieces)
 
-    def _converted(self, cells: pa.Array) -> pa.Array | None:
-        """Convert cells to what the column holds; None if they are something else."""
-        if self._state == "text":
-            return pc.fill_null(cells, "") if self._verbatim else _without_missing(cells)
-        convert = self._whole_numbers if self._state == "whole numbers" else self._numbers
-        piece = None if self._untidy else convert(cells)
-        if piece is None:
-            piece = convert(_tidied(cells))
-            # Cells that are untidy once are so again: the first attempt is saved.
-            self._untidy = piece is not None
-        return piece
-
-    def _whole_numbers(self, cells: pa.Array) -> pa.Array | None:
-        try:
-            numbers = cells.cast(pa.int64())
-        except pa.ArrowInvalid:
-            return None
-        length = pc.sum(pc.binary_length(cells)).as_py() or 0
-        return numbers if _written_length(numbers) == length else None
-
     def _numbers(self, cells: pa.Array) -> pa.Array | None:
-        if self._decimal_point == ",":
-            if pc.any(pc.match_substring(cells, ".")).as_py():
-                return None
-            cells = pc.replace_substring(cells, ",", ".")
-        try:
-            numbers = cells.cast(pa.float64())
-        except pa.ArrowInvalid:
-            return None
-        total = pc.sum(numbers).as_py()
-        if total is not None and total != total:
-            numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
-        return numbers
+        """Convert cells to numbers, whole ones as long as all are; None if they are text."""
+        # Cells that are untidy once are so again: the first attempt is saved.
+        attempts = (True,) if self._untidy else (False,) if self._verbatim else (False, True)
+        for tidy in attempts:
+            given = _tidied(cells) if tidy else cells
+            piece = _whole_numbers(given) if self._state == "whole numbers" else None
+            if piece is None:
+                piece = _real_numbers(given, self._decimal_point)
+                if piece is None or not self._may_be_real(given, piece):
+                    continue
+            self._untidy = tidy
+            return piece
+        return None
 
-    def _loosen(self, cells: pa.Array) -> None:
-        """Let the column hold more, because these cells do not fit."""
-        tidy = _tidied(cells)
-        if self._state == "whole numbers" and self._numbers(tidy) is not None:
-            coded = pc.any(pc.match_substring_regex(tidy, code_pattern)).as_py()
-            self._state = "text" if coded else "numbers"
-        else:
-            self.has_decimal_comma = _first_bad_is_decimal_comma(tidy)
-            self.lost = self._state == "numbers"
-            self._state = "text"
-        arrow_type = pa.float64() if self._state == "numbers" else pa.string()
-        self._pieces = [] if self.lost else [piece.cast(arrow_type) for piece in self._pieces]
+    def _may_be_real(self, cells: pa.Array, numbers: pa.Array) -> bool:
+        """Let the column hold real numbers, unless the cells are codes or spell NaN."""
+        if self._state == "numbers":
+            return True
+        if numbers.null_count > cells.null_count:
+            return False  # the others may be whole numbers
+        if pc.any(pc.match_substring_regex(cells, code_pattern)).as_py():
+            return False
+        self._state = "numbers"
+        self._pieces = [piece.cast(pa.float64()) for piece in self._pieces]
+        return True
+
+    def _turn_into_text(self, cells: pa.Array) -> None:
+        self.has_decimal_comma = _first_bad_is_decimal_comma(_tidied(cells))
+        self.lost = self._state == "numbers"
+        self._state = "text"
+        self._pieces = [] if self.lost else [self._text(p.cast(pa.string())) for p in self._pieces]
+
+    def _text(self, cells: pa.Array) -> pa.Array:
+        return pc.fill_null(cells, EMPTY_TEXT) if self._verbatim else _without_missing(cells)
+
+
+def _whole_numbers(cells: pa.Array) -> pa.Array | None:
+    """Convert cells to whole numbers, if they would be written the same way again."""
+    try:
+        numbers = cells.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    length = pc.sum(pc.binary_length(cells)).as_py() or 0
+    return numbers if _written_length(numbers) == length else None
+
+
+def _real_numbers(cells: pa.Array, decimal_point: str) -> pa.Array | None:
+    """Convert cells to real numbers; NaN becomes null."""
+    if decimal_point == ",":
+        if pc.any(pc.match_substring(cells, ".")).as_py():
+            return None
+        cells = pc.replace_substring(cells, ",", ".")
+    try:
+        numbers = cells.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    total = pc.sum(numbers).as_py()
+    if total is not None and total != total:
+        numbers = pc.if_else(pc.is_nan(numbers), NO_NUMBER, numbers)
+    return numbers
 
 
 def _without_missing(cells: pa.Array) -> pa.Array:
@@ -143,7 +152,7 @@ def _without_missing(cells: pa.Array) -> pa.Array:
     missing = pc.or_(pc.is_in(cells, value_set=SPELLED_MISSING), pc.utf8_is_space(cells))
     if not pc.any(missing).as_py():
         return cells
-    return pc.if_else(missing, pa.scalar(None, pa.string()), cells)
+    return pc.if_else(missing, NO_TEXT, cells)
 
 
 def _tidied(cells: pa.Array) -> pa.Array:

@@ -18,6 +18,11 @@ from autoencode.data.finite import quoted_list
 from autoencode.errors import DataError, ModelFileError, SpecError
 from autoencode.preprocess.column_kinds import COLUMN_KINDS, Block
 from autoencode.preprocess.column_kinds.summary import ColumnSummary, summarise
+from autoencode.preprocess.fields import (
+    fields_from_json,
+    fields_to_json,
+    without_stale_metadata,
+)
 from autoencode.spec import make, parse
 
 __all__ = ["Schema", "Segment"]
@@ -27,7 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 # Rows are spread and gathered in pieces of about this many numbers (2 MB), so that what
 # one block leaves is still in the cache when it is copied into place.
 PIECE_NUMBERS = 2**18
-FEWEST_PIECE_ROWS = 256
+FEWEST_PIECE_ROWS = 2048
 
 
 class Segment(NamedTuple):
@@ -105,7 +110,7 @@ class Schema:
             summary = summarise(name, column)
             asked = overrides.get(name)
             blocks.append(_chosen(summary) if asked is None else _asked(summary, asked))
-        return cls(tuple(blocks), table.schema)
+        return cls(tuple(blocks), without_stale_metadata(table.schema))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -197,8 +202,8 @@ class Schema:
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields, self.fields.metadata))
 
     def missing(self, cells: FloatArray) -> npt.NDArray[np.bool_]:
-        """Return which cells are missing, ``(n, n_columns)``; identifiers always are."""
-        found = np.ones((len(cells), self.n_columns), dtype=np.bool_)
+        """Return which cells are missing, ``(n, n_columns)``; those of identifiers never are."""
+        found = np.zeros((len(cells), self.n_columns), dtype=np.bool_)
         for column, span in enumerate(self.spans):
             if span.block.n_cells:
                 found[:, column] = np.isnan(cells[:, span.cells.start])
@@ -207,7 +212,7 @@ class Schema:
     def spread(self, cells: FloatArray) -> FloatArray:
         """Return the values of cells, ``(n, n_values)``."""
         values = np.empty((len(cells), self.n_values))
-        into, given = torch.from_numpy(values), torch.from_numpy(cells)
+        into, given = torch.from_numpy(values), _tensor(cells)
         for rows in self._pieces(len(cells)):
             self._spread(given[rows], into[rows])
         return values
@@ -218,8 +223,8 @@ class Schema:
         return torch.cat(pieces, 1) if pieces else cells
 
     def gather(self, values: FloatArray, *, clip: bool = True) -> FloatArray:
-        """Return the cells nearest to values; see `Block.gather`."""
-        return self._each(values, lambda span, block: span.block.gather(block, clip=clip))
+        """Return the cells nearest to values, ``(n, n_cells)``; see `Block.gather`."""
+        return self._each(values, lambda span, _, piece: span.block.gather(piece, clip=clip))
 
     def expected(self, values: FloatArray, residuals: FloatArray) -> FloatArray:
         """Return the best single guess as cells.
@@ -231,9 +236,9 @@ class Schema:
         residuals : ndarray of shape (n_values, q)
             Quantiles of held-out residuals; see `Block.draw`.
         """
-        known = torch.from_numpy(residuals)
+        known = _tensor(residuals)
         return self._each(
-            values, lambda span, block: span.block.expected(block, known[span.values])
+            values, lambda span, _, piece: span.block.expected(piece, known[span.values])
         )
 
     def draw(self, values: FloatArray, normals: FloatArray, residuals: FloatArray) -> FloatArray:
@@ -243,16 +248,18 @@ class Schema:
         ----------
         values : ndarray of shape (n, n_values)
             Means; see `Block.gather`.
-        normals : ndarray of shape (n_draws,)
-            Standard normal numbers, the same for all rows.
+        normals : ndarray of shape (n_draws,) or (n, n_draws)
+            Standard normal numbers, the same for all rows or one set for each.
         residuals : ndarray of shape (n_values, q)
             Quantiles of held-out residuals; see `Block.draw`.
         """
-        known, numbers = torch.from_numpy(residuals), torch.from_numpy(normals)
-        return self._each(
-            values,
-            lambda span, block: span.block.draw(block, numbers[span.draws], known[span.values]),
-        )
+        known, numbers = _tensor(residuals), _tensor(normals)
+
+        def drawn(span: Span, rows: slice, piece: Tensor) -> Tensor:
+            own = numbers[rows, span.draws] if numbers.dim() == 2 else numbers[span.draws]
+            return span.block.draw(piece, own, known[span.values])
+
+        return self._each(values, drawn)
 
     def nats(self, cells: FloatArray, values: FloatArray, deviation: FloatArray) -> FloatArray:
         """Return the log-density of each cell in nats, ``(n, n_columns)``; NaN if missing.
@@ -267,8 +274,8 @@ class Schema:
             Root mean squared residuals on held-out rows; positive.
         """
         found = np.empty((len(cells), self.n_columns))
-        into, given = torch.from_numpy(found), torch.from_numpy(cells)
-        means, off = torch.from_numpy(values), torch.from_numpy(deviation)
+        into, given = torch.from_numpy(found), _tensor(cells)
+        means, off = _tensor(values), _tensor(deviation)
         for rows in self._pieces(len(cells)):
             for column, span in enumerate(self.spans):
                 into[rows, column] = span.block.nats(
@@ -292,12 +299,7 @@ class Schema:
 
     def header(self) -> dict[str, Any]:
         """Return everything that was fitted as plain JSON values."""
-        return {
-            "blocks": [block.header() for block in self.blocks],
-            "nullable": [field.nullable for field in self.fields],
-            "field_metadata": [_texts(field.metadata) for field in self.fields],
-            "metadata": _texts(self.fields.metadata),
-        }
+        return {"blocks": [block.header() for block in self.blocks], **fields_to_json(self.fields)}
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Self:
@@ -312,27 +314,26 @@ class Schema:
             blocks = tuple(
                 COLUMN_KINDS[block["kind"]].from_header(block) for block in header["blocks"]
             )
-            fields = [
-                pa.field(block.name, block.type, nullable, metadata)
-                for block, nullable, metadata in zip(
-                    blocks, header["nullable"], header["field_metadata"], strict=True
-                )
-            ]
-            return cls(blocks, pa.schema(fields, header["metadata"]))
-        except (AttributeError, KeyError, TypeError) as error:
+            types = [block.type for block in blocks]
+            return cls(blocks, fields_from_json(header, [block.name for block in blocks], types))
+        except ModelFileError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"the description of the columns is damaged: {error}") from error
 
     def _pieces(self, n_rows: int) -> list[slice]:
         step = max(FEWEST_PIECE_ROWS, PIECE_NUMBERS // max(1, self.n_values))
         return [slice(start, start + step) for start in range(0, n_rows, step)]
 
-    def _each(self, values: FloatArray, make_cells: Callable[[Span, Tensor], Tensor]) -> FloatArray:
+    def _each(
+        self, values: FloatArray, restore: Callable[[Span, slice, Tensor], Tensor]
+    ) -> FloatArray:
         cells = np.empty((len(values), self.n_cells))
-        into, given = torch.from_numpy(cells), torch.from_numpy(values)
+        into, given = torch.from_numpy(cells), _tensor(values)
         for rows in self._pieces(len(values)):
             for span in self.spans:
                 if span.block.n_cells:
-                    into[rows, span.cells] = make_cells(span, given[rows, span.values])
+                    into[rows, span.cells] = restore(span, rows, given[rows, span.values])
         return cells
 
     @cached_property
@@ -340,7 +341,8 @@ class Schema:
         """Blocks and where their numbers are; neighbours that only copy become one run."""
         runs: list[tuple[Block | None, slice, slice]] = []
         for block, cells, values, _ in self.spans:
-            if block.copies and runs and runs[-1][0] is None:
+            last = runs[-1] if runs else None
+            if block.copies and last and last[0] is None and last[1].stop == cells.start:
                 _, first_cells, first_values = runs.pop()
                 cells = slice(first_cells.start, cells.stop)
                 values = slice(first_values.start, values.stop)
@@ -352,6 +354,11 @@ class Schema:
         for block, where, into in self._runs:
             piece = cells[:, where]
             values[:, into] = piece if block is None else block.spread(piece)
+
+
+def _tensor(array: npt.ArrayLike) -> Tensor:
+    # torch warns of arrays that cannot be written to.
+    return torch.from_numpy(np.require(array, np.float64, ["W"]))
 
 
 def _chosen(summary: ColumnSummary) -> Block:
@@ -379,16 +386,3 @@ def _other_columns(given: list[str], fitted: tuple[str, ...]) -> DataError:
         )
     extra = [name for name in given if name not in set(fitted)]
     return DataError(f"the model was fitted without {quoted_list(extra)}; leave it out")
-
-
-def _texts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str] | None:
-    """Return metadata as text; entries that are not UTF-8 are left out."""
-    if metadata is None:
-        return None
-    found = {}
-    for key, value in metadata.items():
-        try:
-            found[key.decode()] = value.decode()
-        except UnicodeDecodeError:
-            continue
-    return found

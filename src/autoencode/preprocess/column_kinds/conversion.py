@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from autoencode.data.tables import shortened
 from autoencode.errors import DataError
-from autoencode.preprocess.column_kinds.keys import family, keys, value_type
+from autoencode.preprocess.column_kinds.keys import family, first_true, keys, nulled, value_type
 
-__all__ = ["cell_text", "keys_as", "require_zones"]
+__all__ = ["cell_text", "is_blank", "keys_as", "require_zones"]
 
 _NUMBERS = ("bool", "integer", "float", "decimal")
 # Which families become which: only where nobody would expect anything else.
@@ -20,9 +20,9 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "integer": (*_NUMBERS, "text"),
     "float": (*_NUMBERS, "text"),
     "decimal": (*_NUMBERS, "text"),
-    "text": (*_NUMBERS, "date", "time", "duration"),
+    "text": (*_NUMBERS, "date", "time"),
     "date": ("date", "text"),
-    "time": ("time", "text"),
+    "time": ("time",),
     "duration": ("duration",),
 }
 _NAMES = {
@@ -70,19 +70,22 @@ def keys_as(name: str, column: pa.ChunkedArray, fitted: pa.DataType) -> pa.Chunk
     source, target = family(given), family(wanted)
     if source not in _ALLOWED.get(target, ()):
         raise _refusal(name, column, given, wanted)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(given)
     if source == "text":
-        column = _trimmed(column)
+        column = _trimmed(keys(name, column))
+    elif pa.types.is_dictionary(column.type):
+        column = column.cast(given)
     if target == "text":
         return keys(name, _as_text(name, column, source))
     if source == "date":
         require_zones(name, given, wanted)
+    if source in ("bool", "integer") and target == "decimal":
+        # Straight, Arrow asks for room for the largest integer.
+        column = (column.cast(pa.int8()) if source == "bool" else column).cast(pa.large_string())
     if source in ("text", "decimal") and target == "integer":
         column = _as_integers(name, column, wanted)
-    if target == "float":
-        wanted = pa.float64()
-    return keys(name, _cast(name, column, wanted))
+    # Floats need not be narrow enough for the column: cells are float64 anyway.
+    plain = pa.float64() if target == "float" else wanted
+    return keys(name, _cast(name, column, plain, wanted))
 
 
 def cell_text(column: pa.ChunkedArray, row: int) -> str:
@@ -97,7 +100,7 @@ def cell_text(column: pa.ChunkedArray, row: int) -> str:
 def _refusal(
     name: str, column: pa.ChunkedArray, given: pa.DataType, wanted: pa.DataType
 ) -> DataError:
-    row = pc.index(column.is_valid(), pa.scalar(True)).as_py()
+    row = first_true(column.is_valid())
     return DataError(
         f"column {name!r} held {_NAMES[family(wanted)]} ({wanted}) when the model was fitted but "
         f"is {given} now: {cell_text(column, row)} in row {row + 1}; convert it to {wanted}"
@@ -124,8 +127,13 @@ def require_zones(name: str, given: pa.DataType, fitted: pa.DataType) -> None:
 
 
 def _trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    plain = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
-    return pc.if_else(pc.equal(pc.binary_length(plain), 0), pa.scalar(None, plain.type), plain)
+    plain = pc.utf8_trim_whitespace(column)
+    return nulled(plain, is_blank(plain))
+
+
+def is_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return which texts are empty or white space only."""
+    return pc.invert(pc.binary_length(pc.utf8_trim_whitespace(texts)).cast(pa.bool_()))
 
 
 def _as_text(name: str, column: pa.ChunkedArray, source: str) -> pa.ChunkedArray:
@@ -158,8 +166,8 @@ def _cast(
         wanted = fitted or arrow_type
         raise DataError(
             f"column {name!r} held {_NAMES[family(wanted)]} ({wanted}) when the model was "
-            f"fitted, but {cell_text(column, row)} in row {row + 1} is none; correct the cell or "
-            "leave it empty"
+            f"fitted, but {cell_text(column, row)} in row {row + 1} is not one of these; correct "
+            "the cell or leave it empty"
         ) from error
 
 

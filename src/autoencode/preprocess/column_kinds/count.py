@@ -74,7 +74,7 @@ class Count(Block):
         most = numbers[np.searchsorted(np.cumsum(shares), 0.9)]
         dense = np.count_nonzero(numbers <= most) >= 0.8 * (most - numbers[0] + 1)
         zeros = float(shares[0]) if numbers[0] == 0 else 0.0
-        leans = (skewness > 0.5 and zeros >= 0.05) or (skewness > 1 and mean < 10)
+        leans = (skewness > 0.4 and zeros >= 0.02) or (skewness > 1 and mean < 10)
         return "small whole numbers leaning right" if dense and leans and most <= 100 else None
 
     @classmethod

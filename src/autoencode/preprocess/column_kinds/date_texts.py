@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autoencode.data.tables import column_array
-from autoencode.preprocess.column_kinds.keys import floats, keys_from_list
+from autoencode.preprocess.column_kinds.keys import floats, integers, keys_from_list
 
 __all__ = ["DAY_NANOSECONDS", "DateFormat", "find_format"]
 
@@ -120,8 +120,7 @@ class DateFormat:
 
     def _part(self, found: pa.ChunkedArray, name: str) -> IntArray:
         part = pc.struct_field(found, [self._names.index(name)])
-        part = pc.if_else(pc.is_null(part), pa.scalar("1"), part.cast(pa.string()))
-        return floats(part.cast(pa.int64())).astype(np.int64)
+        return integers(part.cast(pa.int64()))[0]
 
     def write(self, days: IntArray, nanoseconds: IntArray) -> pa.Array:
         """Write dates as text of type large_string.

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from autoencode.data.tables import column_array
 from autoencode.errors import DataError
 from autoencode.preprocess.column_kinds.block import (
     Block,
@@ -22,13 +23,19 @@ from autoencode.preprocess.column_kinds.block import (
     refuse_unless,
     uniform,
 )
-from autoencode.preprocess.column_kinds.conversion import cell_text, keys_as, require_zones
-from autoencode.preprocess.column_kinds.date_texts import DAY_NANOSECONDS, DateFormat, find_format
+from autoencode.preprocess.column_kinds.conversion import (
+    cell_text,
+    is_blank,
+    keys_as,
+    require_zones,
+)
+from autoencode.preprocess.column_kinds.date_texts import DAY_NANOSECONDS, DateFormat
 from autoencode.preprocess.column_kinds.keys import (
     family,
     integers,
     keys,
     masked_array,
+    nulled,
     value_type,
 )
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
@@ -89,7 +96,7 @@ class Datetime(Block):
             return f"it is {summary.type}"
         if not summary.n_observed:
             return "it has no values"
-        if summary.family == "text" and find_format(summary.distinct) is None:
+        if summary.family == "text" and summary.date_format is None:
             return f"its text, such as {summary.distinct[0].as_py()!r}, is not made of dates"
         return None
 
@@ -102,7 +109,7 @@ class Datetime(Block):
     def fit(cls, summary: ColumnSummary) -> Self:
         """Find the range, the grid and the cycles."""
         refuse_unless(cls, summary)
-        found = find_format(summary.distinct) if summary.family == "text" else None
+        found = summary.date_format
         distinct = pa.chunked_array([summary.distinct])
         if found is None:
             days, rest = _split(integers(distinct)[0], summary.type)
@@ -159,8 +166,8 @@ class Datetime(Block):
         missing = np.isnan(cells).any(1)
         days, rest = np.rint(np.where(missing[:, None], 0, cells)).astype(np.int64).T
         if self.pattern is not None:
-            texts = DateFormat(self.pattern).write(days, rest).cast(self.type)
-            return pc.if_else(_mask(missing), pa.scalar(None, self.type), texts)
+            texts = DateFormat(self.pattern).write(days, rest)
+            return nulled(texts, column_array(missing)).cast(self.type)
         if pa.types.is_date32(self.type):
             return masked_array(days.astype(np.int32), missing, self.type)
         per_second = _PER_SECOND[getattr(self.type, "unit", "ms")]
@@ -226,8 +233,7 @@ class Datetime(Block):
         """Read text, each different one once."""
         assert self.pattern is not None
         texts = keys_as(self.name, column, self.type)
-        blank = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
-        texts = pc.if_else(blank, pa.scalar(None, texts.type), texts)
+        texts = nulled(texts, is_blank(texts))
         distinct = texts.drop_null().unique()
         places, missing = integers(pc.index_in(texts, value_set=distinct))
         days, rest, fits = DateFormat(self.pattern).read(pa.chunked_array([distinct]))
@@ -309,11 +315,6 @@ class Datetime(Block):
             day = torch.where(beyond, float(end[0]), day)
             rest = torch.where(beyond, float(end[1]), rest)
         return torch.stack([day, rest], 1)
-
-
-def _mask(missing: npt.NDArray[np.bool_]) -> pa.Array:
-    bits = pa.py_buffer(np.packbits(missing, bitorder="little"))
-    return pa.Array.from_buffers(pa.bool_(), len(missing), [None, bits])
 
 
 def _split(whole: IntArray, arrow_type: pa.DataType) -> tuple[IntArray, IntArray]:

@@ -21,6 +21,7 @@ from autoencode.errors import DataError
 __all__ = [
     "EXACT",
     "family",
+    "first_true",
     "floats",
     "from_floats",
     "from_keys",
@@ -29,10 +30,11 @@ __all__ = [
     "keys",
     "keys_from_list",
     "masked_array",
+    "nulled",
     "value_type",
 ]
 
-# Integers are exact in float64 up to here.
+# Integers below are exact in float64; this one stands for its neighbour, too.
 EXACT = 2**53
 
 _FAMILIES: tuple[tuple[str, tuple[Any, ...]], ...] = (
@@ -109,7 +111,7 @@ def keys(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_float64(wanted):
         _require_finite(name, found)
         if pc.any(pc.is_nan(found)).as_py():
-            found = pc.if_else(pc.is_nan(found), pa.scalar(None, pa.float64()), found)
+            found = nulled(found, pc.is_nan(found))
     return found
 
 
@@ -127,7 +129,7 @@ def _require_finite(name: str, column: pa.ChunkedArray) -> None:
     infinite = pc.is_inf(column)
     count = pc.sum(infinite).as_py() or 0
     if count:
-        row = pc.index(infinite, pa.scalar(True)).as_py() + 1
+        row = first_true(infinite) + 1
         raise DataError(
             f"column {name!r} has {count} infinite value{'' if count == 1 else 's'} "
             f"({'first ' if count > 1 else ''}in row {row}); replace them or pass them as missing"
@@ -141,7 +143,7 @@ def floats(found: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """
     numbers = found.cast(pa.float64(), safe=False)
     if numbers.null_count:
-        numbers = pc.fill_null(numbers, pa.scalar(np.nan, pa.float64()))
+        numbers = pc.fill_null(numbers, _scalar(np.nan, pa.float64()))
     return _joined(numbers, np.float64)
 
 
@@ -149,7 +151,22 @@ def integers(found: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], npt.NDArray
     """Return integer keys exactly, 0 where missing, and which are missing."""
     missing = floats(found.is_null()) == 1
     whole = found.cast(pa.int64())
-    return _joined(pc.fill_null(whole, 0) if whole.null_count else whole, np.int64), missing
+    return _joined(pc.fill_null(whole, _scalar(0, pa.int64())), np.int64), missing
+
+
+def first_true(column: pa.ChunkedArray) -> int:
+    """Return the first row, counted from 0, in which a column of booleans is true."""
+    return int(pc.index(column, _scalar(True, pa.bool_())).as_py())
+
+
+def nulled(column: Any, where: Any) -> Any:
+    """Return a column with nulls where a column of booleans is true."""
+    return pc.if_else(where, pa.nulls(1, column.type)[0], column)
+
+
+def _scalar(value: Any, arrow_type: pa.DataType) -> pa.Scalar:
+    # ``pyarrow.scalar`` imports pandas whenever it is installed.
+    return keys_from_list([value], arrow_type)[0]
 
 
 def _joined(column: pa.ChunkedArray, dtype: type[np.generic]) -> npt.NDArray[Any]:
@@ -229,7 +246,7 @@ def from_floats(cells: npt.NDArray[np.float64], arrow_type: pa.DataType) -> pa.A
     narrow = np.dtype(
         f"{'u' if low == 0 and kind == 'integer' else 'i'}{arrow_type.bit_width // 8}"
     )
-    whole = np.clip(np.rint(numbers), max(low, -EXACT), min(high, EXACT))
+    whole = np.clip(np.rint(numbers), max(low, 1 - EXACT), min(high, EXACT - 1))
     return masked_array(whole.astype(narrow), missing, arrow_type)
 
 
@@ -246,7 +263,7 @@ def _integer_range(arrow_type: pa.DataType) -> tuple[int, int]:
 def _decimals(
     numbers: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_], arrow_type: pa.DataType
 ) -> pa.Array:
-    largest = min(10**arrow_type.precision - 1, EXACT)
+    largest = min(10**arrow_type.precision, EXACT) - 1
     units = np.clip(np.rint(numbers * 10.0**arrow_type.scale), -largest, largest)
     pairs = np.empty((len(units), 2), dtype=np.int64)
     pairs[:, 0] = units

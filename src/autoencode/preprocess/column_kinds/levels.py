@@ -74,8 +74,8 @@ class Levels:
         found = keys_as(name, column, self.type)
         places = pc.index_in(found, value_set=self.keys)
         if places.null_count > found.null_count:
-            unseen = pa.scalar(len(self.keys), pa.int32())
-            places = pc.if_else(pc.and_(places.is_null(), found.is_valid()), unseen, places)
+            unseen = pc.and_(places.is_null(), found.is_valid())
+            return np.where(floats(unseen) == 1, float(len(self.keys)), floats(places))
         return floats(places)
 
     def take(self, places: npt.NDArray[np.float64]) -> pa.Array:
@@ -95,7 +95,11 @@ class Levels:
 
     def text(self, place: int, limit: int = 30) -> str:
         """Return a level as people read it."""
-        cell = str(from_keys(self.keys.slice(place, 1), value_type(self.type)).cast(pa.large_string())[0].as_py())
+        cell = str(
+            from_keys(self.keys.slice(place, 1), value_type(self.type))
+            .cast(pa.large_string())[0]
+            .as_py()
+        )
         return cell if len(cell) <= limit else cell[: limit - 3] + "..."
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -171,12 +172,16 @@ class Numeric(Block):
         return self.centre + self.width * torch.sinh(values)
 
     def _valid(self, numbers: Tensor, *, clip: bool) -> Tensor:
-        if family(self.type) not in ("float", "decimal"):
-            numbers = torch.round(numbers)
-        elif family(self.type) == "decimal":
-            numbers = torch.round(numbers * 10.0**self.type.scale) / 10.0**self.type.scale
         low, high = (self.low, self.high) if clip else type_range(self.type)
+        if self._per_unit:
+            numbers = torch.round(numbers * self._per_unit) / self._per_unit
         return numbers.clamp(low, high)
+
+    @cached_property
+    def _per_unit(self) -> float:
+        """How many of the smallest steps make up 1; 0 for floats."""
+        kind = family(self.type)
+        return {"float": 0.0, "decimal": 10.0 ** getattr(self.type, "scale", 0)}.get(kind, 1.0)
 
 
 def type_range(arrow_type: pa.DataType) -> tuple[float, float]:
@@ -199,7 +204,7 @@ def exact_numbers(name: str, column: pa.ChunkedArray, fitted: pa.DataType) -> Fl
     numbers = floats(found)
     if family(fitted) != "float" and numbers.size:
         scale = 10.0**fitted.scale if family(fitted) == "decimal" else 1.0
-        beyond = np.abs(numbers) * scale > EXACT
+        beyond = np.abs(numbers) * scale >= EXACT
         if beyond.any():
             row = int(beyond.argmax())
             cell = shortened(str(found[row].as_py()))

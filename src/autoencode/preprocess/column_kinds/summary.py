@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autoencode.preprocess.column_kinds import keys as key_columns
+from autoencode.preprocess.column_kinds.date_texts import DateFormat, find_format
 from autoencode.preprocess.column_kinds.keys import EXACT, family, floats, key_type
 
 __all__ = ["ColumnSummary", "summarise"]
@@ -110,7 +111,13 @@ class ColumnSummary:
             units = np.abs(self.numbers) * 10.0**self.value_scale
             # Dividing by and multiplying with a power of ten each round once.
             return bool(units.max() <= EXACT / 8)
-        return bool(np.abs(self.numbers).max() <= EXACT)
+        return bool(np.abs(self.numbers).max() < EXACT)
+
+    @cached_property
+    def date_format(self) -> DateFormat | None:
+        """How text is written of which every cell is a date; None if it is not."""
+        is_text = self.family == "text" and self.n_observed > 0
+        return find_format(self.distinct) if is_text else None
 
     @cached_property
     def is_whole(self) -> bool:
