@@ -34,6 +34,8 @@ from autoencode.preprocess.principal import PrincipalComponents, principal_compo
 from autoencode.preprocess.filling import WIDEST_FILL, Fill, Moments, fit_moments
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.scaled_rows import Pairs, ScaledRows
+from autoencode.preprocess.table_rows import TableRows
+from autoencode.quality import column_quality
 from autoencode.selection import (
     Split,
     evaluation_sizes,
@@ -434,6 +436,7 @@ class Fit:
             by_column = claim.column_errors(self.networks[source], size)
         everything = np.arange(self.pairs.rows.n_rows)
         before, residuals = self.scaling.scale, self._restored_errors(source)
+        columns = self._column_quality(claim, source, by_column)
         if not used:
             # PCA alone is fitted to all rows, scales included.
             self.scaling, self.moments = self._units(everything)
@@ -452,8 +455,19 @@ class Fit:
             prefix_explained=prefix_shares(claim, errors, source, size),
             column_errors=by_column * np.square(before / self.scaling.scale),
             history=self.history.columns,
-            facts=self._facts(),
+            facts=self._facts() | columns,
         )
+
+    def _column_quality(self, claim: HeldOut, source: str, errors: Array) -> dict[str, Any]:
+        """Return how well each column of a table is reconstructed, as a fact."""
+        rows = self.pairs.rows
+        if not isinstance(rows, TableRows) or not len(claim.rows):
+            return {}
+        network = None if source == "pca" else self.networks[source]
+        truth, guess = claim.compared(network, self.n_components)
+        counted = ~np.isnan(truth)
+        raw = [self.scaling.backward(values) for values in (truth, guess)]
+        return {"columns": column_quality(rows.schema, *raw, counted, errors)}
 
     def _claimed(self, claim: HeldOut, name: str) -> dict[int, float]:
         """Return a network's mean error on the claim rows at every size it knows."""

@@ -44,7 +44,7 @@ def completed(state: State, rows: Rows, values: FloatArray) -> Any:
         values = state.scaling.backward(expected.numpy())
     if isinstance(rows, TableRows):
         cells = rows.schema.expected(values, _residuals(state))
-        return _joined(rows, cells, state.facts["frame"])
+        return _joined(rows, cells)
     return _array(rows, values)
 
 
@@ -75,7 +75,7 @@ def drawn(state: State, rows: Rows, values: FloatArray, count: int) -> list[Any]
         guess = _selected(state, values, count, place)
         if isinstance(rows, TableRows):
             cells = rows.schema.draw(guess, normals, residuals)
-            results.append(_joined(rows, cells, state.facts["frame"]))
+            results.append(_joined(rows, cells))
         else:
             results.append(_array(rows, guess + _errors(residuals, normals)))
     return results
@@ -135,7 +135,7 @@ def _array(rows: Rows, values: FloatArray) -> FloatArray:
     return result.reshape(len(result), *rows.sample_shape)
 
 
-def _joined(rows: TableRows, cells: Array, frame: Any) -> Any:
+def _joined(rows: TableRows, cells: Array) -> Any:
     """Take observed cells from the table itself, and missing ones from what is restored."""
     missing, restored = rows.missing(), rows.schema.table(cells)
     columns = []
@@ -150,7 +150,7 @@ def _joined(rows: TableRows, cells: Array, frame: Any) -> Any:
             guess = guess.cast(given.type)
         columns.append(_chosen(column_array(absent), guess, given))
     table = pa.Table.from_arrays(columns, schema=rows.table.schema)
-    return to_frame(table, frame["kind"], index=rows.index, dtypes=frame["dtypes"])
+    return to_frame(table, rows.kind, index=rows.index, dtypes=rows.dtypes)
 
 
 def _chosen(absent: pa.Array, guess: pa.ChunkedArray, given: pa.ChunkedArray) -> Any:

@@ -169,7 +169,8 @@ class HeldOut:
             Truth minus reconstruction at evenly spaced shares ``(i + 0.5) / q``; zeros for
             a value that no row has.
         """
-        errors = self._signed_errors(network, size)
+        truth, guess = self.compared(network, size)
+        errors = truth - guess
         count = _QUANTILES if errors.shape[1] <= WIDEST_FILL else _FEW_QUANTILES
         shares = (np.arange(count) + 0.5) / count
         result = np.zeros((errors.shape[1], count))
@@ -179,8 +180,21 @@ class HeldOut:
                 result[place] = np.quantile(known, shares)
         return result
 
-    def _signed_errors(self, network: Network | None, size: int) -> Array:
-        """Return truth minus reconstruction, ``(rows, n_values)``; NaN where it does not count."""
+    def compared(self, network: Network | None, size: int) -> tuple[Array, Array]:
+        """Return what is to be reconstructed, and what a model makes of it.
+
+        Parameters
+        ----------
+        network : Network or None
+            None: PCA.
+        size : int
+            Number of leading components.
+
+        Returns
+        -------
+        truth, guess : ndarray of shape (rows, n_values)
+            Scaled; the truth is NaN where it does not count.
+        """
         wanted = self.y.x.double().cpu().numpy()
         if network is None:
             head = self.principal.head(size)
@@ -194,10 +208,9 @@ class HeldOut:
                     params = network(x, _cut(size, full, x.x)).params
                     parts.append(self._mean(network, params).double().cpu())
             guess = torch.cat(parts).numpy()
-        errors: Array = wanted - guess
         if self.y.observed is not None:
-            errors[~self.y.observed.cpu().numpy()] = np.nan
-        return errors
+            wanted = np.where(self.y.observed.cpu().numpy(), wanted, np.nan)
+        return wanted, guess
 
     def _pieces(self) -> Iterator[tuple[int, Batch, Batch]]:
         for start in range(0, len(self.x.x), _PIECE):

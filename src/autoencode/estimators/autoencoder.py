@@ -428,8 +428,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         schema = self._state.schema
         if schema is None:
             return values.reshape(len(values), *self._state.facts["sample_shape"])
-        frame = self._state.facts["frame"]
-        table = schema.table(schema.gather(values))
+        table, frame = schema.table(schema.gather(values)), self._state.facts["frame"]
+        if isinstance(rows, TableRows):
+            frame = {"kind": rows.kind, "dtypes": rows.dtypes}
         return to_frame(table, frame["kind"], index=rows.index, dtypes=frame["dtypes"])
 
 

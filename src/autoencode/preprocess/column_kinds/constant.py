@@ -93,7 +93,7 @@ class Constant(Block):
         Laplace's rule of succession after the ``n`` rows that were fitted.
         """
         known, new = novelty(self.n_rows)
-        found = torch.where(cells == 0, known, new).to(cells)
+        found = known + (new - known) * (cells != 0).to(cells.dtype)
         return torch.where(torch.isnan(cells), torch.nan, found)[:, 0]
 
     def draw(self, values: Tensor, normals: Tensor, residuals: Tensor) -> Tensor:

@@ -155,7 +155,7 @@ class Datetime(Block):
             found, missing = integers(keys_as(self.name, column, self.type))
             days, rest = _split(found, self.type)
         else:
-            days, rest, missing = self._read(column)
+            days, rest, missing = self._read(column, DateFormat(self.pattern))
         self._require_possible(column, days, rest, missing)
         cells = np.stack([days, rest], 1).astype(np.float64)
         cells[missing] = np.nan
@@ -226,22 +226,23 @@ class Datetime(Block):
         """Name the range, the format and the cycles."""
         ends = self.column(np.array([self.low, self.high], dtype=np.float64))
         first, last = ends.cast(pa.large_string()).to_pylist()
-        cycles = f", time of {' and '.join(self.cycles)}" if self.cycles else ""
+        cycles = f", cycles: {', '.join(self.cycles)}" if self.cycles else ""
         return f"datetime, {first} to {last}{cycles}"
 
-    def _read(self, column: pa.ChunkedArray) -> tuple[IntArray, IntArray, npt.NDArray[np.bool_]]:
+    def _read(
+        self, column: pa.ChunkedArray, written: DateFormat
+    ) -> tuple[IntArray, IntArray, npt.NDArray[np.bool_]]:
         """Read text, each different one once."""
-        assert self.pattern is not None
         texts = keys_as(self.name, column, self.type)
         texts = nulled(texts, is_blank(texts))
         distinct = texts.drop_null().unique()
         places, missing = integers(pc.index_in(texts, value_set=distinct))
-        days, rest, fits = DateFormat(self.pattern).read(pa.chunked_array([distinct]))
+        days, rest, fits = written.read(pa.chunked_array([distinct]))
         bad = ~missing & ~np.append(fits, True)[places]
         if bad.any():
             row = int(bad.argmax())
             raise DataError(
-                f"column {self.name!r} holds dates written as {self.pattern}, but has "
+                f"column {self.name!r} holds dates written as {written.pattern}, but has "
                 f"{cell_text(column, row)} in row {row + 1}; correct the cell or leave it empty"
             )
         return np.append(days, 0)[places], np.append(rest, 0)[places], missing

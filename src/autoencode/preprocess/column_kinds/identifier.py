@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from autoencode.preprocess.column_kinds.block import Block, FloatArray, refuse_unless
+from autoencode.preprocess.column_kinds.block import Block, FloatArray
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
 
 __all__ = ["Identifier"]
@@ -46,7 +46,8 @@ class Identifier(Block):
     def look(cls, summary: ColumnSummary) -> str | None:
         """Suit near-unique labels, row numbers and what no other kind can take."""
         if summary.keys is None:
-            return f"nested values: {summary.type}"
+            what = "nested" if pa.types.is_nested(summary.type) else "other"
+            return f"{what} values: {summary.type}"
         observed, distinct = summary.n_observed, summary.n_distinct
         is_label = summary.family == "text" or not (
             summary.is_exact or summary.family in ("date", "bool")
@@ -63,7 +64,6 @@ class Identifier(Block):
     @classmethod
     def fit(cls, summary: ColumnSummary) -> Self:
         """Keep the reason only."""
-        refuse_unless(cls, summary)
         return cls(
             name=summary.name,
             type=summary.type,

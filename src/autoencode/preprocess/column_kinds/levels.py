@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autoencode.errors import ModelFileError
+from autoencode.errors import DataError, ModelFileError
 from autoencode.preprocess.column_kinds.conversion import keys_as
 from autoencode.preprocess.column_kinds.keys import (
     floats,
@@ -44,13 +44,26 @@ class Levels:
 
     @classmethod
     def of(cls, summary: ColumnSummary) -> tuple[Levels, npt.NDArray[np.int64]]:
-        """Return a column's levels and how many rows have each."""
+        """Return a column's levels and how many rows have each.
+
+        Raises
+        ------
+        DataError
+            If they are text that is not UTF-8, which could not be stored.
+        """
+        levels = summary.distinct if summary.dictionary is None else summary.dictionary
+        try:
+            levels.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"column {summary.name!r} has text that is not UTF-8; write it anew as UTF-8"
+            ) from error
         if summary.dictionary is None:
-            return cls(summary.type, summary.distinct), summary.counts
-        counts = np.zeros(len(summary.dictionary), dtype=np.int64)
-        place = pc.index_in(summary.distinct, value_set=summary.dictionary)
+            return cls(summary.type, levels), summary.counts
+        counts = np.zeros(len(levels), dtype=np.int64)
+        place = pc.index_in(summary.distinct, value_set=levels)
         counts[floats(pa.chunked_array([place])).astype(np.int64)] = summary.counts
-        return cls(summary.type, summary.dictionary), counts
+        return cls(summary.type, levels), counts
 
     def __len__(self) -> int:
         return len(self.keys)
