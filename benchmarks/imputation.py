@@ -46,8 +46,11 @@ from table_sets import (
 MECHANISMS = ("random", "upper", "self", "intervals")
 INTERVAL = 0.9
 PEER_DRAWS = 20
+KINDS = ("numeric", "categorical")
 BASELINE = "iterative_ridge"
 Line = dict[str, Any]
+Runs = dict[str, dict[str, list[Line]]]
+"""By method and table, one for each seed."""
 
 
 def ours(table: pa.Table, cells: Cells, seed: int, missing: str | None = None) -> Values:
@@ -64,7 +67,7 @@ def ours(table: pa.Table, cells: Cells, seed: int, missing: str | None = None) -
     """
     from autoencode import Imputer
 
-    options = {} if missing is None else {"missing": missing}
+    options: dict[str, Any] = {} if missing is None else {"missing": missing}
     return cells_of(Imputer(random_state=seed, **options).fit_transform(table), cells).values
 
 
@@ -175,61 +178,61 @@ def measure(name: str, seed: int, method: str, arguments: argparse.Namespace) ->
     return {**line, "columns": column_errors(complete, filled, hidden)}
 
 
-def mean_error(lines: Sequence[Line], kind: str | None = None) -> float | None:
-    """Return the mean over seeds of the mean over columns, of one kind or of both."""
+def mean_error(lines: Sequence[Line], kind: str | None = None) -> float:
+    """Return the mean over seeds of the mean over columns, of one kind or of both.
+
+    It is NaN where there is no such column.
+    """
     means = []
     for line in lines:
         columns = line["columns"].values()
         errors = [column["error"] for column in columns if kind in (None, column["kind"])]
-        means += [np.mean(errors)] if errors else []
-    return float(np.mean(means)) if means else None
+        means.append(np.mean(errors) if errors else np.nan)
+    return float(np.mean(means))
 
 
-def average(values: Sequence[float | None]) -> float | None:
-    """Return the mean of the known values; None where there are none."""
-    known = [value for value in values if value is not None]
+def average(values: Sequence[float]) -> float | None:
+    """Return the mean of the values that are not NaN; None where there are none."""
+    known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else None
 
 
-def report_errors(runs: dict[str, dict[str, list[Line]]], mechanism: str) -> None:
-    """Print the figure of every table and their mean, by method, and seconds."""
+def report_errors(runs: Runs, mechanism: str) -> None:
+    """Print the figure of every table and their mean, by method, beside forests and ridge."""
     tables = list(next(iter(runs.values())))
     figures = {
         method: {name: mean_error(lines) for name, lines in of.items()}
         for method, of in runs.items()
     }
     if {"neighbours_5", "neighbours_15"} <= figures.keys():
-        pairs = (figures["neighbours_5"], figures["neighbours_15"])
-        figures["neighbours, better k"] = {
-            name: min(pair[name] for pair in pairs if pair[name] is not None) for name in tables
-        }
-    means = {method: average(list(of.values())) for method, of in figures.items()}
-    forests = [means[method] for method in FORESTS if means.get(method) is not None]
-    best = min(forests) if forests else None
-    ridge = means.get(BASELINE)
+        few, many = figures["neighbours_5"], figures["neighbours_15"]
+        figures["neighbours, better k"] = {name: min(few[name], many[name]) for name in tables}
+    means = {method: float(np.mean(list(of.values()))) for method, of in figures.items()}
+    best = min((mean for method, mean in means.items() if method in FORESTS), default=None)
+    others = (best, means.get(BASELINE))
     rows = []
     for method, of in figures.items():
-        mean = means[method]
-        ratios = [mean / other if mean and other else None for other in (best, ridge)]
-        rows.append([method, *of.values(), mean, *ratios])
+        ratios = [means[method] / other if other else None for other in others]
+        rows.append([method, *of.values(), means[method], *ratios])
     last = ["mean", "/ best forest", "/ ridge"]
     print_table(f"mean error of the columns, {mechanism}", ["method", *tables, *last], rows)
+
+
+def report_kinds(runs: Runs) -> None:
+    """Print the mean of each kind of column over tables, and seconds by table."""
     rows = []
     for method, of in runs.items():
-        kinds = [average([mean_error(lines, kind) for lines in of.values()]) for kind in KINDS]
-        seconds = [float(np.mean([line["seconds"] for line in lines])) for lines in of.values()]
-        cores = [np.mean([line["core seconds"] for line in lines]) for lines in of.values()]
-        rows.append([method, *kinds, *seconds, sum(seconds), float(sum(cores))])
-    columns = ["method", "numeric", "categorical", *(f"{name}, s" for name in tables)]
-    print_table(
-        "the same by kind; seconds by table", [*columns, "all, s", "all, core seconds"], rows
-    )
+        every = list(of.values())
+        kinds = [average([mean_error(lines, kind) for lines in every]) for kind in KINDS]
+        seconds = [float(np.mean([line["seconds"] for line in lines])) for lines in every]
+        cores = [float(np.mean([line["core seconds"] for line in lines])) for lines in every]
+        rows.append([method, *kinds, *seconds, sum(seconds), sum(cores)])
+    columns = ["method", *KINDS, *(f"{name}, s" for name in next(iter(runs.values())))]
+    columns += ["all, s", "all, core seconds"]
+    print_table("the same by kind; seconds by table", columns, rows)
 
 
-KINDS = ("numeric", "categorical")
-
-
-def report_intervals(runs: dict[str, dict[str, list[Line]]]) -> None:
+def report_intervals(runs: Runs) -> None:
     """Print the share of hidden cells covered, by table and over all cells."""
     for what in ("covered", "ties split", "width"):
         rows = []
@@ -265,9 +268,7 @@ def main() -> None:
         print("autoencode.Imputer: not installed, left out")
         methods = [method for method in methods if method not in OURS]
     results = Results(arguments.json)
-    runs: dict[str, dict[str, list[Line]]] = {
-        method: {name: [] for name in tables} for method in methods
-    }
+    runs: Runs = {method: {name: [] for name in tables} for method in methods}
     for name in tables:
         for seed in arguments.seeds:
             for method in methods:
@@ -280,6 +281,7 @@ def main() -> None:
         report_intervals(runs)
     else:
         report_errors(runs, mechanism)
+        report_kinds(runs)
     print_machine()
 
 

@@ -58,7 +58,8 @@ class Encoding:
         """Return one column's values encoded, ``(rows, 1 or levels)``; NaN stays NaN."""
         levels, given = self.cells.levels[column], values[:, [column]]
         if levels is None:
-            return (given - self.centre[column]) / self.scale[column]
+            scaled: Values = (given - self.centre[column]) / self.scale[column]
+            return scaled
         return np.where(np.isnan(given), np.nan, given == np.arange(len(levels)))
 
     def to(self, values: Values) -> Values:
@@ -107,7 +108,7 @@ class _PassingTrees(ExtraTreesRegressor):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         result = super().predict(X)
-        self.estimators_ = []
+        self.estimators_: list[Any] = []
         return result
 
 

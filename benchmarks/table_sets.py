@@ -120,9 +120,8 @@ def load_table(name: str, data: Path, seed: int, most_rows: int | None = None) -
 
 def is_categorical(kind: pa.DataType) -> bool:
     """Return whether columns of an Arrow type are categorical in these benchmarks."""
-    return (
-        pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    )
+    tests = (pa.types.is_dictionary, pa.types.is_string, pa.types.is_large_string)
+    return any(test(kind) for test in tests)
 
 
 def numeric_columns(table: pa.Table) -> pa.Table:
@@ -140,7 +139,8 @@ def cells_of(table: pa.Table, like: Cells | None = None) -> Cells:
     like : Cells, optional
         Whose levels to use. Default: the table's own, sorted.
     """
-    columns, levels = [], []
+    columns: list[Values] = []
+    levels: list[tuple[str, ...] | None] = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not is_categorical(column.type):
             levels.append(None)

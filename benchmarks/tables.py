@@ -153,26 +153,22 @@ def report(lines: dict[str, Line]) -> None:
     columns = ["table", "components", "explained", *(f"{step}, s" for step in STEPS)]
     print_table("the command without an option", [*columns, "fit, GB", "most, GB", "schema"], rows)
     for name, line in lines.items():
-        told = {str(column.get("name")): column for column in line["fit"].get("columns", [])}
-        extra = list(dict.fromkeys(key for column in told.values() for key in column))
-        extra = [key for key in extra if key != "name"]
-        rows = [
-            [
-                column,
-                one["kind"],
-                one.get("R²", one.get("right")),
-                one.get("most frequent"),
-                one["missing"],
-                *(told.get(column, {}).get(key) for key in extra),
-            ]
-            for column, one in line["quality"].items()
-        ]
-        columns = ["column", "kind", "R² or right", "most frequent", "restored as missing"]
-        print_table(
-            f"{name}: all rows" + (", then what `fit --json` says" if extra else ""),
-            [*columns, *extra],
-            rows,
-        )
+        told = {column["name"]: column for column in line["fit"].get("columns", [])}
+        rows = []
+        for column, one in line["quality"].items():
+            says = told.get(column, {})
+            rows.append(
+                [
+                    column,
+                    *(says.get(key) for key in ("detail", "measure", "quality", "baseline")),
+                    one.get("R²", one.get("right")),
+                    one.get("most frequent"),
+                    one["missing"],
+                ]
+            )
+        columns = ["column", "detail", "measure", "held out", "its baseline"]
+        columns += ["all rows: R² or right", "most frequent", "restored as missing"]
+        print_table(f"{name}: what `fit --json` says, and all rows", columns, rows)
 
 
 def main() -> None:

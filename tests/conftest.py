@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -19,7 +20,7 @@ from autoencode.likelihoods import Gaussian
 
 
 class Shift:
-    def __init__(self, by=1.0):
+    def __init__(self, layout, by=1.0):
         self.by = by
 
     def __call__(self, batch, rng):
@@ -27,8 +28,8 @@ class Shift:
 
 
 class Narrow(Gaussian):
-    def __init__(self, width=0.5):
-        super().__init__(scale=width)
+    def __init__(self, layout, width=0.5):
+        super().__init__(layout, scale=width)
 
 
 class Doubled(Plain):
@@ -89,6 +90,60 @@ def network_model(bent: np.ndarray) -> Autoencoder:
 def pca_model(bent: np.ndarray) -> Autoencoder:
     """A fitted model without hidden layers. Tests only read it."""
     return Autoencoder(3, hidden_layer_sizes=()).fit(bent)
+
+
+def mixed_columns(n_rows: int = 300) -> pd.DataFrame:
+    """Make a frame of every sort of column, most of which tell of one another."""
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=n_rows)
+    day = pd.Timestamp("2024-01-01")
+    level = np.clip((hidden + 1.5).astype(int), 0, 2)
+    return pd.DataFrame(
+        {
+            "x": hidden + 0.3 * rng.normal(size=n_rows),
+            "single": (hidden - rng.normal(size=n_rows)).astype(np.float32),
+            "n": pd.array((3 * hidden + rng.normal(size=n_rows)).round() + 20, dtype="Int64"),
+            "small": (hidden * 10 + 50).round().astype(np.int16),
+            "level": pd.Categorical.from_codes(level + 1, ["unused", "c", "a", "b"]),
+            "text": np.where(hidden + 0.3 * rng.normal(size=n_rows) > 0, "yes", "no"),
+            "flag": pd.array(hidden > 0.2, dtype="boolean"),
+            "when": day + pd.to_timedelta((hidden * 30 + 100).round(), unit="D"),
+            "zoned": (day + pd.to_timedelta((hidden * 90).round(), unit="h")).tz_localize("UTC"),
+            "same": "same",
+            "name": [f"row {place}" for place in range(n_rows)],
+            "count": rng.poisson(np.exp(hidden)),
+        },
+        index=pd.Index([f"i{place}" for place in range(n_rows)], name="key"),
+    )
+
+
+def with_holes(frame: pd.DataFrame, share: float = 0.15) -> pd.DataFrame:
+    """Make cells missing at random, but not of NumPy's integers, which cannot be."""
+    rng, result = np.random.default_rng(1), frame.copy()
+    for name in frame.columns.difference(["small", "count"], sort=False):
+        result[name] = frame[name].mask(rng.random(len(frame)) < share)
+    return result
+
+
+@pytest.fixture(scope="session")
+def complete_frame() -> pd.DataFrame:
+    """A frame of every sort of column. Tests only read it."""
+    return mixed_columns()
+
+
+@pytest.fixture(scope="session")
+def holed_frame(complete_frame: pd.DataFrame) -> pd.DataFrame:
+    """The same with missing cells. Tests only read it."""
+    return with_holes(complete_frame)
+
+
+@pytest.fixture(scope="session")
+def restoring_model(holed_frame: pd.DataFrame) -> Autoencoder:
+    """A model of full length, whose gate is open. Tests only read it."""
+    options = {"hidden_layer_sizes": (16,), "max_epochs": 10, "random_state": 0}
+    model = Autoencoder(None, **options).fit(holed_frame)
+    assert model.gate_ == 1
+    return model
 
 
 @pytest.fixture

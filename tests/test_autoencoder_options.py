@@ -8,11 +8,12 @@ import re
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from autoencode import Autoencoder
-from autoencode.errors import SpecError
+from autoencode.errors import AutoencodeError, SpecError
 from autoencode.numerics import choose_threads
 
 USUAL = {"n_components": 3, "hidden_layer_sizes": (16,), "max_epochs": 6, "random_state": 0}
@@ -34,7 +35,7 @@ TRAINING = {
     "dtype": "float64",
     "random_state": 1,
 }
-OTHERS = {"bottleneck", "max_time", "device", "n_threads", "verbose"}
+OTHERS = {"bottleneck", "columns", "max_time", "missing", "device", "n_threads", "verbose"}
 
 
 @functools.cache
@@ -128,6 +129,39 @@ def test_verbose_writes_a_line_per_epoch_to_standard_error(
     assert capfd.readouterr() == ("", "")
 
 
+def test_columns_are_of_the_kind_that_is_asked_for() -> None:
+    table = pd.DataFrame(rows().round(), columns=list("abcdef"))
+    usual = Autoencoder(**USUAL).fit(table)
+    other = Autoencoder(**USUAL, columns={"b": "categorical"}).fit(table)
+    assert told(usual) != told(other)
+    kinds = [row["kind"] for row in other._state.schema.describe()]
+    assert kinds == ["numeric", "categorical", *["numeric"] * 4]
+    for columns, message in (
+        ({"z": "numeric"}, "'z'"),
+        ({"a": "nominal"}, "columns['a']='nominal' is not known; choose from binary"),
+    ):
+        with pytest.raises(AutoencodeError, match=re.escape(message)):
+            Autoencoder(**USUAL, columns=columns).fit(table)
+
+
+def test_missing_cells_may_tell_of_their_values() -> None:
+    holes = np.where(np.random.default_rng(0).random((300, 6)) < 0.1, np.nan, rows())
+    usual, other = (
+        Autoencoder(**USUAL, missing=kind).fit(holes) for kind in ("ignorable", "informative")
+    )
+    assert "train_missingness" not in usual.history_
+    assert min(other.history_["train_missingness"]) > 0
+    # Nothing missing: nothing to tell.
+    assert told(fitted(missing="informative")) == told(fitted())
+
+
+def test_no_number_of_components_is_the_full_length() -> None:
+    model = fitted(n_components=None)
+    assert model.n_components_ == 6
+    assert model.score(rows()) > 0.999
+    assert set(model.history_["phase"]) == {"final"}
+
+
 def test_scaling_standard_makes_columns_count_alike() -> None:
     common, standard = (
         Autoencoder(1, hidden_layer_sizes=(), scaling=kind, random_state=0).fit(rows())
@@ -150,7 +184,8 @@ def test_parameters_are_stored_as_given() -> None:
 
 
 BAD = {
-    "n_components": [0, -1, 7, 1.0, 1.5, 0.0, True, "many", None, np.nan],
+    "n_components": [0, -1, 7, 1.0, 1.5, 0.0, True, "many", np.nan],
+    "columns": [{"a": "numeric"}],
     "hidden_layer_sizes": ["big", 3, (0,), (8, -1), (8.5,), ("a",), None],
     "architecture": ["mpl", 3, None, "mlp:depth=2"],
     "bottleneck": ["plane", 3, None],
@@ -158,6 +193,7 @@ BAD = {
     "corruption": ["salt", 3, None],
     "likelihood": ["normal", 3, None],
     "penalties": ["l1", ("l2",), 3, None, (3,)],
+    "missing": ["random", True, None],
     "max_epochs": [0, -1, 2.5, "x", None, np.inf],
     "max_time": [0, -1.0, "x", np.nan],
     "batch_size": [0, -1, 2.5, "x", None],

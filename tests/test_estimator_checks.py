@@ -9,12 +9,14 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from autoencode import Autoencoder
+from autoencode import Autoencoder, Imputer
 
 ESTIMATORS = [
     Autoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
     Autoencoder(hidden_layer_sizes=()),
     Autoencoder(),
+    Imputer(),
+    Imputer(missing="informative"),
 ]
 
 # What scikit-learn asks of its own estimators beyond the list that it gives to others.
@@ -48,4 +50,4 @@ def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> N
 @pytest.mark.parametrize("name", FURTHER)
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 def test_checks_that_scikit_learn_keeps_for_itself(estimator: Any, name: str) -> None:
-    getattr(estimator_checks, name)("Autoencoder", estimator)
+    getattr(estimator_checks, name)(type(estimator).__name__, estimator)

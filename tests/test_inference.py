@@ -12,7 +12,6 @@ from autoencode import Autoencoder
 from autoencode.codec import Encoder, fast_encoder
 from autoencode.composition import Composition
 from autoencode.data.arrays import open_array
-from autoencode.data.reading import open_rows
 from autoencode.errors import DataError
 from autoencode.inference import apply, chunk_rows
 
@@ -35,7 +34,7 @@ def drawn(
     network = Composition(**(choices | changes)).network(4, rng).to(dtype)
     center, scale = (torch.rand(9, generator=rng).double() + 0.5 for _ in range(2))
     code_scale = torch.tensor([3.0, 2.0, 1.0, 0.1]).double()
-    return Encoder(network, offset * center, scale, code_scale, dtype).eval()
+    return Encoder(network, None, offset * center, scale, code_scale, dtype).eval()
 
 
 def rows(count: int, dtype: Any) -> np.ndarray:
@@ -52,7 +51,7 @@ def test_pieces_give_what_one_call_gives(
     encoder = drawn((16, 8), torch.float32 if dtype == np.float32 else torch.float64)
     X = rows(count, dtype)
     out = np.full((count, 4), np.nan, dtype)
-    apply(encoder, open_rows(X), out, 16)
+    apply(encoder, open_array(X), out, 16)
     with torch.no_grad():
         whole = encoder(torch.from_numpy(X)).numpy()
     limit = 1e-6 if dtype == np.float32 else 1e-14
@@ -68,7 +67,7 @@ def test_every_call_has_the_same_number_of_rows() -> None:
 
     X = rows(50, np.float32)
     out = np.empty((50, 2), np.float32)
-    apply(watch, open_rows(X), out, 16)
+    apply(watch, open_array(X), out, 16)
     assert set(lengths) == {16}
     assert np.array_equal(out, X[:, :2])
 
@@ -78,7 +77,7 @@ def test_rows_that_may_not_be_written_are_only_read() -> None:
     before = X.copy()
     X.flags.writeable = False
     out = np.empty((20, 9), np.float32)
-    apply(lambda x: x * 2, open_rows(X), out, 64)
+    apply(lambda x: x * 2, open_array(X), out, 64)
     assert np.array_equal(out, 2 * before)
     assert np.array_equal(X, before)
 
@@ -86,7 +85,7 @@ def test_rows_that_may_not_be_written_are_only_read() -> None:
 def test_gradients_and_settings_are_as_before() -> None:
     before = torch.backends.mkldnn.matmul.fp32_precision, torch.is_grad_enabled()
     out = np.empty((20, 4), np.float32)
-    apply(drawn((8,), torch.float32), open_rows(rows(20, np.float32)), out, 64)
+    apply(drawn((8,), torch.float32), open_array(rows(20, np.float32)), out, 64)
     assert (torch.backends.mkldnn.matmul.fp32_precision, torch.is_grad_enabled()) == before
 
 

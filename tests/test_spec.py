@@ -10,7 +10,10 @@ import pytest
 
 from autoencode.corruptions import CORRUPTIONS, GaussianNoise
 from autoencode.errors import SpecError
+from autoencode.interfaces import Layout
 from autoencode.spec import describe, make, module_of, parse
+
+LAYOUT = Layout(3)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,7 @@ def test_module_of_an_outside_part() -> None:
 
 
 def test_a_known_name_is_built_with_its_options() -> None:
-    part = make("corruption", CORRUPTIONS, "gaussian:level=0.25")
+    part = make("corruption", CORRUPTIONS, "gaussian:level=0.25", LAYOUT)
     assert isinstance(part, GaussianNoise)
     assert part.level == 0.25
 
@@ -59,35 +62,35 @@ def test_a_known_name_is_built_with_its_options() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gausian", "corruption='gausian' is not known; choose from gaussian, mask, none"),
+        ("gausian", "corruption='gausian' is not known; choose from gaussian, hide, mask, none"),
         ("gausian", "did you mean 'gaussian'?"),
-        ("zzz", "choose from gaussian, mask, none"),
+        ("zzz", "choose from gaussian, hide, mask, none"),
         ("", "corruption='' is not known"),
         ("mask:depth=1", "got an unexpected keyword argument 'depth'"),
-        (3, "corruption=3 is neither a name nor callable; choose from gaussian, mask, none"),
+        (3, "corruption=3 is neither a name nor callable; choose from gaussian, hide, mask, none"),
         ("no.such.module:Class", "corruption='no.such.module:Class' cannot be imported"),
         ("autoencode.spec:Missing", "cannot be imported"),
     ],
 )
 def test_what_is_not_known_is_refused_with_what_is_allowed(spec: Any, message: str) -> None:
     with pytest.raises(SpecError, match=re.escape(message)) as caught:
-        make("corruption", CORRUPTIONS, spec)
+        make("corruption", CORRUPTIONS, spec, LAYOUT)
     assert "\n" not in str(caught.value)
 
 
 def test_a_far_name_brings_no_hint() -> None:
     with pytest.raises(SpecError) as caught:
-        make("corruption", CORRUPTIONS, "zzz")
+        make("corruption", CORRUPTIONS, "zzz", LAYOUT)
     assert "did you mean" not in str(caught.value)
 
 
 def test_an_outside_part_is_imported_and_given_its_options(outside: str) -> None:
-    part = make("corruption", CORRUPTIONS, f"{outside}:Shift:by=2.5")
+    part = make("corruption", CORRUPTIONS, f"{outside}:Shift:by=2.5", LAYOUT)
     assert part.by == 2.5
     with pytest.raises(SpecError, match="is not callable"):
-        make("corruption", CORRUPTIONS, f"{outside}:number")
+        make("corruption", CORRUPTIONS, f"{outside}:number", LAYOUT)
     with pytest.raises(SpecError, match="unexpected keyword argument 'width'"):
-        make("corruption", CORRUPTIONS, f"{outside}:Shift:width=1")
+        make("corruption", CORRUPTIONS, f"{outside}:Shift:width=1", LAYOUT)
 
 
 def test_a_callable_is_called_with_the_sizes() -> None:
@@ -97,7 +100,7 @@ def test_a_callable_is_called_with_the_sizes() -> None:
 def test_an_importable_part_is_described_by_its_name() -> None:
     assert describe("mask:level=0.5") == "mask:level=0.5"
     assert describe(GaussianNoise) == "autoencode.corruptions:GaussianNoise"
-    rebuilt = make("corruption", CORRUPTIONS, describe(GaussianNoise))
+    rebuilt = make("corruption", CORRUPTIONS, describe(GaussianNoise), LAYOUT)
     assert isinstance(rebuilt, GaussianNoise)
 
 

@@ -17,6 +17,7 @@ from autoencode.commands.coding import decode, encode, reconstruct
 from autoencode.commands.demonstration import demo
 from autoencode.commands.exporting import export
 from autoencode.commands.fitting import fit
+from autoencode.commands.imputing import impute
 from autoencode.commands.inspecting import inspect
 from autoencode.errors import AutoencodeError, SpecError
 
@@ -115,6 +116,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     encode: "encode model.safetensors table.csv -o codes.parquet --keep id",
     decode: "decode model.safetensors codes.parquet -o decoded.csv",
     reconstruct: "reconstruct model.safetensors table.csv -o reconstructed.csv --keep id",
+    impute: "impute model.safetensors table.csv -o completed-{draw}.parquet --draws 5",
     inspect: "inspect model.safetensors",
     export: "export model.safetensors --to onnx --encoder -o encoder.onnx",
     demo: "demo -o demo",

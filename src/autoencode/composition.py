@@ -21,7 +21,6 @@ from autoencode.missingness import Selection
 from autoencode.network import Network
 from autoencode.objective import Objective
 from autoencode.penalties import PENALTIES
-from autoencode.preprocess.filling import WIDEST_FILL, Fill
 from autoencode.preprocess.principal import PrincipalComponents
 from autoencode.spec import Spec, describe, make, module_of
 
@@ -98,7 +97,6 @@ class Composition:
                 neck,
                 make("likelihood", LIKELIHOODS, self.likelihood, layout),
                 sized=self.nested,
-                fill=self._fill(layout.n_values),
                 masked=self.masked,
                 selection=Selection(layout) if self.informative else None,
             )
@@ -117,9 +115,6 @@ class Composition:
                 if buffer.is_meta:
                     setattr(module, name, torch.empty_like(buffer, device="cpu"))
         return network
-
-    def _fill(self, n_values: int) -> Fill | None:
-        return Fill(torch.eye(n_values)) if self.masked and n_values <= WIDEST_FILL else None
 
     def starts_linear(self) -> bool:
         """Say whether training starts from PCA."""

@@ -21,6 +21,7 @@ __all__ = [
 
 _ROWS_SEEN = 4_000_000
 _MOST_EPOCHS = 400
+_MANY_ROWS = 50_000
 _FEWEST_EPOCHS = 10
 _MOST_WEIGHTS = 20_000_000
 
@@ -50,10 +51,16 @@ def hidden_layer_sizes(given: Any, n_features: int) -> tuple[int, ...]:
     return sizes
 
 
-def batch_size(given: int | str, n_rows: int) -> int:
-    """Return rows per step: a twentieth of the data between 32 and 256."""
+def batch_size(given: int | str, n_rows: int, *, mixed: bool = False) -> int:
+    """Return rows per step: a twentieth of the data between 32 and 256.
+
+    Under a likelihood for each column steps cost more, whatever their size: where rows are
+    many, 512.
+    """
     if given != "auto":
         return int(positive("batch_size", given, whole=True))
+    if mixed and n_rows >= _MANY_ROWS:
+        return 512
     return min(max(1 << max(n_rows // 20, 1).bit_length() - 1, 32), 256)
 
 
@@ -62,14 +69,19 @@ def learning_rate(given: float | str) -> float:
     return 2e-3 if given == "auto" else positive("learning_rate", given)
 
 
-def max_epochs(given: int | str, n_rows: int, max_time: float | None) -> int:
+def max_epochs(
+    given: int | str, n_rows: int, max_time: float | None, *, mixed: bool = False
+) -> int:
     """Return passes over the data: four million rows in all, 400 passes at most.
+
+    Two million under a likelihood for each column, where rows cost more.
 
     Under a time budget it is the time that ends the fit: ten times as many.
     """
     if given != "auto":
         return int(positive("max_epochs", given, whole=True))
-    epochs = min(max(_ROWS_SEEN // n_rows, _FEWEST_EPOCHS), _MOST_EPOCHS)
+    seen, fewest = (_ROWS_SEEN // 2, _FEWEST_EPOCHS // 2) if mixed else (_ROWS_SEEN, _FEWEST_EPOCHS)
+    epochs = min(max(seen // n_rows, fewest), _MOST_EPOCHS)
     return epochs if max_time is None else 10 * epochs
 
 

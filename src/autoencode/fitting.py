@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,46 +16,30 @@ import torch
 from torch import Tensor
 
 from autoencode.batches import Batches, Prepare, StreamedBatches, TensorBatches
-from autoencode.composition import Composition, linear_start
-from autoencode.corruptions import Hide
+from autoencode.composition import linear_start
 from autoencode.data.rows import Rows
+from autoencode.fit_data import FitData, Plan
 from autoencode.interfaces import Batch
-from autoencode.measurement import (
-    HeldOut,
-    explained_share,
-    fitted_curve,
-    prefix_shares,
-    source_at,
-)
-from autoencode.network import Network, filled
+from autoencode.measurement import explained_share
+from autoencode.network import Network, filled_where_needed
 from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
-from autoencode.preprocess.principal import PrincipalComponents, principal_components
-from autoencode.preprocess.filling import WIDEST_FILL, Fill, Moments, fit_moments
-from autoencode.preprocess.scaling import Scaling, fit_scaling
-from autoencode.scaled_rows import Pairs, ScaledRows
-from autoencode.preprocess.table_rows import TableRows
-from autoencode.quality import column_quality
+from autoencode.outcome import Outcome, fitted_state
 from autoencode.selection import (
-    Split,
     evaluation_sizes,
     few_sizes,
     gate_opens,
-    halve,
     size_pattern,
     smallest_size,
-    split_rows,
 )
 from autoencode.state import State
 from autoencode.steps import FlatParameters, choose_step
 from autoencode.training import Budget, History, Settings, Task, train
 
-__all__ = ["Fit", "Plan"]
+__all__ = ["Fit"]
 
 Array = npt.NDArray[np.float64]
 
 _MEMORY_LIMIT = 4 << 30
-_WIDEST_SEARCH = 1024
-_WIDEST_RANDOMISED = 256
 _FULL_SHARE = 0.1
 _FINE_SHARE = 0.9
 _FINE_WEIGHT = 0.1
@@ -65,35 +48,8 @@ _NESTED_TIME = 0.45
 _FINE_TIME = 0.5
 _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
-_HIDDEN_SHARE = 0.2
-"""Share of the cells of held-out rows that a model is to restore when it is judged by that."""
 _SIZE_EXPONENT = 0.5
 """Errors at different sizes are weighted by PCA's error to the power of minus this."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Every choice of a fit, resolved: no "auto" is left.
-
-    ``restores``: the model is judged by how well it restores hidden cells.
-    ``fills``: it is to take rows with missing values, even if it was fitted to none.
-    """
-
-    composition: Composition
-    n_components: int | float
-    scaling: str
-    max_epochs: int
-    max_time: float | None
-    batch_size: int
-    learning_rate: float
-    validation_fraction: float
-    device: torch.device
-    dtype: torch.dtype
-    n_threads: int | str
-    seed: int
-    restores: bool = False
-    fills: bool = False
-    report: Callable[[str, History], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,89 +80,31 @@ class Fit:
         self.networks: dict[str, Network] = {}
         generator = np.random.default_rng(plan.seed)
         self.rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
-        self.pairs = self.held_pairs = Pairs(rows, target)
-        if held_out is None:
-            self.split = split_rows(rows.n_rows, plan.validation_fraction, generator)
-        else:
-            halves = halve(generator.permutation(held_out.n_rows))
-            self.split = Split(np.arange(rows.n_rows), *halves)
-            self.held_pairs = Pairs(held_out)
+        self.data = FitData(plan, rows, target, held_out, generator)
+        self.choose = self.data.choose
 
     def run(self) -> State:
         """Fit; after Ctrl-C the state holds what was learned and `interrupted` is true."""
         plan = self.plan
-        self.scaling, self.moments = self._units(self.split.train)
-        self.training = self._scaled(self.pairs, self.split.train)
-        self.start = self._principal(self.training, self._limit())
-        choose = self._scaled(self.held_pairs, self.split.choose)
-        self.choose = self._held_out(choose, restores=plan.restores)
         self.search = self._search_limit()
         self.sizes = evaluation_sizes(self.search)
         self.best = self.choose.pca[:, self.sizes]
         self.sources = ["pca"] * len(self.sizes)
-        if plan.composition.hidden_layer_sizes and len(choose):
+        if plan.composition.hidden_layer_sizes and len(self.data.split.choose):
             self._train_networks()
         else:
             self.n_components, reached = self._choose_size()
             self.history.stop_reason = "reached the asked level" if reached else "no further gain"
-        return self._state()
-
-    def _units(self, numbers: npt.NDArray[np.intp]) -> tuple[Scaling, Moments | None]:
-        """Measure how rows are centred and scaled, and how their values hang together.
-
-        The latter is what missing values are restored from; without any, it is left out.
-        """
-        made_of = self.plan.composition
-        scaling = fit_scaling(self.pairs.raw(numbers), self.plan.scaling, made_of.layout)
-        n_values = self.pairs.rows.n_features
-        if not (made_of.masked or self.plan.fills) or n_values > WIDEST_FILL:
-            return scaling, None
-        rows = ScaledRows(self.pairs, numbers, scaling, self.plan.dtype, self.plan.device)
-        moments = fit_moments(rows.blocks_with_missing, n_values)
-        # Means over what is observed are off where what is missing depends on the rest.
-        center = scaling.center + scaling.scale * moments.mean
-        return Scaling(center, scaling.scale), moments
-
-    def _scaled(self, pairs: Pairs, numbers: npt.NDArray[np.intp]) -> ScaledRows:
-        fill = None if self.moments is None else Fill(torch.from_numpy(self.moments.precision()))
-        device, dtype = self.plan.device, self.plan.dtype
-        return ScaledRows(pairs, numbers, self.scaling, dtype, device, fill)
-
-    def _held_out(self, rows: ScaledRows, *, restores: bool) -> HeldOut:
-        """Return rows to judge by, some of their cells hidden if these are to be restored."""
-        layout, hide = self.plan.composition.layout, None
-        if restores:
-            corrupt = Hide(layout, level=_HIDDEN_SHARE, rows=1.0, together=False)
-            rng = torch.Generator(self.plan.device).manual_seed(self.plan.seed)
-            hide = partial(corrupt, rng=rng)
-        return HeldOut(rows, self.start, self.training, layout, hide)
-
-    def _restored_errors(self, source: str) -> Array:
-        """Return quantiles of the errors of restored values, before scaling, (n_values, q)."""
-        made_of, split = self.plan.composition, self.split
-        if not (made_of.masked or self.plan.fills):
-            return np.zeros((self.pairs.rows.n_features, 0))
-        numbers = np.sort(np.concatenate([split.choose, split.claim]))
-        pairs = self.held_pairs
-        if not len(numbers):
-            numbers, pairs = split.train, self.pairs
-        held = self._held_out(self._scaled(pairs, numbers), restores=True)
-        network = None if source == "pca" else self.networks[source]
-        spread = held.error_quantiles(network, self.n_components)
-        result: Array = spread * self.scaling.scale[:, None]
-        return result
-
-    def _principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
-        n_features = self.pairs.rows.n_features
-        return principal_components(rows.blocks, len(rows), n_features, limit, self.plan.seed)
-
-    def _limit(self) -> int:
-        """Return how many principal components are wanted at most."""
-        if not isinstance(self.plan.n_components, float):
-            return self.plan.n_components
-        n_features = self.pairs.rows.n_features
-        widest = _WIDEST_SEARCH if n_features <= 3000 else _WIDEST_RANDOMISED
-        return min(len(self.split.train), n_features, widest)
+        outcome = Outcome(
+            self.networks,
+            self.sizes,
+            self.sources,
+            self.n_components,
+            self.history,
+            "interrupted" if self.interrupted else self.history.stop_reason,
+            self.products,
+        )
+        return fitted_state(self.data, outcome, self.started)
 
     def _search_limit(self) -> int:
         """Return the largest size worth looking at: where PCA reaches the asked level."""
@@ -327,14 +225,14 @@ class Fit:
     def _new_network(self, size: int) -> Network:
         network = self.plan.composition.network(size, self.rng)
         network.likelihood.set_units(
-            torch.from_numpy(self.scaling.center), torch.from_numpy(self.scaling.scale)
+            torch.from_numpy(self.data.scaling.center), torch.from_numpy(self.data.scaling.scale)
         )
-        if network.fill is not None and self.moments is not None:
-            network.fill.precision.copy_(torch.from_numpy(self.moments.precision()))
+        if network.masked:
+            network.fill = self.data.fill()
         if network.selection is not None:
-            network.selection.start(torch.from_numpy(self.training.missing_shares()))
+            network.selection.start(torch.from_numpy(self.data.training.missing_shares()))
         if self.plan.composition.starts_linear():
-            network.start_linear(linear_start(self.start.head(size)))
+            network.start_linear(linear_start(self.data.start.head(size)))
         return network.to(device=self.plan.device, dtype=self.plan.dtype)
 
     def _train(self, network: Network, phase: Phase) -> None:
@@ -356,7 +254,7 @@ class Fit:
             None if pattern is None else self._size_weights(pattern, phase.shorter),
             phase.reached,
         )
-        widths = (self.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
+        widths = (self.data.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
         flops = 12.0 * plan.batch_size * sum(a * b for a, b in pairwise(widths))
         self.products = choose_products(widths, plan.batch_size, plan.device)
         patience = max(10, min(phase.epochs, 400) // 4)
@@ -375,23 +273,25 @@ class Fit:
 
     def _batches(self, network: Network) -> Batches:
         size = self.plan.batch_size
-        missing, prepare = self.pairs.has_missing, self._prepare(network)
-        if self.training.bytes_needed() > _MEMORY_LIMIT:
-            read, count = self.training.tensors, len(self.training)
+        missing, prepare = self.data.pairs.has_missing, self._prepare(network)
+        if self.data.training.bytes_needed() > _MEMORY_LIMIT:
+            read, count = self.data.training.tensors, len(self.data.training)
             return StreamedBatches(read, count, size, missing=missing, prepare=prepare)
         if not hasattr(self, "memory"):
-            self.memory = self.training.tensors()
+            self.memory = self.data.training.tensors()
         return TensorBatches(*self.memory, size, missing=missing, prepare=prepare)
 
     def _prepare(self, network: Network) -> Prepare | None:
         """Return what happens to rows before they are encoded, if anything does."""
         corrupt = self.plan.composition.corrupter()
-        if corrupt is None and not self.pairs.has_missing:
+        if corrupt is None and not self.data.pairs.has_missing:
             return None
 
         def prepare(batch: Batch, rng: torch.Generator) -> Batch:
-            with torch.no_grad():
-                return filled(network, batch if corrupt is None else corrupt(batch, rng))
+            # Never in lower precision: what is filled in is the same as at prediction.
+            with torch.no_grad(), matrix_products("ieee"):
+                spoilt = batch if corrupt is None else corrupt(batch, rng)
+                return filled_where_needed(network, spoilt)
 
         return prepare
 
@@ -419,76 +319,3 @@ class Fit:
             if better:
                 self.best[:, place] = mine
                 self.sources[place] = name
-
-    def _state(self) -> State:
-        split, size = self.split, self.n_components
-        claim = self.choose
-        if len(split.claim):
-            claim = self._held_out(
-                self._scaled(self.held_pairs, split.claim), restores=self.plan.restores
-            )
-        used = [name for name in self.networks if name in self.sources]
-        errors = {name: self._claimed(claim, name) for name in used}
-        source = source_at(self.sizes, self.sources, size)
-        if source == "pca":
-            by_column = claim.pca_column_errors(size)
-        else:
-            by_column = claim.column_errors(self.networks[source], size)
-        everything = np.arange(self.pairs.rows.n_rows)
-        before, residuals = self.scaling.scale, self._restored_errors(source)
-        columns = self._column_quality(claim, source, by_column)
-        if not used:
-            # PCA alone is fitted to all rows, scales included.
-            self.scaling, self.moments = self._units(everything)
-        return State(
-            composition=self.plan.composition,
-            scaling=self.scaling,
-            residuals=residuals,
-            precision=None if self.moments is None else self.moments.precision(),
-            principal=self._principal(self._scaled(self.pairs, everything), self.sizes[-1]),
-            deviations=self.start.deviations[: self.sizes[-1]],
-            networks={name: self.networks[name].to("cpu") for name in used},
-            sizes=self.sizes,
-            sources=self.sources,
-            n_components=size,
-            curve=fitted_curve(claim, errors, self.sizes, self.sources),
-            prefix_explained=prefix_shares(claim, errors, source, size),
-            column_errors=by_column * np.square(before / self.scaling.scale),
-            history=self.history.columns,
-            facts=self._facts() | columns,
-        )
-
-    def _column_quality(self, claim: HeldOut, source: str, errors: Array) -> dict[str, Any]:
-        """Return how well each column of a table is reconstructed, as a fact."""
-        rows = self.pairs.rows
-        if not isinstance(rows, TableRows) or not len(claim.rows):
-            return {}
-        network = None if source == "pca" else self.networks[source]
-        truth, guess = claim.compared(network, self.n_components)
-        counted = ~np.isnan(truth)
-        raw = [self.scaling.backward(values) for values in (truth, guess)]
-        return {"columns": column_quality(rows.schema, *raw, counted, errors)}
-
-    def _claimed(self, claim: HeldOut, name: str) -> dict[int, float]:
-        """Return a network's mean error on the claim rows at every size it knows."""
-        network = self.networks[name]
-        full = network.bottleneck.latent_shape[0]
-        nested = self.plan.composition.nested
-        known = [s for s in self.sizes if s <= full] if nested else [full]
-        errors = claim.errors(network, known).mean(0)
-        return dict(zip(known, errors.tolist(), strict=True))
-
-    def _facts(self) -> dict[str, Any]:
-        split, own = self.split, self.held_pairs is self.pairs
-        return {
-            "n_rows": self.pairs.rows.n_rows,
-            "n_train": len(split.train),
-            "n_choose": len(split.choose),
-            "n_claim": len(split.claim),
-            "claim_rows": split.claim[:2000].tolist() if own else [],
-            "stop_reason": "interrupted" if self.interrupted else self.history.stop_reason,
-            "seconds": time.perf_counter() - self.started,
-            "products": self.products,
-            "processor": torch.backends.cpu.get_cpu_capability(),
-            "seed": self.plan.seed,
-        }

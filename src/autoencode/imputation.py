@@ -43,7 +43,8 @@ def completed(state: State, rows: Rows, values: FloatArray) -> Any:
         expected = selection.mean(_scaled(state, values), missing=True)
         values = state.scaling.backward(expected.numpy())
     if isinstance(rows, TableRows):
-        cells = rows.schema.expected(values, _residuals(state))
+        exact = values.astype(np.float64, copy=False)
+        cells = rows.schema.expected(exact, _residuals(state))
         return _joined(rows, cells)
     return _array(rows, values)
 
@@ -74,7 +75,8 @@ def drawn(state: State, rows: Rows, values: FloatArray, count: int) -> list[Any]
     for place, normals in enumerate(numbers):
         guess = _selected(state, values, count, place)
         if isinstance(rows, TableRows):
-            cells = rows.schema.draw(guess, normals, residuals)
+            exact = guess.astype(np.float64, copy=False)
+            cells = rows.schema.draw(exact, normals, residuals)
             results.append(_joined(rows, cells))
         else:
             results.append(_array(rows, guess + _errors(residuals, normals)))
@@ -139,9 +141,7 @@ def _joined(rows: TableRows, cells: Array) -> Any:
     """Take observed cells from the table itself, and missing ones from what is restored."""
     missing, restored = rows.missing(), rows.schema.table(cells)
     columns = []
-    for place, (given, guess) in enumerate(
-        zip(rows.table.columns, restored.columns, strict=True)
-    ):
+    for place, (given, guess) in enumerate(zip(rows.table.columns, restored.columns, strict=True)):
         absent = missing[:, place]
         if not absent.any() or guess.null_count == len(guess):
             columns.append(given)

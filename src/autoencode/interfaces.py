@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from autoencode.layout import Layout, Segment
+
 __all__ = [
     "Architecture",
     "Batch",
@@ -30,78 +32,6 @@ __all__ = [
     "Penalty",
     "Segment",
 ]
-
-
-class Segment(NamedTuple):
-    """A run of values that belong together.
-
-    Attributes
-    ----------
-    likelihood : str
-        What they are: ``"gaussian"``, ``"bernoulli"``, ``"categorical"`` (one-hot) or
-        ``"count"`` (log(1 + count)).
-    column : int
-        The column that they come from.
-    start, stop : int
-        Their places among the values.
-    """
-
-    likelihood: str
-    column: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the values of a row are.
-
-    Attributes
-    ----------
-    n_values : int
-        Their number.
-    segments : tuple of Segment
-        All of them, in order. Empty: every value is a real number and a column by itself.
-    """
-
-    n_values: int
-    segments: tuple[Segment, ...] = ()
-
-    @property
-    def parts(self) -> tuple[Segment, ...]:
-        """The segments, spelled out."""
-        return self.segments or tuple(
-            Segment("gaussian", place, place, place + 1) for place in range(self.n_values)
-        )
-
-    @property
-    def n_columns(self) -> int:
-        """The number of columns that values come from."""
-        return len({segment.column for segment in self.segments}) or self.n_values
-
-    def first_values(self) -> Tensor:
-        """Return each column's first value: a column is missing where that is; (n_columns,).
-
-        On the CPU also where weights are only outlined (``meta``), since it is not loaded.
-        """
-        if not self.segments:
-            return torch.arange(self.n_values, device="cpu")
-        first: dict[int, int] = {}
-        for part in self.segments:
-            first.setdefault(part.column, part.start)
-        return torch.tensor(list(first.values()), dtype=torch.long, device="cpu")
-
-    def columns(self) -> Tensor:
-        """Return each value's column, counted without columns that have no values; (n_values,)."""
-        if not self.segments:
-            return torch.arange(self.n_values)
-        numbers = {
-            column: place
-            for place, column in enumerate(dict.fromkeys(part.column for part in self.segments))
-        }
-        return torch.tensor(
-            [numbers[part.column] for part in self.segments for _ in range(part.start, part.stop)]
-        )
 
 
 class Batch(NamedTuple):
@@ -124,7 +54,8 @@ class Batch(NamedTuple):
 
     def rows(self, start: int, stop: int) -> Batch:
         """Return some of the rows."""
-        return Batch(*(None if part is None else part[start:stop] for part in self))
+        others = (None if part is None else part[start:stop] for part in self[1:])
+        return Batch(self.x[start:stop], *others)
 
 
 @dataclass(frozen=True)
@@ -309,6 +240,15 @@ class Likelihood(nn.Module):
     n_params = 1
     center: Tensor
     unit: Tensor
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take the general slope where the nats are new and no slope comes with them.
+
+        A closed form that is inherited would be that of other nats.
+        """
+        super().__init_subclass__(**options)
+        if "nll" in vars(cls) and "gradient" not in vars(cls):
+            cls.gradient = Likelihood.gradient  # type: ignore[method-assign]
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()

@@ -19,11 +19,12 @@ from autoencode.preprocess.filling import WIDEST_FILL
 from autoencode.preprocess.principal import PrincipalComponents, residuals
 from autoencode.scaled_rows import ScaledRows
 
-__all__ = ["HeldOut", "explained_share", "fitted_curve", "prefix_shares", "source_at"]
+__all__ = ["HeldOut", "explained_share", "fitted_curve", "prefix_shares", "quantiles", "source_at"]
 
 Array = npt.NDArray[np.float64]
 
 _PIECE = 1024
+_FEW_ROWS = 128
 _COPIES, _COPIED_ROWS = 8, 4096
 _QUANTILES, _FEW_QUANTILES = 128, 8
 
@@ -83,10 +84,7 @@ class HeldOut:
     def _hide(self, hide: Callable[[Batch], Batch]) -> None:
         """Keep a few copies of the rows with hidden cells; only those count."""
         copies = min(_COPIES, max(1, _COPIED_ROWS // len(self.y.x)))
-        given, truth = (
-            Batch(*(None if part is None else part.repeat(copies, 1) for part in batch))
-            for batch in (self.x, self.y)
-        )
+        given, truth = self.x.repeated(copies), self.y.repeated(copies)
         self.x = hide(given)
         assert self.x.observed is not None
         wanted = ~self.x.observed
@@ -102,12 +100,15 @@ class HeldOut:
         counted = self.y.observed.cpu().numpy()
         mean, components = self.principal.mean, self.principal.components
         scores = (encoded - mean) @ components.T
-        left = np.where(counted, wanted - mean, 0.0)
-        errors = np.empty((len(left), len(components) + 1))
-        errors[:, 0] = np.square(left).sum(1)
-        for size in range(len(components)):
-            left -= counted * (scores[:, size, None] * components[size])
-            errors[:, size + 1] = np.square(left).sum(1)
+        errors = np.empty((len(wanted), len(components) + 1))
+        # A few rows at a time stay in the cache while one component after the other is added.
+        for start in range(0, len(wanted), _FEW_ROWS):
+            rows = slice(start, start + _FEW_ROWS)
+            left = np.where(counted[rows], wanted[rows] - mean, 0.0)
+            errors[rows, 0] = np.square(left).sum(1)
+            for size in range(len(components)):
+                left -= counted[rows] * (scores[rows, size, None] * components[size])
+                errors[rows, size + 1] = np.square(left).sum(1)
         return errors
 
     def _filled(self) -> Array:
@@ -151,33 +152,7 @@ class HeldOut:
             for _, x, y in self._pieces():
                 params = network(x, _cut(size, full, x.x)).params
                 total += self._squares(network, params, y).sum(0).cpu()
-        return total.numpy() / self._counts()
-
-    def error_quantiles(self, network: Network | None, size: int) -> Array:
-        """Return how the errors of each value are spread.
-
-        Parameters
-        ----------
-        network : Network or None
-            None: PCA.
-        size : int
-            Number of leading components.
-
-        Returns
-        -------
-        ndarray of shape (n_values, q)
-            Truth minus reconstruction at evenly spaced shares ``(i + 0.5) / q``; zeros for
-            a value that no row has.
-        """
-        truth, guess = self.compared(network, size)
-        errors = truth - guess
-        count = _QUANTILES if errors.shape[1] <= WIDEST_FILL else _FEW_QUANTILES
-        shares = (np.arange(count) + 0.5) / count
-        result = np.zeros((errors.shape[1], count))
-        for place, column in enumerate(errors.T):
-            known = column[~np.isnan(column)]
-            if len(known):
-                result[place] = np.quantile(known, shares)
+        result: Array = total.numpy() / self._counts()
         return result
 
     def compared(self, network: Network | None, size: int) -> tuple[Array, Array]:
@@ -261,6 +236,29 @@ class HeldOut:
             total += (np.square(wanted - head.mean - scores @ head.components) * counted).sum(0)
         result: Array = total / count
         return result
+
+
+def quantiles(errors: Array) -> Array:
+    """Return how the errors of each value are spread.
+
+    Parameters
+    ----------
+    errors : ndarray of shape (rows, n_values)
+        NaN where there is none.
+
+    Returns
+    -------
+    ndarray of shape (n_values, q)
+        Quantiles at evenly spaced shares ``(i + 0.5) / q``; zeros for a value without any.
+    """
+    count = _QUANTILES if errors.shape[1] <= WIDEST_FILL else _FEW_QUANTILES
+    shares = (np.arange(count) + 0.5) / count
+    result = np.zeros((errors.shape[1], count))
+    for place, column in enumerate(errors.T):
+        known = column[~np.isnan(column)]
+        if len(known):
+            result[place] = np.quantile(known, shares)
+    return result
 
 
 def _cut(size: int, full: int, x: torch.Tensor) -> Context:

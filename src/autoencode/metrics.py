@@ -51,7 +51,7 @@ def explained_variance(rows: Rows, reconstructed: FloatArray, scale: Array) -> f
 
 
 def log_likelihood(rows: Rows, reconstructed: FloatArray, deviation: Array) -> Array:
-    """Return each row's normal log-density around its reconstruction, in nats.
+    """Return each value's normal log-density around its reconstruction, in nats.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ def log_likelihood(rows: Rows, reconstructed: FloatArray, deviation: Array) -> A
 
     Returns
     -------
-    ndarray of shape (n_rows,)
-        Summed over the columns that are not missing.
+    ndarray of shape (n_rows, n_features)
+        NaN where a value is missing.
     """
     constant = -np.log(deviation) - 0.5 * math.log(2 * math.pi)
-    scores = np.empty(rows.n_rows)
+    scores = np.empty((rows.n_rows, rows.n_features))
     for start, block in rows.blocks():
         done = reconstructed[start : start + len(block)]
         squares = np.square((block.astype(np.float64) - done) / deviation)
-        scores[start : start + len(block)] = np.nansum(constant - 0.5 * squares, axis=1)
+        scores[start : start + len(block)] = constant - 0.5 * squares
     return scores

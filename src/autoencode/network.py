@@ -21,7 +21,17 @@ from autoencode.interfaces import (
 from autoencode.missingness import Selection
 from autoencode.preprocess.filling import Fill
 
-__all__ = ["EncodingParts", "Network", "decay_groups", "encode_observed", "filled"]
+__all__ = [
+    "EncodingParts",
+    "Network",
+    "decay_groups",
+    "encode_observed",
+    "filled",
+    "filled_where_needed",
+]
+
+
+_FEW_ROWS = 256
 
 
 class Network(nn.Module):
@@ -37,14 +47,14 @@ class Network(nn.Module):
         What the decoder's outputs mean.
     sized : bool
         Whether the decoder is told the size of a shortened code.
-    fill : Fill or None
-        What stands for missing values; None: their mean, which is zero.
     masked : bool
         Whether the encoder is told which columns are missing.
     selection : Selection or None
         How being missing depends on the value; None: it does not.
     """
 
+    fill: Fill | None
+    """What stands for missing values; None: their mean, which is zero."""
     first_values: Tensor
 
     def __init__(
@@ -54,7 +64,6 @@ class Network(nn.Module):
         likelihood: Likelihood,
         *,
         sized: bool,
-        fill: Fill | None = None,
         masked: bool = False,
         selection: Selection | None = None,
     ) -> None:
@@ -65,7 +74,7 @@ class Network(nn.Module):
         self.decoder = architecture.decoder(
             bottleneck.latent_shape, likelihood.n_params, sized=sized
         )
-        self.fill = fill
+        self.fill = None
         self.masked = masked
         self.selection = selection
         self.register_buffer("first_values", likelihood.layout.first_values(), persistent=False)
@@ -103,19 +112,22 @@ class Network(nn.Module):
         self.bottleneck.copy_prefix(longer.bottleneck)
         self.decoder.copy_prefix(longer.decoder)  # type: ignore[operator]
         self.likelihood.load_state_dict(longer.likelihood.state_dict())
-        for mine, theirs in ((self.fill, longer.fill), (self.selection, longer.selection)):
-            if mine is not None and theirs is not None:
-                mine.load_state_dict(theirs.state_dict())
+        self.fill = longer.fill
+        if self.selection is not None and longer.selection is not None:
+            self.selection.load_state_dict(longer.selection.state_dict())
 
 
 class EncodingParts(Protocol):
     """What encoding needs of a network."""
 
     encoder: nn.Module
-    bottleneck: nn.Module
     fill: Fill | None
     masked: bool
     first_values: Tensor
+
+    @property
+    def bottleneck(self) -> Bottleneck:
+        """From features to codes."""
 
 
 def encode_observed(parts: EncodingParts, batch: Batch, context: Context) -> Code:
@@ -131,12 +143,13 @@ def encode_observed(parts: EncodingParts, batch: Batch, context: Context) -> Cod
         What the bottleneck is told.
     """
     x, _, mask = filled(parts, batch)
-    if not parts.masked:
-        code: Code = parts.bottleneck(parts.encoder(x), context)
-        return code
-    if mask is None:
-        mask = x.new_zeros(len(x), len(parts.first_values))
-    code = parts.bottleneck(parts.encoder(x, mask), context)
+    if parts.masked:
+        if mask is None:
+            mask = x.new_zeros(len(x), len(parts.first_values))
+        features = parts.encoder(x, mask)
+    else:
+        features = parts.encoder(x)
+    code: Code = parts.bottleneck(features, context)
     return code
 
 
@@ -147,6 +160,20 @@ def filled(parts: EncodingParts, batch: Batch) -> Batch:
         return batch
     x = x * observed if parts.fill is None else parts.fill(x, observed)
     return Batch(x, observed, 1.0 - observed[:, parts.first_values].to(x.dtype))
+
+
+def filled_where_needed(parts: EncodingParts, batch: Batch) -> Batch:
+    """Return the same as `filled`; rows without missing values are left out of the work."""
+    x, observed, mask = batch
+    if observed is None or mask is not None:
+        return batch
+    values, mask = x.clone(), x.new_zeros(len(x), len(parts.first_values))
+    # A few rows at a time stay in the cache from step to step.
+    for rows in (~observed.all(1)).nonzero()[:, 0].split(_FEW_ROWS):
+        done = filled(parts, Batch(x[rows], observed[rows]))
+        assert done.mask is not None
+        values[rows], mask[rows] = done.x, done.mask
+    return Batch(values, observed, mask)
 
 
 def decay_groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -14,7 +14,7 @@ from autoencode import defaults
 from autoencode.composition import Composition
 from autoencode.data.rows import Rows
 from autoencode.errors import SpecError
-from autoencode.fitting import Plan
+from autoencode.fit_data import Plan
 from autoencode.interfaces import Segment
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
@@ -52,13 +52,15 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
     limit, threads, verbose = given["max_time"], given["n_threads"], given["verbose"]
     max_time = None if limit is None else defaults.positive("max_time", limit)
     whole = threads != "auto"
+    composition = _composition(given, n_components, rows)
+    mixed = bool(composition.segments)
     return Plan(
-        composition=_composition(given, n_components, rows),
+        composition=composition,
         n_components=n_components,
         scaling=choose_scaling(given["scaling"], named=rows.names is not None),
-        max_epochs=defaults.max_epochs(given["max_epochs"], rows.n_rows, max_time),
+        max_epochs=defaults.max_epochs(given["max_epochs"], rows.n_rows, max_time, mixed=mixed),
         max_time=max_time,
-        batch_size=defaults.batch_size(given["batch_size"], rows.n_rows),
+        batch_size=defaults.batch_size(given["batch_size"], rows.n_rows, mixed=mixed),
         learning_rate=defaults.learning_rate(given["learning_rate"]),
         validation_fraction=float(fraction),
         device=defaults.device(given["device"]),
@@ -174,6 +176,8 @@ def plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, np.random.RandomState | np.random.Generator):

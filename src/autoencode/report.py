@@ -12,10 +12,12 @@ from string import Template
 import numpy as np
 
 from autoencode.files import replacing, require_absent
-from autoencode.report_parts.data import Errors, ReportData, check, measure
+from autoencode.report_parts.data import FittedData, ReportData, check
+from autoencode.report_parts.errors import measure
 from autoencode.report_parts.examples import examples_section
 from autoencode.report_parts.layout import Figure
 from autoencode.report_parts.markup import text
+from autoencode.report_parts.missing import missing_section
 from autoencode.report_parts.pictures import Sprite
 from autoencode.report_parts.sections import (
     codes_section,
@@ -27,11 +29,18 @@ from autoencode.report_parts.sections import (
     loading_section,
     thumbnails,
 )
+from autoencode.report_parts.table_columns import table_columns_section
+from autoencode.report_parts.table_data import TableReportData, check_table
+from autoencode.report_parts.table_examples import table_examples_section
 
-__all__ = ["ReportData", "write_report"]
+__all__ = ["ReportData", "TableReportData", "write_report"]
+
+AnyData = ReportData | TableReportData
+# Each section's name in the menu, its title and its content, by its id; and its figures.
+Sections = tuple[dict[str, tuple[str, str, str]], dict[str, Figure]]
 
 
-def write_report(path: str | os.PathLike[str], data: ReportData, *, force: bool = False) -> None:
+def write_report(path: str | os.PathLike[str], data: AnyData, *, force: bool = False) -> None:
     """Write a report as one HTML file that opens offline and asks the network for nothing.
 
     The same data gives the same bytes. The page holds its own copy of plotly.js (5 MB)
@@ -41,8 +50,8 @@ def write_report(path: str | os.PathLike[str], data: ReportData, *, force: bool 
     ----------
     path : path
         The file to write, usually ``.html``.
-    data : ReportData
-        What it shows.
+    data : ReportData or TableReportData
+        What it shows, of a fit to an array or to a table.
     force : bool, default=False
         Whether an existing file may be replaced.
 
@@ -54,18 +63,19 @@ def write_report(path: str | os.PathLike[str], data: ReportData, *, force: bool 
     """
     require_absent(path, force=force)
     check(data)
+    if isinstance(data, TableReportData):
+        check_table(data)
     with np.errstate(all="ignore"):
         written = _page(data).encode("utf-8", "replace")
     with replacing(path) as temporary:
         temporary.write_bytes(written)
 
 
-def _page(data: ReportData) -> str:
+def _page(data: AnyData) -> str:
     from plotly.offline import get_plotlyjs
 
-    errors = measure(data)
-    pictures = thumbnails(data)
-    sections, figures = _sections(data, errors, pictures)
+    pictures = thumbnails(data) if isinstance(data, ReportData) else None
+    sections, figures = _sections(data, pictures)
     plotly, script = get_plotlyjs(), _resource("page.js")
     return Template(_resource("page.html")).substitute(
         policy=_policy(plotly, script),
@@ -88,30 +98,54 @@ def _page(data: ReportData) -> str:
     )
 
 
-def _sections(
-    data: ReportData, errors: Errors, pictures: Sprite | None
-) -> tuple[dict[str, tuple[str, str, str]], dict[str, Figure]]:
-    """Give each section's name in the menu, its title and its content; and all figures."""
+def _sections(data: AnyData, pictures: Sprite | None) -> Sections:
     curve, figures = curve_section(data)
-    examples, more = examples_section(data, errors)
-    figures |= more
-    columns, more = columns_section(data, errors)
-    figures |= more
-    codes, more = codes_section(data, errors, pictures)
-    figures |= more
-    history, more = history_section(data)
-    figures |= more
-    place = "pixel" if data.picture_shape is not None else "column"
-    first = "The component" if data.codes.shape[1] < 2 else "The first two components"
-    return {
-        "curve": ("Curve", "How much each size of the code keeps", curve),
-        "examples": ("Examples", "Original beside reconstruction", examples),
-        "errors": ("Errors", f"Error by {place}", columns),
-        "codes": ("Codes", first, codes),
+    sections = {"curve": ("Curve", "How much each size of the code keeps", curve)}
+    if isinstance(data, TableReportData):
+        own, more = _table_sections(data)
+    else:
+        own, more = _array_sections(data, pictures)
+    history, further = history_section(data)
+    return sections | own | {
         "history": ("Training", "How the training went", history),
         "loading": ("Load", "Load this model", loading_section(data)),
         "facts": ("Facts", "Facts of this fit", facts_section(data)),
+    }, figures | more | further
+
+
+def _array_sections(data: ReportData, pictures: Sprite | None) -> Sections:
+    errors = measure(data)
+    examples, figures = examples_section(data, errors)
+    columns, more = columns_section(data, errors)
+    figures |= more
+    codes, more = codes_section(data, errors.by_row, pictures)
+    place = "pixel" if data.picture_shape is not None else "column"
+    return {
+        "examples": ("Examples", "Original beside reconstruction", examples),
+        "errors": ("Errors", f"Error by {place}", columns),
+        **_missing(data),
+        "codes": ("Codes", _codes_title(data), codes),
+    }, figures | more
+
+
+def _table_sections(data: TableReportData) -> Sections:
+    codes, figures = codes_section(data, data.error_by_row(), groupings=data.groupings)
+    return {
+        "examples": ("Examples", "Original beside reconstruction", table_examples_section(data)),
+        "columns": ("Columns", "How well each column comes back", table_columns_section(data)),
+        **_missing(data),
+        "codes": ("Codes", _codes_title(data), codes),
     }, figures
+
+
+def _missing(data: FittedData) -> dict[str, tuple[str, str, str]]:
+    if data.missing is None:
+        return {}
+    return {"missing": ("Missing", "Which cells are missing", missing_section(data.missing))}
+
+
+def _codes_title(data: FittedData) -> str:
+    return "The component" if data.codes.shape[1] < 2 else "The first two components"
 
 
 def _tiles(pictures: Sprite | None) -> Figure | None:

@@ -135,7 +135,9 @@ class State:
         return self._joined(network, scales, dtype)
 
     def _fill(self, dtype: torch.dtype) -> Fill | None:
-        return None if self.precision is None else Fill(torch.from_numpy(self.precision).to(dtype))
+        if self.precision is None:
+            return None
+        return Fill(torch.from_numpy(self.precision).to(dtype), self.composition.layout)
 
     def _linear(self, size: int, dtype: torch.dtype) -> Fitted:
         head = self.principal.head(size)
@@ -151,8 +153,7 @@ class State:
 
     def _joined(self, network: Network, scales: tuple[Array, ...], dtype: torch.dtype) -> Fitted:
         center, scale, code_scale = (torch.from_numpy(np.array(part)) for part in scales)
-        fill = network.fill if network.fill is not None else self._fill(dtype)
-        encoder = Encoder(network, fill, center, scale, code_scale, dtype)
+        encoder = Encoder(network, self._fill(dtype), center, scale, code_scale, dtype)
         decoder = Decoder(network, center, scale, code_scale, dtype)
         return Fitted(encoder.eval(), decoder.eval())
 
@@ -197,6 +198,7 @@ class State:
             curve={},
             history={},
             column_errors=nothing,
+            residuals=nothing,
         )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:

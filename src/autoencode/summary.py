@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,20 +11,45 @@ import numpy as np
 if TYPE_CHECKING:
     from autoencode.state import State
 
-__all__ = ["curve_table", "describe_state", "shown_sizes"]
+__all__ = [
+    "column_rows",
+    "curve_table",
+    "describe_state",
+    "fitted_columns",
+    "left_out",
+    "shown_sizes",
+    "worst_columns",
+]
+
+_LEFT_OUT_SHOWN = 5
+_NOT_LEARNED = ("constant", "identifier")
 
 
-def describe_state(state: State) -> str:
-    """Return a few lines about a fitted model."""
+def describe_state(state: State, *, restores: bool = False) -> str:
+    """Return a few lines about a fitted model.
+
+    Parameters
+    ----------
+    state : State
+        The fitted model.
+    restores : bool
+        Whether it was trained and judged by how it restores hidden cells.
+    """
     facts, size = state.facts, state.n_components
     kind = "PCA (the network did not pay)" if state.source(size) == "pca" else "network"
     if not state.composition.hidden_layer_sizes:
         kind = "PCA (no hidden layers)"
     elif not facts["n_choose"]:
         kind = "PCA (too few rows to hold some out)"
+    columns = f"{len(state.scaling.center)} columns"
+    if state.schema is not None and state.schema.n_columns != state.n_values:
+        columns = f"{state.schema.n_columns} columns ({state.n_values} values)"
+    apart = left_out(fitted_columns(state))
+    purpose = "missing cells restored" if restores else f"{size} components"
     lines = [
-        f"{len(state.scaling.center)} columns -> {size} components, by {kind}",
-        _quality(state),
+        f"{columns} -> {purpose}, by {kind}",
+        f"left out: {apart}" if apart else "",
+        _quality(state, restores=restores),
         f"{facts['n_rows']} rows: {facts['n_train']} to train, {facts['n_choose']} to choose, "
         f"{facts['n_claim']} to measure; {facts['seconds']:.1f} s; "
         f"stopped: {facts['stop_reason']}",
@@ -30,13 +57,27 @@ def describe_state(state: State) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _quality(state: State) -> str:
+def left_out(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Name the columns of a table that nothing is learned from, and why; "" if there are none.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As from `column_rows`.
+    """
+    found = [f"{row['name']} ({row['detail']})" for row in rows if row["kind"] in _NOT_LEARNED]
+    more = len(found) - _LEFT_OUT_SHOWN
+    return "; ".join(found[:_LEFT_OUT_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _quality(state: State, *, restores: bool) -> str:
     figures = at_size(state)
     if figures is None:
         return ""
     rows = "held-out rows" if state.facts["n_choose"] else "the training rows"
+    cells = "cells hidden in " if restores else ""
     return (
-        f"explains {figures['explained_variance']:.2%} of the variance of {rows} "
+        f"explains {figures['explained_variance']:.2%} of the variance of {cells}{rows} "
         f"(PCA {figures['pca_explained_variance']:.2%}); error {figures['ratio']:.3f} x PCA's"
     )
 
@@ -69,3 +110,62 @@ def shown_sizes(sizes: list[int], chosen: int, most: int = 16) -> list[int]:
     if chosen in sizes:
         places.add(sizes.index(chosen))
     return sorted(places)
+
+
+def fitted_columns(state: State) -> list[dict[str, Any]]:
+    """Return what each column of a fitted table is and how well it comes back; see `column_rows`.
+
+    Nothing for models of arrays.
+    """
+    if state.schema is None:
+        return []
+    return column_rows(state.schema.describe(), state.facts.get("columns", ()))
+
+
+def column_rows(
+    described: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return one row per column: what it is, and how well it is reconstructed.
+
+    Parameters
+    ----------
+    described : sequence of mapping
+        As from ``Schema.describe``.
+    measured : sequence of mapping
+        As from `autoencode.quality.column_quality`; nothing if no rows were held out.
+
+    Returns
+    -------
+    list of dict
+        The entries of both; ``measure``, ``quality``, ``baseline`` and ``error_share`` are
+        None where nothing was measured.
+    """
+    nothing = dict.fromkeys(("measure", "quality", "baseline", "error_share"))
+    found = {entry["name"]: entry for entry in measured}
+    return [{**nothing, **row, **found.get(row["name"], {})} for row in described]
+
+
+def worst_columns(
+    rows: Sequence[dict[str, Any]], most: int = 20
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the columns worth printing, and how many others something is learned from.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As from `column_rows`.
+    most : int
+        Where there are more, those that come back worst are returned, worst first.
+    """
+    learned = [row for row in rows if row["kind"] not in _NOT_LEARNED]
+    if len(learned) <= most:
+        return learned, 0
+    return sorted(learned, key=_skill)[:most], len(learned) - most
+
+
+def _skill(row: Mapping[str, Any]) -> float:
+    """Return the share of what a constant guess gets wrong that the model gets right."""
+    quality, baseline = row["quality"], row["baseline"] or 0.0
+    if quality is None:
+        return math.inf
+    return float((quality - baseline) / (1 - baseline)) if baseline < 1 else float(quality - 1)

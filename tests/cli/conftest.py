@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,55 @@ def people_fit(start: Run, people: Path, small: list[str]) -> Any:
 def people_model(people: Path, people_fit: Any) -> Path:
     assert people_fit.returncode == 0, people_fit.stderr
     return people / "people.safetensors"
+
+
+COLORS = ("rötlich", "grün", "blau")
+
+
+def order_lines(count: int = 120) -> list[str]:
+    """Rows with semicolons, decimal commas, umlauts, blanks, German dates and holes."""
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=count)
+    lines = ["Kunden-Nr;Größe in cm;Gewicht;Datum;Stück;Farbe;Land"]
+    for number in range(count):
+        day = date(2024, 1, 1) + timedelta(days=int(rng.integers(0, 366)))
+        cells = [
+            f"K{number:04d}",
+            f"{170 + 8 * size[number]:.2f}".replace(".", ","),
+            f"{70 + 9 * size[number] + rng.normal():.1f}".replace(".", ","),
+            f"{day:%d.%m.%Y}",
+            str(rng.poisson(3)),
+            COLORS[int(np.clip(np.rint(size[number]), -1, 1))],
+            "DE",
+        ]
+        for place in range(1, 6):
+            if rng.random() < 0.08:
+                cells[place] = ""
+        lines.append(";".join(cells))
+    return lines
+
+
+@pytest.fixture(scope="session")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``orders.csv``: columns of every sort, with missing cells."""
+    folder = tmp_path_factory.mktemp("orders")
+    (folder / "orders.csv").write_text("\n".join(order_lines()) + "\n", "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def orders_fit(start: Run, orders: Path, small: list[str]) -> Any:
+    """The finished process that fitted ``orders.safetensors``, as a user starts it."""
+    return start(
+        "fit", "orders.csv", "-o", "orders.safetensors", *small, "--components", "5",
+        "--json", folder=orders,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def orders_model(orders: Path, orders_fit: Any) -> Path:
+    assert orders_fit.returncode == 0, orders_fit.stderr
+    return orders / "orders.safetensors"
 
 
 @pytest.fixture(scope="session")

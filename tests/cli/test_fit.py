@@ -26,6 +26,7 @@ def test_json_says_what_was_fitted(people_fit: Any, people_model: Path) -> None:
     assert found["n_features"] == 4
     assert found["interrupted"] is False
     assert found["rows"]["n_rows"] == 120
+    assert [column["name"] for column in found["columns"]][1] == "weight in kg"
     assert [row["size"] for row in found["curve"]] == [1, 2]
     last = found["curve"][-1]
     assert found["explained_variance"] == last["explained_variance"] > 0.9
@@ -49,7 +50,7 @@ def test_inspect_says_what_a_file_is(run: Run, people: Path, people_model: Path)
     assert found["n_components"] == 2
     assert len(found["curve"]) == 2
     printed = run("inspect", people_model, folder=people).stdout
-    assert "4: größe, weight in kg, Übung, d" in printed
+    assert re.search(r"größe +numeric", printed)
     assert "->" in printed
 
 
@@ -160,7 +161,7 @@ def test_demo_fills_a_folder(run: Run, demo: Path) -> None:
     assert names == {"codes.csv", "digits.npy", "digits.safetensors", "report.html"}
     assert np.load(folder / "digits.npy").shape == (1797, 8, 8)
     header, *lines = (folder / "codes.csv").read_text("utf-8").splitlines()
-    assert header.startswith('"digit","autoencoder0",')
+    assert header.startswith("digit,autoencoder0,")
     assert len(lines) == 1797
     again = run("demo", "-o", "new/demo", folder=demo)
     assert again.returncode == 1

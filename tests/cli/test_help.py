@@ -10,7 +10,7 @@ import pytest
 
 from autoencode import __version__, kinds
 
-COMMANDS = ("fit", "encode", "decode", "reconstruct", "inspect", "export", "demo")
+COMMANDS = ("fit", "encode", "decode", "reconstruct", "impute", "inspect", "export", "demo")
 SLOW = ("torch", "numpy", "sklearn", "pyarrow", "plotly", "scipy")
 PROBE = f"""
 import sys
@@ -62,6 +62,8 @@ def test_help_names_every_command_and_every_kind(run: Callable[..., Any], tmp_pa
     assert all(f" {name} " in listed for name in COMMANDS)
     words = run("fit", "--help", folder=tmp_path).stdout
     assert all(name in words for names in kinds.AXES.values() for name in names)
+    assert all(name in words for name in kinds.COLUMN_KINDS)
+    assert "--components none" in run("impute", "--help", folder=tmp_path).stdout
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,9 @@ def test_help_names_every_command_and_every_kind(run: Callable[..., Any], tmp_pa
         ["fit", "x.csv", "-o", "m", "--components", "1.5"],
         ["fit", "x.csv", "-o", "m", "--components", "0"],
         ["fit", "x.csv", "-o", "m", "--hidden", "8,x"],
+        ["fit", "x.csv", "-o", "m", "--missing", "never"],
+        ["fit", "x.csv", "-o", "m", "--column", "numeric"],
+        ["fit", "x.csv", "-o", "m", "--column", "a=numeric", "--column", "a=count"],
         ["fit", "x.csv", "-o", "m", "--max-epochs", "-1"],
         ["fit", "x.csv", "-o", "m", "--learning-rate", "nan"],
         ["export", "m", "-o", "n", "--to", "pickle"],

@@ -38,7 +38,10 @@ def cells(schema: Schema, column: Any) -> list[list[float]]:
     ("column", "given", "like"),
     [
         (WHOLE, [2.0, None, 3.0], [2, None, 3]),
+        (WHOLE, pa.array([2.0, float("nan")], pa.float32()), [2, None]),
         (WHOLE, pa.array([2, 3], pa.uint64()), [2, 3]),
+        (FLAGS, pa.array([1, 0], pa.float16()), [True, False]),
+        (CODES, pa.array([3.0, float("nan")]), ["3", None]),
         (WHOLE, ["2", " 3 ", "", "  ", None], [2, 3, None, None, None]),
         (WHOLE, ["2.0", "1e1"], [2, 10]),
         (WHOLE, pa.array(["2", "3", "2"]).dictionary_encode(), [2, 3, 2]),
@@ -96,6 +99,7 @@ def test_cells_with_an_obvious_equal(column: pa.Array, given: Any, like: Any) ->
         (WHOLE, ["2", "2.5"], "held whole numbers (int64) when the model was fitted, but '2.5' in"),
         (SMALL, pa.array([2, 300]), "'300' in row 2"),
         (WHOLE, SECONDS, "(int64) when the model was fitted but is timestamp[s] now: '1970-01-01"),
+        (WHOLE, [2.0, float("inf")], "has 1 infinite value (in row 2); replace"),
         (WHOLE, [2, 2**53 + 1], "column 'x' has '9007199254740993' in row 2, which float64 does"),
         (REAL, ["1,5"], "held numbers (float) when the model was fitted, but '1,5' in row 1"),
         (REAL, [[1.5]], "when the model was fitted but is list<item: double> now: '[1.5]' in"),

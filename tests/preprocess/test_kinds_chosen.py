@@ -80,6 +80,7 @@ def test_identifiers_say_why() -> None:
             "name": [f"a{i}" for i in range(49)] + ["a1"],
             "row": np.arange(3, 53),
             "parts": [[1]] * 50,
+            "bytes": [b"a"] * 50,
         }
     )
     details = [row["detail"] for row in Schema.look(table).describe()]
@@ -87,4 +88,5 @@ def test_identifiers_say_why() -> None:
         "identifier, near-unique: 49 of 50 values differ",
         "identifier, row numbers: each of 3 to 52 once",
         "identifier, nested values: list<item: int64>",
+        "identifier, other values: binary",
     ]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autoencode.errors import DataError
 from autoencode.preprocess.column_kinds import COLUMN_KINDS, Block
+from autoencode.preprocess.column_kinds.summary import summarise
 from autoencode.preprocess.columns import Schema
 
 RNG = np.random.default_rng(0)
@@ -148,13 +149,8 @@ def test_draws_follow_the_residuals(numbers: np.ndarray) -> None:
 
 
 def counts() -> Block:
-    return COLUMN_KINDS["count"].fit(_summary(RNG.poisson(3, 500)))
-
-
-def _summary(numbers: np.ndarray) -> Any:
-    from autoencode.preprocess.column_kinds.summary import summarise
-
-    return summarise("n", pa.chunked_array([pa.array(numbers)]))
+    numbers = pa.chunked_array([pa.array(RNG.poisson(3, 500))])
+    return COLUMN_KINDS["count"].fit(summarise("n", numbers))
 
 
 @pytest.mark.parametrize("deviation", [0.01, 0.3, 2.0])

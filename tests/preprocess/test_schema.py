@@ -224,6 +224,13 @@ def test_infinite_values_are_refused_with_their_row() -> None:
         schema.cells(pa.table({"age": [1.0, float("inf")]}))
 
 
+def test_text_that_is_not_utf8_is_refused() -> None:
+    buffers = [None, pa.py_buffer(np.array([0, 1, 2, 3], np.int32)), pa.py_buffer(b"\xffab")]
+    damaged = pa.Array.from_buffers(pa.string(), 3, buffers)
+    with pytest.raises(DataError, match="column 'x' has text that is not UTF-8; write it anew"):
+        Schema.look(pa.table({"x": damaged}))
+
+
 def test_nan_counts_as_missing() -> None:
     values = pa.array([1.5, float("nan"), None, 2.5, 3.5] * 3, from_pandas=False)
     for column in (values, values.dictionary_encode()):

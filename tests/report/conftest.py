@@ -5,10 +5,14 @@ import json
 from html.parser import HTMLParser
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from plotly.offline import get_plotlyjs
 
-from autoencode.report import ReportData, write_report
+from autoencode.report import ReportData, TableReportData, write_report
+from autoencode.report_parts.groups import Grouping
+from autoencode.report_parts.missing import find_missing
+from autoencode.report_parts.table_data import ColumnFacts
 
 VOID = {"meta", "img", "link", "br", "wbr"}
 
@@ -113,6 +117,85 @@ def report_data(count=60, columns=6, components=3, *, shape=None, **changes):
         loading='import autoencode\nmodel = autoencode.load("model.safetensors")',
     )
     return dataclasses.replace(data, **changes)
+
+
+COMMON = (
+    *("title", "sentence", "facts", "curve", "chosen_size", "level", "codes", "row_numbers"),
+    *("history", "loading"),
+)
+
+
+ACCURACY = {"measure": "accuracy", "error_share": 0.25}
+EXPLAINED = {"measure": "explained_variance", "baseline": 0.0, "error_share": 0.25}
+TABLE_COLUMNS = (
+    ("numeric", "numeric, 20 to 80", EXPLAINED | {"quality": 0.9}),
+    ("count", "count, 0 to 59", EXPLAINED | {"quality": 0.9996}),
+    ("categorical", "categorical, 3 levels", ACCURACY | {"quality": 0.5, "baseline": 0.4}),
+    ("binary", "binary, false or true", ACCURACY | {"quality": 0.9, "baseline": 0.85}),
+    ("constant", "constant, mm", {}),
+    ("identifier", "identifier, near-unique: 60 of 60 values differ", {}),
+)
+
+
+def table_report_data(count=60, *, named=str, missing_share=0.1, **changes):
+    """Data of a report on a table: a number, a count, two of levels, a constant, an identifier.
+
+    Cells are missing in the number (``length``) and in one of the levels (``colour``).
+    """
+    rng = np.random.default_rng(1)
+    length = rng.normal(size=count).round(1) * 10 + 50
+    colours = ("red", "green", "blue")
+    colour, other = rng.integers(0, 3, count), rng.integers(0, 3, count)
+    holes = rng.random((count, 2)) < missing_share
+    errors = np.full((count, 6), np.nan)
+    errors[:, 0] = np.where(holes[:, 0], np.nan, rng.normal(size=count) * 0.3)
+    errors[:, 1] = 0.25
+    errors[:, 2] = np.where(holes[:, 1], np.nan, colour != other)
+    errors[:, 3:5] = 0.0
+    rebuilt = length + 10 * np.nan_to_num(errors[:, 0])
+
+    def texts(places, absent=()):
+        cells = [colours[place] for place in places]
+        return [None if lacks else cell for cell, lacks in zip(cells, absent, strict=True)]
+
+    nothing = np.zeros(count, dtype=bool)
+    original = {
+        "length": [None if lacks else x for x, lacks in zip(length, holes[:, 0], strict=True)],
+        "visits": list(range(count)),
+        "colour": texts(colour, holes[:, 1]),
+        "sold": [True] * count,
+        "unit": ["mm"] * count,
+        "key": [f"key {row}" for row in range(count)],
+    }
+    remade = original | {
+        "length": rebuilt.tolist(),
+        "colour": texts(other, nothing),
+        "key": pa.nulls(count, pa.string()),
+    }
+    names = [named(name) for name in original]
+    lacking = np.zeros((count, 6), dtype=bool)
+    lacking[:, [0, 2]] = holes
+    data = TableReportData(
+        **{name: getattr(report_data(count, 6), name) for name in COMMON},
+        columns=tuple(
+            ColumnFacts(name=name, kind=kind, detail=detail, missing_share=float(share), **more)
+            for name, (kind, detail, more), share in zip(
+                names, TABLE_COLUMNS, lacking.mean(axis=0), strict=True
+            )
+        ),
+        original=pa.table(dict(zip(names, original.values(), strict=True))),
+        rebuilt=pa.table(dict(zip(names, remade.values(), strict=True))),
+        errors=errors,
+        groupings=(Grouping(names[2], colours, np.where(holes[:, 1], -1, colour)),),
+        missing=find_missing(lacking, names, count),
+    )
+    return dataclasses.replace(data, **changes)
+
+
+@pytest.fixture(scope="session")
+def make_table():
+    """Build the data of a report on a table; a call says what differs from the usual."""
+    return table_report_data
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections import Counter
 
 import numpy as np
 import plotly.graph_objects as go
+import pyarrow as pa
 import pytest
 from plotly.offline import get_plotlyjs
 
@@ -49,9 +50,33 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_page_is_sound(written, make, case):
-    page = written(CASES[case](make))
+TABLE_CASES = {
+    "mixed table": lambda make_table: make_table(),
+    "nothing missing": lambda make_table: make_table(missing_share=0.0),
+    "everything missing": lambda make_table: make_table(missing_share=1.0),
+    "one row of a table": lambda make_table: make_table(1),
+    "two rows of a table": lambda make_table: make_table(2),
+    "one component of a table": lambda make_table: make_table(codes=np.ones((60, 1))),
+    "equal codes": lambda make_table: make_table(codes=np.ones((60, 2))),
+    "no groupings": lambda make_table: make_table(groupings=()),
+    "not measured": lambda make_table: make_table(
+        columns=tuple(
+            dataclasses.replace(column, quality=None, baseline=None)
+            for column in make_table().columns
+        )
+    ),
+}
+ALL_CASES = [*CASES, *TABLE_CASES]
+
+
+@pytest.fixture
+def build(make, make_table):
+    return lambda case: CASES[case](make) if case in CASES else TABLE_CASES[case](make_table)
+
+
+@pytest.mark.parametrize("case", ALL_CASES)
+def test_every_page_is_sound(written, build, case):
+    page = written(build(case))
     assert len(page.all("h1")) == 1
     links = [link["href"] for link in page.all("a") if "nav" in link["inside"]]
     assert links == ["#" + section["id"] for section in page.all("section")]
@@ -69,9 +94,9 @@ def test_every_page_is_sound(written, make, case):
     assert len(page.source.encode()) < 6e6
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_figures_are_what_plotly_understands(written, make, case):
-    page = written(CASES[case](make))
+@pytest.mark.parametrize("case", ALL_CASES)
+def test_figures_are_what_plotly_understands(written, build, case):
+    page = written(build(case))
     style = page.all("style")[0]["text"]
     for figure in page.figures.values():
         source = json.dumps(figure)
@@ -80,9 +105,9 @@ def test_figures_are_what_plotly_understands(written, make, case):
         go.Figure(json.loads(re.sub(r'"--[\w-]+"', '"#123456"', source)))
 
 
-@pytest.mark.parametrize("case", ["table", "pictures"])
-def test_nothing_is_asked_of_the_network(written, make, case):
-    page = written(CASES[case](make))
+@pytest.mark.parametrize("case", ["table", "pictures", "mixed table"])
+def test_nothing_is_asked_of_the_network(written, build, case):
+    page = written(build(case))
     for element in page.elements:
         for key in ("src", "href", "srcset", "action", "poster", "data"):
             assert (element.get(key) or "#").startswith(("#", "data:image/png;base64,")), element
@@ -132,6 +157,33 @@ def test_hostile_text_stays_text(written, make):
     assert hostile.all("code")[0]["text"] == HOSTILE
     assert "<script" not in json.dumps(hostile.figures)
     assert "&lt;script" in json.dumps(hostile.figures)
+
+
+def test_hostile_text_of_a_table_stays_text(written, make_table):
+    hostile_cells = pa.table({f"{HOSTILE}{place}": [HOSTILE] * 60 for place in range(6)})
+    tame = make_table()
+    hostile = make_table(
+        named=lambda name: HOSTILE + name,
+        original=hostile_cells,
+        rebuilt=hostile_cells,
+        columns=tuple(
+            dataclasses.replace(column, name=HOSTILE + column.name, detail=HOSTILE)
+            for column in tame.columns
+        ),
+        groupings=(
+            dataclasses.replace(tame.groupings[0], name=HOSTILE, levels=(HOSTILE, "<b>", "&")),
+        ),
+    )
+    page = written(hostile)
+    tags = Counter(element["tag"] for element in page.elements)
+    plain = Counter(element["tag"] for element in written(tame).elements)
+    assert tags["script"] == 3
+    # Names are broken at punctuation, cells that are cut have a title, and some have no bar.
+    changed = {tag for tag in tags if tags[tag] != plain[tag]}
+    assert changed <= {"wbr", "span", "i"}
+    assert "<script" not in json.dumps(page.figures)
+    assert [e["title"] for e in page.all("span") if "title" in e] == [HOSTILE] * 48
+    assert HOSTILE[:40] in page.table("Quality by column")[1][0]
 
 
 def test_text_that_is_not_unicode_can_be_written(written, make):

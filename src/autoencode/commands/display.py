@@ -8,7 +8,17 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["curve_rows", "print_curve", "print_fields", "print_json", "print_text"]
+__all__ = [
+    "curve_rows",
+    "print_columns",
+    "print_curve",
+    "print_fields",
+    "print_json",
+    "print_text",
+]
+
+
+_NAME_WIDTH = 18
 
 
 def print_text(text: str) -> None:
@@ -78,6 +88,61 @@ def print_curve(rows: list[dict[str, Any]], chosen: int) -> None:
             style="bold" if marked else None,
         )
     Console(file=sys.stdout, highlight=False).print(shown)
+
+
+def print_columns(rows: list[dict[str, Any]], *, restores: bool) -> None:
+    """Write what the columns of a table are and how well they come back, the worst of many.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As from `autoencode.summary.column_rows`; without any, nothing is written.
+    restores : bool
+        Whether they were measured by how hidden cells are restored.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from autoencode.summary import worst_columns
+
+    worst, more = worst_columns(rows)
+    if not worst:
+        return
+    shown = Table(box=box.SIMPLE_HEAD)
+    longest = max(len(row["name"]) for row in worst)
+    shown.add_column("column", overflow="fold", min_width=min(longest, _NAME_WIDTH))
+    shown.add_column("kind", overflow="fold")
+    quality = "cells\nrestored" if restores else "held-out\nquality"
+    for heading in ("missing", quality, "majority", "share of\nerror"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in worst:
+        shares = [_percent(row[name]) for name in ("baseline", "error_share")]
+        shown.add_row(
+            Text(row["name"]),
+            Text(row["detail"]),
+            _percent(row["missing_share"]) if row["missing"] else "",
+            _quality(row),
+            shares[0] if row["measure"] == "accuracy" else "",
+            shares[1],
+        )
+    if more:
+        shown.caption = f"The {len(worst)} that come back worst; {more} more with --json."
+    Console(file=sys.stdout, highlight=False).print(shown)
+
+
+def _quality(row: Mapping[str, Any]) -> str:
+    """Say how well one column comes back, by what suits it."""
+    if row["quality"] is None:
+        return ""
+    if row["measure"] == "accuracy":
+        return f"{_percent(row['quality'])} right"
+    return f"R² {row['quality']:.3f}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
 
 
 def _finite(value: Any) -> Any:

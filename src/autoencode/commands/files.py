@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from autoencode.files import require_absent
 
 if TYPE_CHECKING:
     from autoencode.data.rows import Rows
+    from autoencode.data.tables import TableData
 
-__all__ = ["read_rows", "require_writable"]
+__all__ = ["naming", "read_data", "read_for_fit", "require_writable"]
 
 
 def require_writable(path: Path, *, force: bool) -> None:
@@ -42,19 +44,28 @@ def require_writable(path: Path, *, force: bool) -> None:
         raise DataError(f"cannot write {path}: no permission to write into {folder}")
 
 
-def read_rows(
+@contextlib.contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Put a file's name in front of what is wrong with its data."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def read_data(
     path: str,
     *,
     drop: Sequence[str] | None = None,
     keep: Sequence[str] | None = None,
     expected_names: Sequence[str] | None = None,
-) -> Rows:
-    """Open a file of data, every value of which is a finite number.
+) -> Rows | TableData:
+    """Open a file of data.
 
     Parameters
     ----------
     path : str
-        As for `autoencode.data.reading.open_rows`.
+        As for `autoencode.data.reading.open_data`.
     drop, keep : sequence of str, optional
         Columns to leave out, and to carry along.
     expected_names : sequence of str, optional
@@ -62,24 +73,52 @@ def read_rows(
 
     Returns
     -------
-    Rows
-        The numbers, and the columns carried along.
+    Rows or TableData
+        An array, or a table with the types that its columns have.
 
     Raises
     ------
     DataError
         If it cannot be used; the message names file and column.
     """
-    from autoencode.data.finite import require_finite
-    from autoencode.data.reading import open_rows
+    from autoencode.data.reading import open_data
 
     try:
-        rows = open_rows(path, drop=drop or (), keep=keep or (), expected_names=expected_names)
+        return open_data(path, drop=drop or (), keep=keep or (), expected_names=expected_names)
     except TypeError as error:
         raise DataError(f"{path}: {error}") from error
-    if rows.names is None:  # tables are checked while they are read
-        try:
-            require_finite(rows)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
-    return rows
+
+
+def read_for_fit(
+    path: str,
+    *,
+    drop: Sequence[str] | None = None,
+    keep: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Rows:
+    """Open a file to which a model is to be fitted.
+
+    Parameters
+    ----------
+    path, drop, keep
+        As for `read_data`.
+    columns : mapping of str to str, optional
+        Kinds of columns that are not to be found by looking.
+
+    Returns
+    -------
+    Rows
+        With a schema, if it is a table.
+
+    Raises
+    ------
+    DataError
+        If it cannot be used; the message names file and column.
+    SpecError
+        If a kind is not known.
+    """
+    data = read_data(path, drop=drop, keep=keep)
+    from autoencode.opening import open_for_fit  # imports torch; the file may be at fault
+
+    with naming(path):
+        return open_for_fit(data, columns)

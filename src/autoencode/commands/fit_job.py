@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoencode.commands.display import curve_rows, print_curve, print_text
-from autoencode.commands.files import read_rows, require_writable
+from autoencode.commands.display import curve_rows, print_columns, print_curve, print_text
+from autoencode.commands.files import naming, read_data, read_for_fit, require_writable
 from autoencode.commands.progress import Progress
 from autoencode.errors import DataError
 
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from autoencode.data.rows import Rows
     from autoencode.estimators import Autoencoder
 
-__all__ = ["FitJob", "Result", "fit_and_write", "print_result", "result_as_json"]
+__all__ = [
+    "FitJob",
+    "Result",
+    "fit_and_write",
+    "fit_model",
+    "print_result",
+    "result_as_json",
+]
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,14 @@ def fit_and_write(job: FitJob) -> Result:
         progress.say(f"reading {job.data}")
         sources = _read(job)
         progress.say("starting")
-        model, interrupted = _fitted(job, sources, progress)
+        with naming(job.data):
+            model, interrupted = fit_model(
+                job.parameters,
+                sources.rows,
+                progress,
+                held_out=sources.held_out,
+                target=sources.target,
+            )
         progress.say("writing")
         model.save(job.output)
         if interrupted:
@@ -109,27 +123,57 @@ def _require_outputs(job: FitJob) -> None:
 
 
 def _read(job: FitJob) -> _Sources:
-    rows = read_rows(job.data, drop=job.left_out)
+    rows = read_for_fit(job.data, drop=job.left_out, columns=job.parameters.get("columns"))
     held_out, target = (
-        None if path is None else read_rows(path, drop=job.left_out, expected_names=rows.names)
-        for path in (job.held_out, job.target)
+        None if path is None else _read_more(path, job, rows) for path in (job.held_out, job.target)
     )
     return _Sources(rows, held_out, target)
 
 
-def _fitted(job: FitJob, sources: _Sources, progress: Progress) -> tuple[Autoencoder, bool]:
-    from autoencode import defaults
-    from autoencode.estimators import Autoencoder
+def _read_more(path: str, job: FitJob, rows: Rows) -> Rows:
+    """Read rows with the columns of those that are fitted."""
+    from autoencode.opening import open_like
+    from autoencode.preprocess.table_rows import TableRows
 
-    model = Autoencoder(**job.parameters)
+    found = read_data(path, drop=job.left_out, expected_names=rows.names)
+    with naming(path):
+        return open_like(found, rows.schema if isinstance(rows, TableRows) else None, rows.names)
+
+
+def fit_model(
+    parameters: Mapping[str, Any],
+    rows: Rows,
+    progress: Progress,
+    *,
+    held_out: Rows | None = None,
+    target: Rows | None = None,
+) -> tuple[Autoencoder, bool]:
+    """Fit, showing progress; return the model and whether Ctrl-C ended the fit.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Of the estimator.
+    rows, held_out, target : Rows
+        As ``Autoencoder.fit`` takes them.
+    progress : Progress
+        Where to say how far it is.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If nothing was learned yet.
+    """
+    from autoencode.estimators import Autoencoder
+    from autoencode.planning import make_plan
+
+    model = Autoencoder(**parameters)
     if progress.visible:
-        progress.max_epochs = defaults.max_epochs(
-            model.max_epochs, sources.rows.n_rows, model.max_time
-        )
+        progress.max_epochs = make_plan(model.get_params(), rows).max_epochs
         model.set_params(verbose=progress)
     interrupted = False
     try:
-        model.fit(sources.rows, target=sources.target, X_held_out=sources.held_out)
+        model.fit(rows, target=target, X_held_out=held_out)
     except KeyboardInterrupt:
         if not hasattr(model, "n_components_"):
             raise
@@ -154,14 +198,21 @@ def _write_report(job: FitJob, model: Autoencoder, sources: _Sources, path: Path
 
 
 def print_result(result: Result) -> None:
-    """Write summary and curve."""
+    """Write summary, columns and curve."""
+    from autoencode.summary import describe_state, fitted_columns
+
     model = result.model
-    print_text(model.summary())
-    print_curve(curve_rows(model.curve_), model.n_components_)
+    restores = model.n_components is None
+    print_text(describe_state(model._state, restores=restores))
+    print_columns(fitted_columns(model._state), restores=restores)
+    if not restores:  # what shorter codes would restore is of no use
+        print_curve(curve_rows(model.curve_), model.n_components_)
 
 
 def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
     """Return what was fitted and how good it is, for machines."""
+    from autoencode.summary import fitted_columns
+
     model, facts = result.model, result.model._state.facts
     curve = curve_rows(model.curve_)
     figures = next((row for row in curve if row["size"] == model.n_components_), {})
@@ -178,6 +229,7 @@ def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
         "seconds": facts["seconds"],
         "epochs": model.n_iter_,
         "n_features": model.n_features_in_,
+        "columns": fitted_columns(model._state),
         "rows": {name: facts[name] for name in ("n_rows", "n_train", "n_choose", "n_claim")},
         "curve": curve,
     }

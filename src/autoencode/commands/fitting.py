@@ -12,10 +12,13 @@ from autoencode.commands.display import print_json
 from autoencode.commands.fit_job import FitJob, fit_and_write, print_result, result_as_json
 from autoencode.commands.options import (
     AsJson,
+    Columns,
     Drop,
     Force,
     Keep,
+    Missing,
     Quiet,
+    parse_columns,
     parse_components,
     parse_hidden,
     parse_number,
@@ -45,8 +48,9 @@ Components = Annotated[
     Any,
     _parsed(
         parse_components,
-        "Length of the code, or the share of held-out variance to explain.",
-        "0.95|16",
+        "Length of the code, or the share of held-out variance to explain; none: as long as "
+        "the rows, trained to restore missing cells (for impute).",
+        "0.95|16|none",
         _MODEL,
     ),
 ]
@@ -118,7 +122,7 @@ Output = Annotated[
 ]
 Architecture = Annotated[str, _part("architecture", "auto")]
 Bottleneck = Annotated[str, _part("bottleneck")]
-Corruption = Annotated[str, _part("corruption")]
+Corruption = Annotated[str, _part("corruption", "auto")]
 Likelihood = Annotated[str, _part("likelihood", "auto")]
 Penalties = Annotated[list[str] | None, _part("penalty")]
 
@@ -130,10 +134,12 @@ def fit(
     report: Report = None,
     drop: Drop = None,
     keep: Keep = None,
+    column: Columns = None,
+    missing: Missing = "ignorable",
     hidden: Hidden = "auto",
     architecture: Architecture = "auto",
     bottleneck: Bottleneck = "plain",
-    corruption: Corruption = "none",
+    corruption: Corruption = "auto",
     likelihood: Likelihood = "auto",
     penalty: Penalties = None,
     scaling: Scaling = "auto",
@@ -153,11 +159,14 @@ def fit(
 ) -> None:
     """Fit an autoencoder to a file of rows and choose the length of its code.
 
-    The table gives the share of variance explained on rows that nothing saw,
+    Tables are taken as they are: text, dates, missing cells. What is printed are
+    figures on rows that nothing saw: by column, and the share of variance explained
     by length and beside PCA's. Ctrl-C saves what was learned so far.
     """
     parameters = {
         "n_components": components,
+        "columns": parse_columns(column),
+        "missing": missing,
         "hidden_layer_sizes": hidden,
         "architecture": architecture,
         "bottleneck": bottleneck,

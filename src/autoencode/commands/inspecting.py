@@ -6,6 +6,7 @@ from typing import Any
 
 from autoencode.commands.display import (
     curve_rows,
+    print_columns,
     print_curve,
     print_fields,
     print_json,
@@ -16,7 +17,8 @@ from autoencode.errors import ModelFileError
 __all__ = ["inspect"]
 
 _NAMES_SHOWN = 20
-_NOT_WORTH_SAYING: tuple[Any, ...] = ("auto", "none", "plain", None, False, [])
+_NOT_FACTS = ("claim_rows", "columns", "frame")
+_NOT_WORTH_SAYING: tuple[Any, ...] = ("auto", "none", "plain", "ignorable", None, False, [])
 
 
 def inspect(model: Model, as_json: AsJson = False) -> None:
@@ -35,7 +37,9 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
         print_json(found)
         return
     print_fields(_fields(found))
-    if found["curve"]:
+    restores = found["parameters"]["n_components"] is None
+    print_columns(found["columns"], restores=restores)
+    if found["curve"] and not restores:
         print_curve(found["curve"], found["n_components"])
 
 
@@ -55,16 +59,39 @@ def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> di
         "n_features": header["n_features"],
         "sample_shape": facts["sample_shape"],
         "feature_names": header["feature_names"],
+        "columns": _columns(header),
         "parameters": header["parameters"],
         "composition": made_of,
         "numbers": sum(int(array.size) for array in tensors.values()),
-        "facts": {name: value for name, value in facts.items() if name != "claim_rows"},
+        "facts": {name: value for name, value in facts.items() if name not in _NOT_FACTS},
         "curve": curve_rows(curve) if curve else [],
     }
 
 
+def _columns(header: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what the columns of a table are, without the torch that their blocks need."""
+    from autoencode.summary import column_rows
+
+    described = []
+    for block in header.get("columns", {}).get("blocks", ()):
+        arrow_type, missing = block["type"], block["n_missing"]
+        described.append(
+            {
+                "name": block["name"],
+                "type": arrow_type if isinstance(arrow_type, str) else arrow_type["name"],
+                "kind": block["kind"],
+                "detail": block.get("detail", block["kind"]),
+                "missing": missing,
+                "missing_share": missing / max(1, block["n_rows"]),
+            }
+        )
+    return column_rows(described, header["facts"].get("columns", ()))
+
+
 def _fields(found: dict[str, Any]) -> dict[str, str]:
     """Return what people are shown, by name."""
+    from autoencode.summary import left_out
+
     facts, names = found["facts"], found["feature_names"]
     at_size = [row for row in found["curve"] if row["size"] == found["n_components"]]
     quality = ""
@@ -75,7 +102,7 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
             f"{figures['pca_explained_variance']:.2%}), error {figures['ratio']:.3f} x PCA's"
         )
     columns = str(found["n_features"])
-    if names:
+    if names and not found["columns"]:
         more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
         columns += f": {', '.join(map(str, names[:_NAMES_SHOWN]))}{more}"
     elif len(found["sample_shape"]) > 1:
@@ -90,6 +117,7 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
         "written by": f"autoencode {found['package_version']}, format {found['format_version']}",
         "estimator": f"{found['estimator']}({', '.join(set_by_hand)})",
         "columns": columns,
+        "left out": left_out(found["columns"]),
         "components": str(found["n_components"]),
         "hidden layers": ", ".join(map(str, found["composition"]["hidden_layer_sizes"])) or "none",
         "held-out rows": quality,

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from autoencode import kinds
+
 __all__ = [
     "AsJson",
+    "Columns",
+    "Data",
     "Drop",
     "Force",
     "Keep",
+    "Missing",
     "Model",
     "Quiet",
     "Table",
     "Trust",
+    "parse_columns",
     "parse_components",
     "parse_hidden",
     "parse_number",
@@ -23,6 +29,9 @@ __all__ = [
 ]
 
 Model = Annotated[Path, typer.Argument(help="A fitted model.", metavar="MODEL")]
+Data = Annotated[
+    str, typer.Argument(help="Rows with the columns that the model knows.", metavar="DATA")
+]
 Table = Annotated[
     Path,
     typer.Option(
@@ -52,10 +61,50 @@ Trust = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help=f"What a column is, where looking at it is not enough (repeatable): "
+        f"{', '.join(kinds.COLUMN_KINDS)}; with options as NAME=KIND:KEY=VALUE.",
+        metavar="NAME=KIND",
+    ),
+]
+Missing = Annotated[
+    Literal["ignorable", "informative"],
+    typer.Option(
+        help="Whether a missing cell says nothing about what it would have been, given the "
+        "others, or may (large incomes are not told): then this is learned too.",
+    ),
+]
 
 
-def parse_components(text: str) -> int | float:
-    """Turn ``"16"`` into a length and ``"0.95"`` into a share of variance."""
+def parse_columns(texts: list[str] | None) -> dict[str, str] | None:
+    """Turn ``["zip=categorical"]`` into kinds by column name; None if there are none.
+
+    A name may hold ``=`` too: what follows the right one begins with a kind.
+    """
+    found: dict[str, str] = {}
+    for text in texts or ():
+        places = [place for place, letter in enumerate(text) if letter == "="]
+        known = [
+            place
+            for place in places
+            if text[place + 1 :].partition(":")[0].strip() in kinds.COLUMN_KINDS
+        ]
+        if not places:
+            raise typer.BadParameter(f"--column {text!r} should read NAME=KIND")
+        place = (known or places)[0]
+        name, kind = text[:place], text[place + 1 :].strip()
+        if found.setdefault(name, kind) != kind:
+            raise typer.BadParameter(f"--column names two kinds for {name!r}; choose one")
+    return found or None
+
+
+def parse_components(text: str) -> int | float | None:
+    """Turn ``"16"`` into a length, ``"0.95"`` into a share of variance, ``"none"`` into None."""
+    if text == "none":
+        return None
     try:
         length = int(text)
     except ValueError:
@@ -68,7 +117,8 @@ def parse_components(text: str) -> int | float:
         share = 0.0
     if not 0 < share < 1:
         raise typer.BadParameter(
-            f"{text!r} should be a whole number from 1, or a share of variance between 0 and 1"
+            f"{text!r} should be a whole number from 1, a share of variance between 0 and 1, "
+            "or none"
         )
     return share
 

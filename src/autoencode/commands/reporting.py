@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from autoencode.data.rows import FloatArray, Rows
+from autoencode.opening import open_like
+from autoencode.preprocess.table_rows import TableRows
 from autoencode.report_parts.data import ReportData
+from autoencode.report_parts.groups import best_separated
+from autoencode.report_parts.missing import Missingness, find_missing
+from autoencode.report_parts.table_content import (
+    cell_errors,
+    column_facts,
+    deviations,
+    grouping_candidates,
+    measured_quality,
+    missing_cells,
+    rebuilt_cells,
+    take_rows,
+)
+from autoencode.report_parts.table_data import TableReportData
 
 if TYPE_CHECKING:
     from autoencode.estimators import Autoencoder
@@ -18,29 +36,46 @@ if TYPE_CHECKING:
 __all__ = ["report_data"]
 
 MOST_ROWS = 2000
+# How many rows are looked at for missing cells, fewer if they are wide, and for deviations.
+_MOST_LOOKED_AT = 50_000
+_MOST_CELLS = 50_000_000
+_MOST_MEASURED = 5_000
+_MOST_VALUES = 20_000_000
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """All rows of a fit, opened, and which of them are shown."""
+
+    rows: Rows
+    shown: Rows
+    wanted: Rows
+    numbers: Numbers
 
 
 def report_data(
     model: Autoencoder,
-    rows: Rows,
+    rows: Any,
     *,
-    held_out: Rows | None = None,
-    target: Rows | None = None,
+    held_out: Any = None,
+    target: Any = None,
     title: str = "autoencode",
     data_path: str = "",
     model_path: str = "",
-) -> ReportData:
+) -> ReportData | TableReportData:
     """Collect what a report shows about a fitted model.
 
     Parameters
     ----------
     model : Autoencoder
         Fitted.
-    rows : Rows
+    rows : array-like, frame, table, path, Rows or TableData
         What it was fitted to.
-    held_out : Rows, optional
+    held_out : like rows, optional
         The held-out rows of that fit, if they were given to it.
-    target : Rows, optional
+    target : like rows, optional
         What was to be reconstructed, if not the rows themselves.
     title : str
         The page's heading.
@@ -49,41 +84,114 @@ def report_data(
 
     Returns
     -------
-    ReportData
+    ReportData or TableReportData
         With at most 2,000 of the rows on which the model's figures were measured.
+
+    Raises
+    ------
+    DataError
+        If the data do not have the columns of the fit.
     """
-    state = model._state
-    source = rows if held_out is None else held_out
-    numbers, unseen = _shown_rows(state.facts, source, given=held_out is not None)
-    shown = source.take(numbers)
-    wanted = shown if target is None or held_out is not None else target.take(numbers)
+    given = _opened(model, rows)
+    shown = given if held_out is None else _opened(model, held_out)
+    wanted = shown if target is None or held_out is not None else _opened(model, target)
+    numbers, unseen = _shown_rows(model._state.facts, shown, given=held_out is not None)
+    sources = _Sources(given, shown, wanted, numbers)
+    missing = _missing(given)
+    common: dict[str, Any] = {
+        "title": title,
+        "sentence": _sentence(model, unseen=unseen),
+        "facts": _facts(model, data_path, model_path),
+        "curve": model.curve_,
+        "chosen_size": model.n_components_,
+        "level": model.n_components if isinstance(model.n_components, float) else None,
+        "row_numbers": numbers,
+        "history": model.history_,
+        "loading": _loading(data_path, model_path, imputes=missing is not None),
+        "missing": missing,
+    }
+    if model._state.schema is None:
+        return _array_data(model, sources, common)
+    return _table_data(model, sources, common)
+
+
+def _opened(model: Autoencoder, data: Any) -> Rows:
+    names = getattr(model, "feature_names_in_", None)
+    return open_like(data, model._state.schema, None if names is None else tuple(names))
+
+
+def _array_data(model: Autoencoder, sources: _Sources, common: Mapping[str, Any]) -> ReportData:
+    rows, count = sources.rows, len(sources.numbers)
+    shown = sources.shown.take(sources.numbers)
     inputs = Rows(shown, kind="numpy", names=rows.names)
-    count = len(numbers)
     return ReportData(
-        title=title,
-        sentence=_sentence(model, unseen=unseen),
-        facts=_facts(model, data_path, model_path),
-        curve=model.curve_,
-        chosen_size=model.n_components_,
-        level=model.n_components if isinstance(model.n_components, float) else None,
-        rows=wanted,
+        **common,
+        rows=shown if sources.wanted is sources.shown else sources.wanted.take(sources.numbers),
         reconstructions=_plain(model.reconstruct(inputs)).reshape(count, -1),
         codes=_plain(model.transform(inputs)),
-        row_numbers=numbers,
-        column_scale=state.scaling.scale,
+        column_scale=model._state.scaling.scale,
         names=rows.names,
         sample_shape=rows.sample_shape,
-        history=model.history_,
-        loading=_loading(data_path, model_path),
     )
 
 
-def _shown_rows(facts: Mapping[str, Any], source: Rows, *, given: bool) -> tuple[Any, bool]:
+def _table_data(
+    model: Autoencoder, sources: _Sources, common: Mapping[str, Any]
+) -> TableReportData:
+    state, rows = model._state, sources.rows
+    shown, wanted = (take_rows(part, sources.numbers) for part in (sources.shown, sources.wanted))
+    assert isinstance(rows, TableRows)
+    schema, truth = rows.schema, wanted.cells
+    rebuilt = rebuilt_cells(shown, model.reconstruct(shown), model.impute(shown))
+    quality = state.facts.get("columns")
+    if not quality:
+        quality = measured_quality(schema, truth, rebuilt, state.scaling.scale)
+    columns = column_facts(schema, quality)
+    deviation = deviations(schema, rows.cells[_sample(rows.n_rows, _MOST_MEASURED)])
+    measures = [column.measure for column in columns]
+    codes = _plain(model.transform(shown))
+    return TableReportData(
+        **common,
+        columns=columns,
+        original=wanted.table,
+        rebuilt=schema.table(rebuilt),
+        errors=cell_errors(schema, measures, truth, rebuilt, deviation),
+        codes=codes,
+        groupings=best_separated(grouping_candidates(schema, truth), codes),
+    )
+
+
+def _missing(rows: Rows) -> Missingness | None:
+    """Look for missing cells, in a sample of the rows if there are many."""
+    if not rows.has_missing or len(rows.sample_shape) > 1:
+        return None
+    width = rows.n_columns
+    numbers = _sample(rows.n_rows, max(1, min(_MOST_LOOKED_AT, _MOST_CELLS // width)))
+    if isinstance(rows, TableRows):
+        return find_missing(missing_cells(rows, numbers), rows.schema.names, rows.n_rows)
+    pieces = np.array_split(numbers, max(1, len(numbers) * width // 2**22))
+    found = np.concatenate([np.isnan(rows.take(piece)) for piece in pieces])
+    names = rows.names or tuple(f"column {column}" for column in range(width))
+    return find_missing(found, names, rows.n_rows)
+
+
+def _sample(count: int, most: int) -> Numbers:
+    """Choose at most so many of ``count`` rows at random, always the same, ascending."""
+    if count <= most:
+        return np.arange(count)
+    chosen: Numbers = np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+    return chosen
+
+
+def _shown_rows(facts: Mapping[str, Any], source: Rows, *, given: bool) -> tuple[Numbers, bool]:
     """Return the numbers of the rows to show, and whether the fit never saw them."""
+    most = MOST_ROWS
+    if isinstance(source, TableRows):
+        most = max(1, min(most, _MOST_VALUES // max(1, source.n_features)))
     claimed = np.asarray(facts.get("claim_rows") or [], dtype=np.int64)
     if len(claimed) and claimed.max() < source.n_rows:
-        return claimed[:MOST_ROWS], True
-    return np.arange(min(source.n_rows, MOST_ROWS)), given
+        return claimed[:most], True
+    return np.arange(min(source.n_rows, most)), given
 
 
 def _sentence(model: Autoencoder, *, unseen: bool) -> str:
@@ -111,7 +219,7 @@ def _facts(model: Autoencoder, data_path: str, model_path: str) -> dict[str, str
         "model": model_path,
         "rows": f"{facts['n_rows']}: {facts['n_train']} to train, {facts['n_choose']} to choose, "
         f"{facts['n_claim']} to measure",
-        "columns": str(model.n_features_in_),
+        "columns": _columns(model),
         "components asked for": str(model.n_components),
         "hidden layers": hidden,
         "architecture": str(made_of.architecture),
@@ -126,15 +234,27 @@ def _facts(model: Autoencoder, data_path: str, model_path: str) -> dict[str, str
     }
 
 
-def _loading(data_path: str, model_path: str) -> str:
+def _columns(model: Autoencoder) -> str:
+    """Count the columns, those of a table by kind."""
+    count, schema = str(model.n_features_in_), model._state.schema
+    if schema is None:
+        return count
+    kinds = Counter(block.kind for block in schema.blocks).most_common()
+    return f"{count}: {', '.join(f'{times} {kind}' for kind, times in kinds)}"
+
+
+def _loading(data_path: str, model_path: str, *, imputes: bool) -> str:
     model = os.path.basename(model_path) or "model.safetensors"
     data = Path(data_path).name or "data.csv"
-    return (
-        "import autoencode\n\n"
-        f"model = autoencode.load({model!r})\n"
-        f"codes = model.transform({data!r})\n"
-        "rows = model.inverse_transform(codes)\n"
-    )
+    lines = [
+        "import autoencode\n",
+        f"model = autoencode.load({model!r})",
+        f"codes = model.transform({data!r})",
+        "rows = model.inverse_transform(codes)",
+    ]
+    if imputes:
+        lines.append(f"complete = model.impute({data!r})")
+    return "\n".join(lines) + "\n"
 
 
 def _plain(values: Any) -> FloatArray:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoencode.data.arrays import is_sparse, open_array, open_sparse
-from autoencode.data.finite import require_finite
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError
 
 if TYPE_CHECKING:
     from autoencode.data.tables import TableData, TableSource
 
-__all__ = ["open_data", "open_rows", "table_source"]
+__all__ = ["open_data", "table_source"]
 
 # pyarrow takes a tenth of a second to import: the functions below do so when they need
 # it, so that arrays are opened without.
@@ -75,20 +74,6 @@ def open_data(
     if isinstance(data, (str, os.PathLike)):
         return _open_path(os.fspath(data), wish)
     return _open_object(data, wish)
-
-
-def open_rows(data: Any, **wish: Any) -> Rows:
-    """Open data as `open_data` does, but only real, finite numbers, as rows of them."""
-    from autoencode.data.tables import to_rows
-
-    found = open_data(data, **wish)
-    try:
-        rows = found if isinstance(found, Rows) else to_rows(found)
-        require_finite(rows)
-    except DataError as error:
-        place = f"{os.fsdecode(data)}: " if isinstance(data, (str, os.PathLike)) else ""
-        raise DataError(f"{place}{error}") from error
-    return rows
 
 
 def _open_object(data: Any, wish: Mapping[str, Any]) -> Rows | TableData:

@@ -6,22 +6,15 @@ import os
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from autoencode.codec import fast_encoder
-from autoencode.data.frames import to_frame
 from autoencode.data.rows import Rows
-from autoencode.defaults import positive
 from autoencode.errors import DataError, SpecError
+from autoencode.estimators.fitted import FittedCoding, with_names
 from autoencode.fitting import Fit
-from autoencode.imputation import completed, drawn
-from autoencode.inference import apply, chunk_rows
-from autoencode.metrics import explained_variance, log_likelihood
 from autoencode.model_file import write_model
-from autoencode.opening import open_codes, open_for_fit, open_like
+from autoencode.opening import open_for_fit, open_like
 from autoencode.planning import make_plan, plain
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.state import State
@@ -29,10 +22,8 @@ from autoencode.summary import describe_state
 
 __all__ = ["Autoencoder"]
 
-FloatArray = npt.NDArray[np.floating[Any]]
 
-
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Autoencoder that chooses its size on held-out rows and is never worse than PCA.
 
     Parameters
@@ -195,7 +186,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         held = None if X_held_out is None else self._like(rows, X_held_out, "X_held_out")
         fit = Fit(make_plan(self.get_params(), rows), rows, wanted, held)
         state = fit.run()
-        _check_feature_names(self, _with_names(rows), reset=True)
+        _check_feature_names(self, with_names(rows), reset=True)
         self.n_features_in_ = rows.n_columns
         state.facts["sample_shape"] = list(rows.sample_shape)
         if isinstance(rows, TableRows):
@@ -239,118 +230,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.n_iter_ = len(state.history.get("epoch", []))
         fitted = state.fitted()
         self.encoder_, self.decoder_ = fitted.encoder, fitted.decoder
-
-    def transform(self, X: Any) -> FloatArray:
-        """Return codes, ``(n_samples, n_components_)``, of the dtype of X (float32 or 64)."""
-        rows = self._check(X)
-        encoder = self._state.fitted(_torch_dtype(rows.dtype)).encoder
-        codes = np.empty((rows.n_rows, self.n_components_), dtype=rows.dtype)
-        missing = encoder if encoder.takes_missing else None
-        apply(fast_encoder(encoder), rows, codes, self._piece(), missing=missing)
-        return codes
-
-    def inverse_transform(self, X: Any) -> Any:
-        """Return rows in the data's units from codes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components_)
-            Codes; shorter ones are not padded: see `truncate`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features) or (n_samples, height, width), or a frame
-            As the data were given to ``fit``: a table with its names, types and index.
-        """
-        check_is_fitted(self)
-        codes = open_codes(X)
-        self._require_decoder()
-        if codes.n_features != self.n_components_:
-            raise DataError(
-                f"codes have {codes.n_features} components, but the model has {self.n_components_}"
-            )
-        decoder = self._state.fitted(_torch_dtype(codes.dtype)).decoder
-        result = np.empty((codes.n_rows, self._state.n_values), dtype=codes.dtype)
-        apply(decoder, codes, result, self._piece())
-        return self._shaped(result, codes)
-
-    def reconstruct(self, X: Any) -> Any:
-        """Return what is left of X after coding and decoding, as the data was given."""
-        rows = self._check(X)
-        return self._shaped(self._reconstructed(rows), rows)
-
-    def _require_decoder(self) -> None:
-        check_is_fitted(self)
-        if not self._state.column_errors.size:
-            raise DataError("the model was saved with encoder_only=True: it cannot decode")
-
-    def _reconstructed(self, rows: Rows) -> FloatArray:
-        self._require_decoder()
-        fitted = self._state.fitted(_torch_dtype(rows.dtype))
-        encode = fast_encoder(fitted.encoder)
-        result = np.empty((rows.n_rows, self._state.n_values), dtype=rows.dtype)
-        slow = fitted.encoder
-        missing = (lambda x: fitted.decoder(slow(x))) if slow.takes_missing else None
-        way = (lambda x: fitted.decoder(encode(x)))
-        apply(way, rows, result, self._piece(), missing=missing)
-        return result
-
-    def encode(self, X: Any) -> FloatArray:
-        """Return codes; another name of `transform`."""
-        return self.transform(X)
-
-    def decode(self, X: Any) -> Any:
-        """Return rows from codes; another name of `inverse_transform`."""
-        return self.inverse_transform(X)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the share of X's variance that the reconstruction explains (R²).
-
-        Variance-weighted over columns, in the model's scaled units, as
-        ``sklearn.metrics.r2_score(..., multioutput="variance_weighted")``.
-        """
-        rows = self._check(X)
-        return explained_variance(rows, self._reconstructed(rows), self._state.scaling.scale)
-
-    def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return each row's reconstruction log-likelihood, in nats; higher: more normal.
-
-        A normal density around the reconstruction with one deviation per column,
-        measured on held-out rows and at least a thousandth of the column's scale (a
-        category's probability, for tables), summed over the cells that are not missing,
-        in the data's units.
-        """
-        self._require_decoder()
-        rows = self._check(X)
-        deviation, values = self._state.raw_deviations(), self._reconstructed(rows)
-        if not isinstance(rows, TableRows):
-            return log_likelihood(rows, values, deviation)
-        nats = rows.schema.nats(rows.cells, values, deviation)
-        total: npt.NDArray[np.float64] = np.nansum(nats, axis=1)
-        return total
-
-    def impute(self, X: Any, n_draws: int | None = None) -> Any:
-        """Restore what is missing in X; what is observed stays as it is, bit by bit.
-
-        Parameters
-        ----------
-        X : array-like, frame or path
-            Rows with missing cells.
-        n_draws : int, optional
-            How many plausible completions to draw; without it, the one of expected values.
-
-        Returns
-        -------
-        ndarray or frame, or list of them
-            As the data was given. Columns that the model leaves out stay as they are.
-        """
-        self._require_decoder()
-        rows = self._check(X)
-        values = self._reconstructed(rows)
-        if n_draws is None:
-            return completed(self._state, rows, values)
-        count = int(positive("n_draws", n_draws, whole=True))
-        return drawn(self._state, rows, values, count)
 
     def truncate(self, n_components: int) -> Autoencoder:
         """Return the best model of a smaller size; its codes differ from prefixes here.
@@ -402,46 +281,3 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             "n_features": self.n_features_in_,
         }
         write_model(path, header, tensors)
-
-    def _check(self, X: Any) -> Rows:
-        """Read rows to encode; they should have the columns of the fit."""
-        check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        if hasattr(X, "columns"):
-            # Wrong names are said before what is wrong with the values.
-            _check_feature_names(self, X, reset=False)
-        rows = open_like(X, self._state.schema, None if names is None else tuple(names))
-        if not hasattr(X, "columns") and not isinstance(X, Rows | str | os.PathLike):
-            _check_feature_names(self, _with_names(rows), reset=False)
-        if rows.n_columns != self.n_features_in_:
-            raise DataError(
-                f"X has {rows.n_columns} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
-        return rows
-
-    def _piece(self) -> int:
-        return chunk_rows(max(self._state.n_values, *self._state.composition.hidden_layer_sizes, 1))
-
-    def _shaped(self, values: FloatArray, rows: Rows) -> Any:
-        """Return reconstructed values as the data was given: an array, pictures or a frame."""
-        schema = self._state.schema
-        if schema is None:
-            return values.reshape(len(values), *self._state.facts["sample_shape"])
-        table, frame = schema.table(schema.gather(values)), self._state.facts["frame"]
-        if isinstance(rows, TableRows):
-            frame = {"kind": rows.kind, "dtypes": rows.dtypes}
-        return to_frame(table, frame["kind"], index=rows.index, dtypes=frame["dtypes"])
-
-
-def _with_names(rows: Rows) -> Any:
-    """Return something small in which scikit-learn finds the columns' names, if any."""
-    if rows.names is None:
-        return np.empty((0, rows.n_columns))
-    import pyarrow as pa
-
-    return pa.table({name: pa.nulls(0) for name in rows.names})
-
-
-def _torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
-    return torch.float32 if dtype == np.float32 else torch.float64

@@ -96,31 +96,60 @@ class Categorical(_Shared):
     A layout without segments is one run. The nats of a run stand at its 1.
     """
 
-    places: Tensor
-    beyond: Tensor
     back: Tensor
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         runs = layout.segments or (Segment("categorical", 0, 0, layout.n_values),)
-        longest = max(run.stop - run.start for run in runs)
+        by_width: dict[int, list[Segment]] = {}
+        for run in runs:
+            by_width.setdefault((run.stop - run.start - 1).bit_length(), []).append(run)
+        order = []
+        # Runs of about the same width are padded to one, so that one softmax does them all.
         # Indices are not in a model's file: they exist also where weights are only outlined.
-        places = torch.zeros(len(runs), longest, dtype=torch.long, device="cpu")
-        beyond = torch.ones(len(runs), longest, dtype=torch.bool, device="cpu")
+        for width, group in by_width.items():
+            longest = max(run.stop - run.start for run in group)
+            places = torch.zeros(len(group), longest, dtype=torch.long, device="cpu")
+            beyond = torch.ones(len(group), longest, dtype=torch.bool, device="cpu")
+            for number, run in enumerate(group):
+                inside = torch.arange(run.start, run.stop, device="cpu")
+                places[number, : len(inside)] = inside
+                beyond[number, : len(inside)] = False
+            self.register_buffer(f"places_{width}", places, persistent=False)
+            self.register_buffer(f"beyond_{width}", beyond, persistent=False)
+            order.append(torch.where(beyond, -1, places).flatten())
+        self.widths = tuple(by_width)
+        self.padded = {width: bool(self._group(width)[1].any()) for width in self.widths}
+        joined = torch.cat(order)
         back = torch.zeros(layout.n_values, dtype=torch.long, device="cpu")
-        for number, run in enumerate(runs):
-            width = run.stop - run.start
-            places[number, :width] = torch.arange(run.start, run.stop, device="cpu")
-            beyond[number, :width] = False
-            back[run.start : run.stop] = number * longest + torch.arange(width, device="cpu")
-        # Runs are padded to one length, so that one softmax does them all.
-        for name, index in (("places", places), ("beyond", beyond), ("back", back)):
-            self.register_buffer(name, index, persistent=False)
+        real = (joined >= 0).nonzero()[:, 0]
+        back[joined[real]] = real
+        self.register_buffer("back", back, persistent=False)
+
+    def _group(self, width: int) -> tuple[Tensor, Tensor]:
+        return getattr(self, f"places_{width}"), getattr(self, f"beyond_{width}")
+
+    def _groups(self, logits: Tensor) -> list[Tensor]:
+        """Return the logits of each group of runs, ``(batch, runs, longest)``."""
+        groups = []
+        for width in self.widths:
+            places, beyond = self._group(width)
+            chosen = logits.index_select(1, places.flatten()).unflatten(1, places.shape)
+            padded = self.padded[width]
+            groups.append(chosen.masked_fill(beyond, -math.inf) if padded else chosen)
+        return groups
+
+    def _ungrouped(self, groups: list[Tensor]) -> Tensor:
+        joined = (
+            groups[0].flatten(1)
+            if len(groups) == 1
+            else torch.cat([group.flatten(1) for group in groups], 1)
+        )
+        return joined.index_select(1, self.back)
 
     def _log_probabilities(self, params: Tensor) -> Tensor:
-        logits = params[:, 0].flatten(1)
-        padded = logits[:, self.places].masked_fill(self.beyond, -math.inf)
-        return torch.log_softmax(padded, 2).flatten(1)[:, self.back]
+        groups = self._groups(params[:, 0].flatten(1))
+        return self._ungrouped([torch.log_softmax(group, 2) for group in groups])
 
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """Return the cross-entropy, each run's at its 1."""
@@ -150,15 +179,22 @@ class Categorical(_Shared):
         logits = params[:, 0].flatten(1)
         coins = torch.rand(logits.shape, generator=rng, dtype=logits.dtype, device=logits.device)
         noisy = logits - (-coins.clamp(1e-12).log()).log()
-        padded = noisy[:, self.places].masked_fill(self.beyond, -math.inf)
-        drawn = functional.one_hot(padded.argmax(2), padded.shape[2]).to(logits.dtype)
-        raw = drawn.flatten(1)[:, self.back]
+        raw = self._ungrouped(
+            [
+                functional.one_hot(group.argmax(2), group.shape[2]).to(logits.dtype)
+                for group in self._groups(noisy)
+            ]
+        )
         return ((raw - self.center) / self.unit).view(params[:, 0].shape)
 
     def _by_run(self, values: Tensor) -> Tensor:
         """Return the sum over each value's run."""
-        sums = torch.where(self.beyond, 0.0, values[self.places]).sum(1)
-        return sums.repeat_interleave(self.places.shape[1])[self.back]
+        sums = []
+        for width in self.widths:
+            places, beyond = self._group(width)
+            total = torch.where(beyond, 0.0, values[places]).sum(1, keepdim=True)
+            sums.append(total.expand(places.shape)[None])
+        return self._ungrouped(sums)[0]
 
     def balance(self) -> Tensor:
         """Return half a run's scaled variance over the entropy of its shares."""

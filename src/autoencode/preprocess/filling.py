@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+from autoencode.interfaces import Layout
 
 __all__ = ["WIDEST_FILL", "Fill", "Moments", "fit_moments"]
 
@@ -16,13 +16,12 @@ Array = npt.NDArray[np.float64]
 WIDEST_FILL = 1500
 """Values beyond which missing ones are left at their mean: the precision would be too large."""
 
-_MOST_ROWS = 20_000
-_ROUNDS = 20
+_ROUNDS = 12
 _TOLERANCE = 1e-3
 _RIDGE = 1e-3
 """Share of the mean variance that is added to each value's, so that the inverse is stable."""
 
-_STEPS = 24
+_STEPS = 16
 _PIECE = 512
 
 
@@ -30,21 +29,38 @@ class Fill(nn.Module):
     """Put the conditional mean of a normal distribution where values are missing.
 
     Solves ``precision[m, m] x[m] = -precision[m, o] x[o]`` for all rows at once by
-    conjugate gradients with a diagonal preconditioner (Hestenes and Stiefel, 1952),
-    which is exact after as many steps as a row has missing values, and close to it
-    after far fewer. Made of products and sums only, so that it can be exported.
+    conjugate gradients (Hestenes and Stiefel, 1952), after a change of variables under
+    which the values of a column are independent of each other, since they are missing
+    together. It is exact after as many steps as a row has missing values, and close to
+    that after far fewer. Made of products and sums only, so that it can be exported.
 
     Parameters
     ----------
     precision : Tensor
         ``(n_values, n_values)``, symmetric and positive definite.
+    layout : Layout, optional
+        Which values are a column; by default each is one by itself.
     """
 
     precision: Tensor
+    whitened: Tensor
+    forth: Tensor
+    back: Tensor
 
-    def __init__(self, precision: Tensor) -> None:
+    def __init__(self, precision: Tensor, layout: Layout | None = None) -> None:
         super().__init__()
-        self.register_buffer("precision", precision)
+        exact = precision.double().cpu()
+        columns = (Layout(len(exact)) if layout is None else layout).columns()
+        # Cholesky factors of the blocks of each column, all at once: elsewhere it is zero.
+        blocks = torch.where(columns[:, None] == columns, exact, 0.0)
+        forth = torch.linalg.cholesky(blocks)
+        back = torch.linalg.inv(forth)
+        whitened = back @ exact @ back.T
+        # They follow from the precision, which is stored once in a model's file.
+        for name, matrix in (("precision", exact), ("forth", forth), ("back", back)):
+            self.register_buffer(name, matrix.to(precision), persistent=False)
+        symmetric = (whitened + whitened.T) / 2
+        self.register_buffer("whitened", symmetric.to(precision), persistent=False)
         self.steps = min(_STEPS, len(precision))
 
     def forward(self, x: Tensor, observed: Tensor) -> Tensor:
@@ -55,7 +71,7 @@ class Fill(nn.Module):
         x : Tensor
             ``(batch, n_values)``, centred.
         observed : Tensor
-            Boolean, same shape.
+            Boolean, same shape; the values of a column are observed together.
 
         Returns
         -------
@@ -65,22 +81,19 @@ class Fill(nn.Module):
         seen = observed.to(x.dtype)
         absent = 1.0 - seen
         known = x * seen
-        inverse = absent / self.precision.diagonal()
         tiny = torch.finfo(x.dtype).tiny
-        residual = -absent * (known @ self.precision)
+        residual = -absent * ((known @ self.forth) @ self.whitened)
         guess = torch.zeros_like(x)
-        scaled = inverse * residual
-        direction, energy = scaled, (residual * scaled).sum(1, keepdim=True)
+        direction, energy = residual, residual.square().sum(1, keepdim=True)
         for _ in range(self.steps):
-            image = absent * (direction @ self.precision)
+            image = absent * (direction @ self.whitened)
             length = energy / ((direction * image).sum(1, keepdim=True) + tiny)
             guess = guess + length * direction
             residual = residual - length * image
-            scaled = inverse * residual
-            fresh = (residual * scaled).sum(1, keepdim=True)
-            direction = scaled + fresh / (energy + tiny) * direction
+            fresh = residual.square().sum(1, keepdim=True)
+            direction = residual + fresh / (energy + tiny) * direction
             energy = fresh
-        return known + guess
+        return known + absent * (guess @ self.back)
 
 
 class Moments:
@@ -102,30 +115,30 @@ class Moments:
         size = len(self.covariance)
         ridge = _RIDGE * max(float(np.trace(self.covariance)) / size, 1e-12)
         ridged = self.covariance + ridge * np.eye(size)
-        inverse: Array = np.linalg.inv(ridged)
-        return (inverse + inverse.T) / 2
+        inverse = np.linalg.inv(ridged)
+        symmetric: Array = (inverse + inverse.T) / 2
+        return symmetric
 
 
-def fit_moments(blocks: Callable[[], Iterator[Array]], n_values: int) -> Moments:
+def fit_moments(rows: Array, layout: Layout | None = None) -> Moments:
     """Estimate mean and covariance from rows with missing values (NaN).
 
     Expectation maximisation for a normal distribution (Dempster, Laird and Rubin, 1977):
     missing values are replaced by their conditional means, and what is unsure about them
-    is added to the variances. Where rows are many, every k-th of them is used.
+    is added to the variances.
 
     Parameters
     ----------
-    blocks : callable
-        Returns an iterator over the rows, scaled; NaN where missing.
-    n_values : int
-        Their width.
+    rows : ndarray of shape (n_rows, n_values)
+        Scaled; NaN where missing. A few thousand will do.
+    layout : Layout, optional
+        Which values are a column; by default each is one by itself.
 
     Returns
     -------
     Moments
         In the scaled units.
     """
-    rows = _some_rows(blocks)
     observed = ~np.isnan(rows)
     seen = observed.astype(np.float64)
     known = np.where(observed, rows, 0.0)
@@ -139,7 +152,8 @@ def fit_moments(blocks: Callable[[], Iterator[Array]], n_values: int) -> Moments
     for _ in range(_ROUNDS):
         before = moments.covariance
         precision = moments.precision()
-        filled = _filled(precision, known - moments.mean * seen, observed)
+        fill = Fill(torch.from_numpy(precision), layout)
+        filled = _filled(fill, known - moments.mean * seen, observed)
         step = filled.mean(0)
         filled -= step
         unsure = lost / np.diag(precision)
@@ -148,16 +162,6 @@ def fit_moments(blocks: Callable[[], Iterator[Array]], n_values: int) -> Moments
         if np.abs(covariance - before).max() < _TOLERANCE * np.diag(covariance).max():
             break
     return moments
-
-
-def _some_rows(blocks: Callable[[], Iterator[Array]]) -> Array:
-    total = sum(len(block) for block in blocks())
-    every = -(-total // _MOST_ROWS)
-    start, taken = 0, []
-    for block in blocks():
-        taken.append(block[-start % every :: every])
-        start += len(block)
-    return np.concatenate(taken)
 
 
 def _pairwise(known: Array, seen: Array) -> Array:
@@ -170,12 +174,12 @@ def _pairwise(known: Array, seen: Array) -> Array:
     return result
 
 
-def _filled(precision: Array, known: Array, observed: npt.NDArray[np.bool_]) -> Array:
-    fill = Fill(torch.from_numpy(precision))
-    result = np.empty_like(known)
+def _filled(fill: Fill, known: Array, observed: npt.NDArray[np.bool_]) -> Array:
+    result = known.copy()
+    incomplete = np.flatnonzero(~observed.all(1))
     with torch.inference_mode():
-        for start in range(0, len(known), _PIECE):
-            piece = slice(start, start + _PIECE)
-            x, seen = torch.from_numpy(known[piece]), torch.from_numpy(observed[piece])
-            result[piece] = fill(x, seen).numpy()
+        for start in range(0, len(incomplete), _PIECE):
+            rows = incomplete[start : start + _PIECE]
+            x, seen = torch.from_numpy(known[rows]), torch.from_numpy(observed[rows])
+            result[rows] = fill(x, seen).numpy()
     return result

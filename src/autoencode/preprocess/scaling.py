@@ -132,10 +132,7 @@ def _moments(piece: npt.NDArray[np.float64]) -> tuple[Any, Any, Any]:
 
 def _joint(variance: npt.NDArray[np.float64], layout: Layout) -> npt.NDArray[np.float64]:
     """Return the variance by which each value is divided: its segment's, times its column's."""
-    varying = [
-        (part, float(variance[part.start : part.stop].sum()))
-        for part in layout.segments
-    ]
+    varying = [(part, float(variance[part.start : part.stop].sum())) for part in layout.segments]
     shares = Counter(part.column for part, total in varying if total > 0)
     joint = np.zeros_like(variance)
     for part, total in varying:

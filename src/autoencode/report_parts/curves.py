@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autoencode.report_parts.data import ReportData
+from autoencode.report_parts.data import FittedData
 from autoencode.report_parts.layout import Figure, axis, label, layout, line, log_or_linear, numbers
 
 __all__ = [
@@ -27,12 +27,12 @@ _COLOURS = ("--series-1", "--series-2", "--series-3", "--series-4", "--series-5"
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def curve_figure(data: ReportData) -> Figure:
+def curve_figure(data: FittedData) -> Figure:
     """Draw the held-out curve against PCA's, and below it the ratio of their errors.
 
     Parameters
     ----------
-    data : ReportData
+    data : FittedData
         Its curve, chosen size and level.
 
     Returns
@@ -103,7 +103,7 @@ def geometric_choice(sizes: np.ndarray, chosen: int, most: int) -> np.ndarray:
     return np.unique([*nearest, int(np.flatnonzero(sizes == chosen)[0])])
 
 
-def _curve_marks(data: ReportData) -> list[Figure]:
+def _curve_marks(data: FittedData) -> list[Figure]:
     sizes = np.asarray(data.curve["size"], dtype=np.float64)
     if curve_scale(sizes) == "log":
         sizes = np.log(sizes)
@@ -174,7 +174,7 @@ def history_figure(history: dict[str, list[Any]]) -> Figure:
     Parameters
     ----------
     history : dict of str to list
-        As in ``ReportData``, not empty.
+        As in ``FittedData``, not empty.
 
     Returns
     -------

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
-from autoencode.report_parts.data import Errors, ReportData
+from autoencode.report_parts.data import ReportData
+from autoencode.report_parts.errors import Errors
 from autoencode.report_parts.figures import profile_figure, worst_columns
 from autoencode.report_parts.layout import Figure
-from autoencode.report_parts.markup import plot, shorten, table, text, value_text
+from autoencode.report_parts.markup import (
+    MISSING,
+    RESTORED,
+    breakable,
+    plot,
+    signed_bar,
+    table,
+    value_text,
+)
 from autoencode.report_parts.pictures import error_picture, picture, value_limits
 
 __all__ = ["example_groups", "examples_section"]
@@ -18,7 +25,6 @@ _PICTURES_EACH = 4
 _WIDE = 30
 _COLUMNS_OF_NARROW = 12
 _COLUMNS_OF_WIDE = 5
-_FULL_BAR = 1.0
 
 
 def example_groups(order: np.ndarray, each: int) -> dict[str, list[int]]:
@@ -101,13 +107,14 @@ def _row_table(data: ReportData, title: str, row: int) -> str:
     rebuilt = data.reconstructions[row].astype(np.float64)
     error = (rebuilt - original) / data.unit
     most = _COLUMNS_OF_NARROW if data.n_columns <= _WIDE else _COLUMNS_OF_WIDE
-    shown = worst_columns(np.abs(error), most)
+    missing = np.isnan(original)
+    shown = worst_columns(np.where(missing, -1.0, np.abs(error)), most)
     lines = [
         [
-            f'<span class="name">{_breakable(data.column_name(int(column)))}</span>',
-            value_text(float(original[column])),
+            f'<span class="name">{breakable(data.column_name(int(column)), 60)}</span>',
+            MISSING if missing[column] else value_text(float(original[column])),
             value_text(float(rebuilt[column])),
-            _bar(float(error[column])),
+            RESTORED if missing[column] else signed_bar(float(error[column])),
         ]
         for column in shown
     ]
@@ -121,20 +128,6 @@ def _count(shown: int, columns: int) -> str:
     if shown == columns:
         return "its one column" if columns == 1 else f"all {columns} columns, largest error first"
     return f"the {shown} columns with the largest errors, of {columns:,}"
-
-
-def _breakable(name: str) -> str:
-    """Escape a name, shortened, with places to break the line at after its punctuation."""
-    return re.sub(r"([_/.-])(?=\w)", r"\1<wbr>", text(shorten(name, 60)))
-
-
-def _bar(error: float) -> str:
-    share = 50 * min(1.0, abs(error) / _FULL_BAR) if np.isfinite(error) else 0.0
-    side = "high" if error > 0 else "low"
-    return (
-        f'<span class="bar" aria-hidden="true"><i class="{side}" style="width:{share:.3g}%"></i>'
-        f'</span><span class="number">{value_text(error, 2)}</span>'
-    )
 
 
 def _picture_examples(data: ReportData, errors: Errors, shape: tuple[int, int, int]) -> str:

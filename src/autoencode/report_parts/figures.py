@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from autoencode.report_parts.data import Errors, ReportData
+from autoencode.report_parts.data import FittedData, ReportData
+from autoencode.report_parts.errors import Errors
 from autoencode.report_parts.layout import Figure, axis, label, layout, line, numbers
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "code_figure",
     "column_figure",
     "heat_figure",
+    "point_size",
     "profile_figure",
     "shown_codes",
     "worst_columns",
@@ -165,6 +168,7 @@ def profile_figure(data: ReportData, errors: Errors, row: int) -> Figure:
         unit = "distance from mean, in scales"
     edges = np.linspace(0, data.n_columns, min(data.n_columns, _MOST_PROFILE_POINTS) + 1)
     size = np.nan_to_num(np.abs(rebuilt - original), nan=np.inf)
+    size[np.isnan(original)] = -1.0
     shown = [
         int(start) + int(size[int(start) : int(end)].argmax()) for start, end in pairwise(edges)
     ]
@@ -188,15 +192,24 @@ def shown_codes(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, _MOST_CODES)).round().astype(int))
 
 
-def code_figure(data: ReportData, errors: Errors) -> Figure:
+def point_size(count: int) -> int:
+    """Return the size of a point among so many, in pixels."""
+    return 7 if count <= 1_000 else 5
+
+
+def code_figure(
+    data: FittedData, errors: np.ndarray, groups: Sequence[Sequence[Figure]] = ()
+) -> Figure:
     """Draw the first two components as points coloured by error, or one as a histogram.
 
     Parameters
     ----------
-    data : ReportData
+    data : FittedData
         The codes.
-    errors : Errors
-        For the colours.
+    errors : array of shape (r,)
+        The error of each row, for the colours.
+    groups : sequence of sequence of dict
+        Further traces; see ``groups.group_traces``.
 
     Returns
     -------
@@ -213,10 +226,21 @@ def code_figure(data: ReportData, errors: Errors) -> Figure:
         }
         both = {"xaxis": axis("component 1"), "yaxis": axis("rows")}
         return {"data": [bars], "layout": layout(bargap=0.06, showlegend=False, **both)}
-    error = errors.by_row[shown]
+    points = _error_points(data, errors[shown], shown)
+    if data.picture_shape is not None:
+        points |= {"hoverinfo": "none", "hovertemplate": ""}
+    both = {"xaxis": axis("component 1"), "yaxis": axis("component 2")}
+    if groups:
+        points["showlegend"] = False
+    traces = [points, *(trace for group in groups for trace in group)]
+    return {"data": traces, "layout": layout(hovermode="closest", **both)}
+
+
+def _error_points(data: FittedData, error: np.ndarray, shown: np.ndarray) -> Figure:
+    """Draw rows by their codes, coloured by their errors."""
     finite = error[np.isfinite(error)]
     low, high = np.quantile(finite, [0.02, 0.98]).tolist() if finite.size else (0.0, 1.0)
-    points: Figure = {
+    return {
         "type": "scatter",
         "mode": "markers",
         "x": numbers(data.codes[shown, 0], 5),
@@ -229,7 +253,7 @@ def code_figure(data: ReportData, errors: Errors) -> Figure:
         ],
         "hovertemplate": "row %{customdata[0]}<br>error %{customdata[1]}<extra></extra>",
         "marker": {
-            "size": 7 if len(shown) <= 1_000 else 5,
+            "size": point_size(len(shown)),
             "opacity": 0.85,
             "color": numbers(np.nan_to_num(error, nan=high, posinf=high), 4),
             "colorscale": [[0.0, "--dot-low"], [0.5, "--dot-middle"], [1.0, "--dot-high"]],
@@ -238,7 +262,3 @@ def code_figure(data: ReportData, errors: Errors) -> Figure:
             "colorbar": {"title": {"text": "error"}, "thickness": 10, "outlinewidth": 0},
         },
     }
-    if data.picture_shape is not None:
-        points |= {"hoverinfo": "none", "hovertemplate": ""}
-    both = {"xaxis": axis("component 1"), "yaxis": axis("component 2")}
-    return {"data": [points], "layout": layout(hovermode="closest", **both)}

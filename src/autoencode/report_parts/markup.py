@@ -5,20 +5,29 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from collections.abc import Sequence
 
 __all__ = [
+    "MISSING",
+    "RESTORED",
+    "breakable",
     "percent",
     "plot",
     "ratio_text",
     "seconds_text",
+    "share_bar",
     "shorten",
+    "signed_bar",
     "table",
     "text",
     "value_text",
 ]
 
-_MISSING = "–"
+# What stands for a cell that is missing, and beside what a model puts there.
+MISSING = '<span class="missing">missing</span>'
+RESTORED = '<span class="missing">filled in</span>'
+_UNKNOWN = "–"
 
 
 def text(value: object) -> str:
@@ -32,10 +41,15 @@ def shorten(value: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
+def breakable(name: str, length: int) -> str:
+    """Escape a name, shortened, with places to break the line at after its punctuation."""
+    return re.sub(r"([_/.-])(?=\w)", r"\1<wbr>", text(shorten(name, length)))
+
+
 def value_text(value: float, digits: int = 4) -> str:
     """Write a number for reading, with ``digits`` significant digits."""
     if not math.isfinite(value):
-        return _MISSING
+        return _UNKNOWN
     if 1e4 <= abs(value) < 1e15:
         return f"{value:,.0f}".replace("-", "−")
     written = f"{value:.{digits}g}"
@@ -45,7 +59,7 @@ def value_text(value: float, digits: int = 4) -> str:
 def percent(share: float) -> str:
     """Write a share as a percentage; close to 1 with two decimals, never rounded up to 100%."""
     if not math.isfinite(share):
-        return _MISSING
+        return _UNKNOWN
     if 0.99 <= share < 1:
         return f"{math.floor(share * 1e4) / 1e4:.2%}"
     return f"{share:.1%}".replace("-", "−")
@@ -54,14 +68,14 @@ def percent(share: float) -> str:
 def ratio_text(ratio: float) -> str:
     """Write a ratio as ``0.47×``, with three decimals when it is below a tenth."""
     if not math.isfinite(ratio):
-        return _MISSING
+        return _UNKNOWN
     return f"{ratio:.3f}×" if ratio < 0.1 else f"{ratio:.2f}×"
 
 
 def seconds_text(seconds: float) -> str:
     """Write a time in seconds with the units that suit its length."""
     if not math.isfinite(seconds):
-        return _MISSING
+        return _UNKNOWN
     if seconds < 10:
         return f"{seconds:.2g} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -72,6 +86,40 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def signed_bar(error: float, written: str | None = None) -> str:
+    """Draw an error as a bar to the right or to the left, full at 1, with its number.
+
+    Parameters
+    ----------
+    error : float
+        Positive to the right.
+    written : str, optional
+        The number as it is to be written; two significant digits if not given.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    share = 50 * min(1.0, abs(error)) if math.isfinite(error) else 0.0
+    side = "high" if error > 0 else "low"
+    return (
+        f'<span class="bar" aria-hidden="true"><i class="{side}" style="width:{share:.3g}%"></i>'
+        f'</span><span class="number">{text(written or value_text(error, 2))}</span>'
+    )
+
+
+def share_bar(share: float, mark: float | None = None) -> str:
+    """Draw a share of 1 as a bar, with a mark at another share if one is given."""
+    filled = f'<i style="width:{100 * _part(share):.3g}%"></i>'
+    marked = "" if mark is None else f'<b style="left:{100 * _part(mark):.3g}%"></b>'
+    return f'<span class="meter" aria-hidden="true">{filled}{marked}</span>'
+
+
+def _part(share: float) -> float:
+    return min(1.0, max(0.0, share)) if math.isfinite(share) else 0.0
+
+
 def table(
     caption: str,
     header: Sequence[str],
@@ -79,6 +127,7 @@ def table(
     *,
     marked: int | None = None,
     style: str = "",
+    turned: bool = False,
 ) -> str:
     """Write an accessible table that scrolls inside itself when it is too wide.
 
@@ -93,14 +142,19 @@ def table(
     marked : int or None
         The row to mark as the current one.
     style : str
-        A class of the page's style sheet.
+        Classes of the page's style sheet.
+    turned : bool
+        Whether all titles but the first are written upright, for narrow columns.
 
     Returns
     -------
     str
         HTML.
     """
-    titles = "".join(f'<th scope="col">{text(title)}</th>' for title in header)
+    written = [text(title) for title in header]
+    if turned:
+        written[1:] = [f"<span>{title}</span>" for title in written[1:]]
+    titles = "".join(f'<th scope="col">{title}</th>' for title in written)
     lines = []
     for place, (first, *others) in enumerate(rows):
         mark = ' class="marked" aria-current="true"' if place == marked else ""

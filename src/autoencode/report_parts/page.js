@@ -90,12 +90,13 @@
       if (!button) return;
       bar.querySelectorAll("button").forEach((other) =>
         other.setAttribute("aria-pressed", String(other === button)));
-      const { pictures, ...parts } = JSON.parse(button.dataset.setting);
+      const { pictures, visible, ...parts } = JSON.parse(button.dataset.setting);
       if (pictures !== undefined) {
         showPictures(pictures);
         return;
       }
-      const { layout } = page.figures[bar.dataset.for];
+      const { data, layout } = page.figures[bar.dataset.for];
+      visible?.forEach((shown, place) => { data[place].visible = shown; });
       Object.entries(parts).forEach(([part, options]) => Object.assign(layout[part], options));
       draw(bar.dataset.for);
     });

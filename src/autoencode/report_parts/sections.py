@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,20 +16,24 @@ from autoencode.report_parts.curves import (
     history_figure,
     history_scale,
 )
-from autoencode.report_parts.data import Errors, ReportData
+from autoencode.report_parts.data import FittedData, ReportData
+from autoencode.report_parts.errors import Errors
 from autoencode.report_parts.figures import (
     TOP_COLUMNS,
     code_figure,
     column_figure,
     heat_figure,
+    point_size,
     shown_codes,
 )
+from autoencode.report_parts.groups import Grouping, group_switches, group_traces
 from autoencode.report_parts.layout import Figure, scale_switches
 from autoencode.report_parts.markup import (
     percent,
     plot,
     ratio_text,
     seconds_text,
+    shorten,
     table,
     text,
     value_text,
@@ -49,12 +55,12 @@ _MOST_SIZES = 20
 Section = tuple[str, dict[str, Figure]]
 
 
-def key_figures(data: ReportData) -> str:
+def key_figures(data: FittedData) -> str:
     """Write the cards at the top: size, quality, comparison, compression and time.
 
     Parameters
     ----------
-    data : ReportData
+    data : FittedData
         What the report shows.
 
     Returns
@@ -93,7 +99,7 @@ def _values(count: int) -> str:
     return "1 value" if count == 1 else f"{count:,} values"
 
 
-def _why_chosen(data: ReportData, explained: float) -> str:
+def _why_chosen(data: FittedData, explained: float) -> str:
     if data.level is None:
         return f"as asked, of {data.n_columns:,} columns"
     if explained >= data.level:
@@ -111,7 +117,7 @@ def _against_pca(at: dict[str, float]) -> str:
     return "no better than PCA of the same size"
 
 
-def _seconds(data: ReportData) -> str:
+def _seconds(data: FittedData) -> str:
     given = data.facts.get("seconds")
     if given is None:
         times = [float(value) for value in data.history.get("seconds", []) if value is not None]
@@ -122,19 +128,19 @@ def _seconds(data: ReportData) -> str:
         return given
 
 
-def _epochs(data: ReportData) -> str:
+def _epochs(data: FittedData) -> str:
     count = len(data.history.get("epoch", []))
     if count == 0:
         return "nothing to train: solved directly"
     return "1 epoch" if count == 1 else f"{count:,} epochs"
 
 
-def curve_section(data: ReportData) -> Section:
+def curve_section(data: FittedData) -> Section:
     """Show how held-out quality grows with the size of the code, against PCA.
 
     Parameters
     ----------
-    data : ReportData
+    data : FittedData
         Its curve.
 
     Returns
@@ -239,17 +245,24 @@ def thumbnails(data: ReportData) -> Sprite | None:
     return sprite(rows, data.picture_shape, value_limits(data.rows))
 
 
-def codes_section(data: ReportData, errors: Errors, pictures: Sprite | None) -> Section:
+def codes_section(
+    data: FittedData,
+    errors: np.ndarray,
+    pictures: Sprite | None = None,
+    groupings: Sequence[Grouping] = (),
+) -> Section:
     """Show the codes' first two components, with pictures of the rows when there are any.
 
     Parameters
     ----------
-    data : ReportData
+    data : FittedData
         The codes.
-    errors : Errors
-        For the colours.
+    errors : array of shape (r,)
+        The error of each row, for the colours.
     pictures : Sprite or None
         Thumbnails of the rows.
+    groupings : sequence of Grouping
+        Columns by which the points can be coloured instead.
 
     Returns
     -------
@@ -258,17 +271,21 @@ def codes_section(data: ReportData, errors: Errors, pictures: Sprite | None) -> 
     figures : dict of str to dict
         The figures it has room for.
     """
-    figure = code_figure(data, errors)
     if data.codes.shape[1] < 2:
+        figure = code_figure(data, errors)
         lead = "<p>The code of each held-out row: this model has one component.</p>"
         drawing = plot("codes", "Histogram of the one component", 340)
         return f'{lead}<div class="card">{drawing}</div>', {"codes": figure}
+    traces = _group_traces(data, groupings)
+    figure = code_figure(data, errors, traces)
+    colour = "its error, or by the level of a column" if groupings else "its error"
     lead = (
         f"<p>Each point is one of {len(shown_codes(len(data.codes))):,} held-out rows, placed by "
-        "the two most important components and coloured by its error. Rows that look alike "
+        f"the two most important components and coloured by {colour}. Rows that look alike "
         "should lie together.</p>"
     )
-    switches: list[tuple[str, object]] = []
+    names = [shorten(grouping.name, 24) for grouping in groupings]
+    switches = group_switches(names, [len(group) for group in traces])
     sheet = ""
     if pictures is not None:
         switches = [("points", {"pictures": False}), ("pictures", {"pictures": True})]
@@ -278,12 +295,22 @@ def codes_section(data: ReportData, errors: Errors, pictures: Sprite | None) -> 
     return f'{lead}<div class="card">{drawing}</div>{sheet}', {"codes": figure}
 
 
-def history_section(data: ReportData) -> Section:
+def _group_traces(data: FittedData, groupings: Sequence[Grouping]) -> list[list[Figure]]:
+    shown = shown_codes(len(data.codes))
+    codes, numbers = data.codes[shown], np.asarray(data.row_numbers)[shown]
+    size = point_size(len(shown))
+    return [
+        group_traces(replace(grouping, places=grouping.places[shown]), codes, numbers, size)
+        for grouping in groupings
+    ]
+
+
+def history_section(data: FittedData) -> Section:
     """Show every loss term by epoch.
 
     Parameters
     ----------
-    data : ReportData
+    data : FittedData
         Its history.
 
     Returns
@@ -305,7 +332,7 @@ def history_section(data: ReportData) -> Section:
     return f'{lead}<div class="card">{drawing}</div>', {"history": history_figure(history)}
 
 
-def loading_section(data: ReportData) -> str:
+def loading_section(data: FittedData) -> str:
     """Show the Python that loads the model, with a button to copy it."""
     return (
         '<div class="card code"><p>Python <button type="button" id="copy" hidden>Copy</button></p>'
@@ -313,7 +340,7 @@ def loading_section(data: ReportData) -> str:
     )
 
 
-def facts_section(data: ReportData) -> str:
+def facts_section(data: FittedData) -> str:
     """List the facts of the fit."""
     items = "".join(
         f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>"

@@ -15,6 +15,11 @@ from torch import Tensor
 
 from autoencode.errors import DataError, ModelFileError
 from autoencode.preprocess.column_kinds.levels import Levels
+from autoencode.preprocess.column_kinds.port import (
+    Port,
+    floats_from_integers,
+    integers_from_floats,
+)
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
 from autoencode.preprocess.column_kinds.type_text import type_from_json, type_to_json
 
@@ -22,6 +27,7 @@ __all__ = [
     "Block",
     "gaussian_nats",
     "novelty",
+    "number",
     "quantile",
     "refuse_unless",
     "smoothed",
@@ -224,6 +230,34 @@ class Block(ABC):
                 found[key] = tuple(value)
         return cls(**found)
 
+    @property
+    def port(self) -> Port | None:
+        """How the column enters and leaves an exported graph; None if it does not.
+
+        Raises
+        ------
+        DataError
+            If it should, but cannot.
+        """
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        levels = next((value for value in values if isinstance(value, Levels)), None)
+        return Port.of(self.name, self.type, levels)
+
+    def cells_from_port(self, given: Tensor) -> Tensor:
+        """Return the cells, ``(n, n_cells)``, of what enters a graph, ``(n,)``.
+
+        Looked-up levels come as their places: int64, `MISSING_INTEGER` where missing.
+        """
+        numbers = given if given.dtype == torch.float64 else floats_from_integers(given)
+        return numbers[:, None]
+
+    def port_from_cells(self, cells: Tensor) -> Tensor:
+        """Return what leaves a graph; the opposite of `cells_from_port`."""
+        port, numbers = self.port, cells[:, 0]
+        if port is None or (port.type == "double" and port.levels is None):
+            return numbers
+        return integers_from_floats(numbers)
+
 
 def refuse_unless(block: type[Block], summary: ColumnSummary) -> None:
     """Refuse to fit a block to a column that cannot be of its kind.
@@ -236,6 +270,14 @@ def refuse_unless(block: type[Block], summary: ColumnSummary) -> None:
     reason = block.refusal(summary)
     if reason is not None:
         raise DataError(f"column {summary.name!r} cannot be {block.kind}: {reason}")
+
+
+def number(value: float, like: Tensor) -> Tensor:
+    """Return a number as a tensor of the same type, which export keeps as precise as that.
+
+    Plain Python numbers become float32 in ONNX.
+    """
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
 
 
 def gaussian_nats(residual: Tensor, deviation: Tensor) -> Tensor:
@@ -265,7 +307,8 @@ def novelty(n_observed: int) -> tuple[float, float]:
 def uniform(normals: Tensor) -> Tensor:
     """Return the levels in (0, 1) of standard normal numbers."""
     tiny = 1e-12
-    return torch.special.ndtr(normals).clamp(tiny, 1 - tiny)
+    levels: Tensor = torch.special.ndtr(normals)
+    return levels.clamp(tiny, 1 - tiny)
 
 
 def quantile(residuals: Tensor, levels: Tensor) -> Tensor:
@@ -283,4 +326,5 @@ def quantile(residuals: Tensor, levels: Tensor) -> Tensor:
     below = place.floor()
     above = (below + 1).clamp(max=count - 1)
     low, high = residuals[below.long()], residuals[above.long()]
-    return low + (place - below) * (high - low)
+    found: Tensor = low + (place - below) * (high - low)
+    return found

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autoencode.preprocess.column_kinds.block import Block, FloatArray, novelty, refuse_unless
 from autoencode.preprocess.column_kinds.levels import Levels
+from autoencode.preprocess.column_kinds.port import Port
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
 
 __all__ = ["Constant"]
@@ -105,3 +106,12 @@ class Constant(Block):
         return (
             "constant, no values" if self.place < 0 else f"constant, {self.levels.text(self.place)}"
         )
+
+    @property
+    def port(self) -> Port | None:
+        """Only what has a value leaves a graph."""
+        return None if self.place < 0 else super().port
+
+    def port_from_cells(self, cells: Tensor) -> Tensor:
+        """Return the value's place."""
+        return torch.full_like(cells[:, 0], self.place, dtype=torch.int64)

@@ -65,14 +65,17 @@ def keys_as(name: str, column: pa.ChunkedArray, fitted: pa.DataType) -> pa.Chunk
     wanted, given = value_type(fitted), value_type(column.type)
     if given == wanted or (family(given), family(wanted)) in (("text", "text"), ("float", "float")):
         return keys(name, column)
-    if column.null_count == len(column):
-        return keys(name, pa.chunked_array([pa.nulls(len(column), wanted)]))
     source, target = family(given), family(wanted)
-    if source not in _ALLOWED.get(target, ()):
-        raise _refusal(name, column, given, wanted)
     if source == "text":
         column = _trimmed(keys(name, column))
-    elif pa.types.is_dictionary(column.type):
+    elif source == "float":
+        # NaN becomes missing, which other types have, too.
+        column = keys(name, column)
+    if column.null_count == len(column):
+        return keys(name, pa.chunked_array([pa.nulls(len(column), wanted)]))
+    if source not in _ALLOWED.get(target, ()):
+        raise _refusal(name, column, given, wanted)
+    if pa.types.is_dictionary(column.type):
         column = column.cast(given)
     if target == "text":
         return keys(name, _as_text(name, column, source))
@@ -139,7 +142,6 @@ def is_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 def _as_text(name: str, column: pa.ChunkedArray, source: str) -> pa.ChunkedArray:
     """Spell cells: whole numbers without a point, as missing cells make them floats."""
     if source == "float":
-        column = keys(name, column)
         whole = pc.all(pc.equal(column, pc.round(column))).as_py()
         if whole and (pc.max(pc.abs(column)).as_py() or 0) < 2**53:
             column = column.cast(pa.int64())

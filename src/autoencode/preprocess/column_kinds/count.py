@@ -14,6 +14,7 @@ from autoencode.errors import DataError
 from autoencode.preprocess.column_kinds.block import (
     Block,
     FloatArray,
+    number,
     quantile,
     refuse_unless,
     uniform,
@@ -147,7 +148,8 @@ class Count(Block):
 
     def _valid(self, numbers: Tensor, *, clip: bool) -> Tensor:
         high = self.high if clip else min(LARGEST, type_range(self.type)[1])
-        return torch.round(numbers).clamp(self.low if clip else 0.0, high)
+        low = self.low if clip else 0.0
+        return torch.round(numbers).clamp(number(low, numbers), number(high, numbers))
 
 
 def _log_between(lower: Tensor, upper: Tensor) -> Tensor:

@@ -80,6 +80,19 @@ class DateFormat:
         """The first and the last year that can be written."""
         return (1, 9999) if "YYYY" in self.pattern else (1900 + PIVOT, 1999 + PIVOT)
 
+    @property
+    def type(self) -> pa.DataType:
+        """The coarsest type that holds these dates: date32, or a timestamp."""
+        if "mm" not in self.pattern:
+            return pa.date32()
+        return pa.timestamp(("s", "ms", "us", "ns")[-(-self.pattern.count("f") // 3)])
+
+    @property
+    def zone(self) -> str:
+        """The time zone as it is written: ``Z``, ``UTC``, ``+02:00`` or nothing."""
+        found = re.search(r"Z$|UTC$|[-+]\d\d:?\d\d$", self.pattern)
+        return found.group() if found else ""
+
     def read(self, texts: pa.ChunkedArray) -> tuple[IntArray, IntArray, npt.NDArray[np.bool_]]:
         """Read dates.
 

@@ -19,6 +19,7 @@ from autoencode.preprocess.column_kinds.block import (
     Block,
     FloatArray,
     gaussian_nats,
+    number,
     quantile,
     refuse_unless,
     uniform,
@@ -38,6 +39,7 @@ from autoencode.preprocess.column_kinds.keys import (
     nulled,
     value_type,
 )
+from autoencode.preprocess.column_kinds.port import Port, days_from_integers, integers_from_days
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
 
 __all__ = ["Datetime"]
@@ -163,7 +165,7 @@ class Datetime(Block):
 
     def column(self, cells: FloatArray) -> pa.Array:
         """Return dates in the column's type, or as text in its format."""
-        missing = np.isnan(cells).any(1)
+        missing = np.isnan(cells[:, 0]) | np.isnan(cells[:, 1])
         days, rest = np.rint(np.where(missing[:, None], 0, cells)).astype(np.int64).T
         if self.pattern is not None:
             texts = DateFormat(self.pattern).write(days, rest)
@@ -177,11 +179,11 @@ class Datetime(Block):
 
     def spread(self, cells: Tensor) -> Tensor:
         """Return elapsed days, and sine and cosine of each cycle's phase."""
-        days, part = cells[:, :1], cells[:, 1:] / DAY_NANOSECONDS
-        values = [days - self.middle + part]
+        days, part = cells[:, :1], cells[:, 1:] / number(DAY_NANOSECONDS, cells)
+        values = [days - number(self.middle, cells) + part]
         for cycle in self.cycles:
-            turns = part if cycle == "day" else (days + part) / PERIODS[cycle]
-            angle = 2 * math.pi * (turns - torch.floor(turns))
+            turns = part if cycle == "day" else (days + part) / number(PERIODS[cycle], cells)
+            angle = number(2 * math.pi, cells) * (turns - torch.floor(turns))
             values += [torch.sin(angle), torch.cos(angle)]
         return torch.cat(values, 1)
 
@@ -191,24 +193,25 @@ class Datetime(Block):
         Cycles are taken from the year to the day, those whose vector is long enough.
         The result lies on the column's grid.
         """
-        time = values[:, 0] + self.middle
+        whole = number(DAY_NANOSECONDS, values)
+        time = values[:, 0] + number(self.middle, values)
         day = torch.floor(time)
-        rest = (time - day) * DAY_NANOSECONDS
+        rest = (time - day) * whole
         for place, cycle in enumerate(self.cycles):
             sine, cosine = values[:, 1 + 2 * place], values[:, 2 + 2 * place]
-            phase = torch.atan2(sine, cosine) / (2 * math.pi)
-            known = torch.hypot(sine, cosine) > SHORTEST_VECTOR
-            period = PERIODS[cycle]
-            turns = torch.round(time / period - phase)
+            phase = _angle(sine, cosine) / number(2 * math.pi, values)
+            known = sine * sine + cosine * cosine > SHORTEST_VECTOR**2
             if cycle == "day":
                 # Kept apart from the day, nanoseconds are exact.
                 part = torch.where(phase < 0, phase + 1, phase)
                 day = torch.where(known, torch.round(time - part), day)
-                rest = torch.where(known, part * DAY_NANOSECONDS, rest)
+                rest = torch.where(known, part * whole, rest)
             else:
-                time = torch.where(known, (turns + phase) * period, time)
+                period = number(PERIODS[cycle], values)
+                nearest = (torch.round(time / period - phase) + phase) * period
+                time = torch.where(known, nearest, time)
                 day = torch.floor(time)
-                rest = (time - day) * DAY_NANOSECONDS
+                rest = (time - day) * whole
         return self._within(*self._rounded(day, rest), clip=clip)
 
     def nats(self, cells: Tensor, values: Tensor, deviation: Tensor) -> Tensor:
@@ -228,6 +231,20 @@ class Datetime(Block):
         first, last = ends.cast(pa.large_string()).to_pylist()
         cycles = f", cycles: {', '.join(self.cycles)}" if self.cycles else ""
         return f"datetime, {first} to {last}{cycles}"
+
+    @property
+    def port(self) -> Port:
+        """Integers, also where dates are text, in the unit of what can be written."""
+        zone = "" if self.pattern is None else DateFormat(self.pattern).zone
+        return Port.of(self.name, self._port_type, zone=zone)
+
+    def cells_from_port(self, given: Tensor) -> Tensor:
+        """Split integers into days and the rest of the day."""
+        return days_from_integers(given, _step(self._port_type))
+
+    def port_from_cells(self, cells: Tensor) -> Tensor:
+        """Join days and the rest of the day."""
+        return integers_from_days(cells, _step(self._port_type))
 
     def _read(
         self, column: pa.ChunkedArray, written: DateFormat
@@ -277,9 +294,11 @@ class Datetime(Block):
                 return DAY_NANOSECONDS
             digits = self.pattern.count("f")
             return 10 ** (9 - digits) if "ss" in self.pattern else 60 * 10**9
-        if pa.types.is_date32(self.type):
-            return DAY_NANOSECONDS
-        return int(10**9 // _PER_SECOND[getattr(self.type, "unit", "ms")])
+        return _step(self.type)
+
+    @property
+    def _port_type(self) -> pa.DataType:
+        return self.type if self.pattern is None else DateFormat(self.pattern).type
 
     @property
     def _limits(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -297,25 +316,45 @@ class Datetime(Block):
         return (low[0], low[1] * self._unit), (high[0], high[1] * self._unit)
 
     def _rounded(self, day: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
-        first, offset = self.low
+        whole = number(DAY_NANOSECONDS, day)
         if self.grid_days:
-            part = (rest - offset) / DAY_NANOSECONDS
-            steps = torch.round((day - first + part) / self.grid_days)
-            return first + self.grid_days * steps, torch.zeros_like(rest) + offset
-        offset %= self.grid_nanoseconds
-        steps = torch.round((rest - offset) / self.grid_nanoseconds)
-        rest = offset + self.grid_nanoseconds * steps
-        carry = torch.floor(rest / DAY_NANOSECONDS)
-        return day + carry, rest - carry * DAY_NANOSECONDS
+            first, offset, step = (number(x, day) for x in (*self.low, self.grid_days))
+            steps = torch.round((day - first + (rest - offset) / whole) / step)
+            return first + step * steps, torch.zeros_like(rest) + offset
+        offset = number(self.low[1] % self.grid_nanoseconds, day)
+        step = number(self.grid_nanoseconds, day)
+        rest = offset + step * torch.round((rest - offset) / step)
+        carry = torch.floor(rest / whole)
+        return day + carry, rest - carry * whole
 
     def _within(self, day: Tensor, rest: Tensor, *, clip: bool) -> Tensor:
         low, high = (self.low, self.high) if clip else self._limits
-        below = (day < low[0]) | (day == low[0]) & (rest < low[1])
-        above = (day > high[0]) | (day == high[0]) & (rest > high[1])
-        for beyond, end in ((below, low), (above, high)):
-            day = torch.where(beyond, float(end[0]), day)
-            rest = torch.where(beyond, float(end[1]), rest)
+        first, earliest, last, latest = (number(x, day) for x in (*low, *high))
+        below = (day < first) | (day == first) & (rest < earliest)
+        above = (day > last) | (day == last) & (rest > latest)
+        day = torch.where(below, first, torch.where(above, last, day))
+        rest = torch.where(below, earliest, torch.where(above, latest, rest))
         return torch.stack([day, rest], 1)
+
+
+def _angle(sine: Tensor, cosine: Tensor) -> Tensor:
+    """Return ``atan2`` in float64 from its value in float32, the only one in ONNX runtimes.
+
+    What is missing is the angle between the two directions, 1e-7 or so, whose sine is
+    their cross product: an arc sine with two terms is exact.
+    """
+    length = torch.sqrt(sine * sine + cosine * cosine).clamp(min=1e-300)
+    sine, cosine = sine / length, cosine / length
+    rough = torch.atan2(sine.to(torch.float32), cosine.to(torch.float32)).to(sine.dtype)
+    off = sine * torch.cos(rough) - cosine * torch.sin(rough)
+    return rough + off + off * off * off / 6
+
+
+def _step(arrow_type: pa.DataType) -> int:
+    """Return the nanoseconds that a date type counts in."""
+    if pa.types.is_date32(arrow_type):
+        return DAY_NANOSECONDS
+    return int(10**9 // _PER_SECOND[getattr(arrow_type, "unit", "ms")])
 
 
 def _split(whole: IntArray, arrow_type: pa.DataType) -> tuple[IntArray, IntArray]:

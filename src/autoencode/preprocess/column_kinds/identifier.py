@@ -104,3 +104,7 @@ class Identifier(Block):
     def describe(self) -> str:
         """Give the reason."""
         return f"identifier, {self.reason}"
+
+    @property
+    def port(self) -> None:
+        """Neither enter nor leave a graph."""

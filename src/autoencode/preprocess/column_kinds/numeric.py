@@ -18,6 +18,7 @@ from autoencode.preprocess.column_kinds.block import (
     Block,
     FloatArray,
     gaussian_nats,
+    number,
     quantile,
     refuse_unless,
     uniform,
@@ -25,7 +26,7 @@ from autoencode.preprocess.column_kinds.block import (
 from autoencode.preprocess.column_kinds.conversion import keys_as
 from autoencode.preprocess.column_kinds.keys import EXACT, family, floats, from_floats
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
-from autoencode.preprocess.column_kinds.tails import Bend, choose_bend
+from autoencode.preprocess.column_kinds.tails import LARGEST_BENT, Bend, choose_bend
 
 __all__ = ["Numeric", "exact_numbers"]
 
@@ -129,7 +130,7 @@ class Numeric(Block):
         """Return the number, or its transform."""
         if self.transform == "none":
             return cells.clone()
-        return torch.asinh((cells - self.centre) / self.width)
+        return _asinh((cells - number(self.centre, cells)) / number(self.width, cells))
 
     def gather(self, values: Tensor, *, clip: bool = True) -> Tensor:
         """Invert the transform and round to the column's unit."""
@@ -169,19 +170,38 @@ class Numeric(Block):
     def _back(self, values: Tensor) -> Tensor:
         if self.transform == "none":
             return values
-        return self.centre + self.width * torch.sinh(values)
+        return number(self.centre, values) + number(self.width, values) * _sinh(values)
 
     def _valid(self, numbers: Tensor, *, clip: bool) -> Tensor:
         low, high = (self.low, self.high) if clip else type_range(self.type)
         if self._per_unit:
-            numbers = torch.round(numbers * self._per_unit) / self._per_unit
-        return numbers.clamp(low, high)
+            per_unit = number(self._per_unit, numbers)
+            numbers = torch.round(numbers * per_unit) / per_unit
+        return numbers.clamp(number(low, numbers), number(high, numbers))
 
     @cached_property
     def _per_unit(self) -> float:
         """How many of the smallest steps make up 1; 0 for floats."""
         kind = family(self.type)
         return {"float": 0.0, "decimal": 10.0 ** getattr(self.type, "scale", 0)}.get(kind, 1.0)
+
+
+def _asinh(steps: Tensor) -> Tensor:
+    """Return the inverse hyperbolic sine by operations that ONNX runtimes have in float64."""
+    size = steps.abs()
+    # Squares would overflow, and the root is the number itself.
+    large = size > 1e150
+    bounded = torch.where(large, 1.0, size)
+    root = torch.sqrt(bounded * bounded + 1)
+    near = torch.log1p(bounded + bounded * bounded / (1 + root))
+    far = torch.log(torch.where(large, size, 1.0)) + number(math.log(2), size)
+    return torch.sign(steps) * torch.where(large, far, near)
+
+
+def _sinh(values: Tensor) -> Tensor:
+    """Return the hyperbolic sine by operations that ONNX runtimes have in float64."""
+    grown = torch.expm1(values.clamp(-LARGEST_BENT, LARGEST_BENT))
+    return (grown + grown / (grown + 1)) / 2
 
 
 def type_range(arrow_type: pa.DataType) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from autoencode.data.tables import column_array
 from autoencode.preprocess.column_kinds import keys as key_columns
 from autoencode.preprocess.column_kinds.date_texts import DateFormat, find_format
 from autoencode.preprocess.column_kinds.keys import EXACT, family, floats, key_type
@@ -86,7 +87,7 @@ class ColumnSummary:
     @cached_property
     def distinct(self) -> pa.Array:
         """The different values, as keys, ascending."""
-        return self._counted[0].take(key_columns.column_array(self._order))
+        return self._counted[0].take(column_array(self._order))
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bend", "choose_bend", "weighted_quantiles"]
+__all__ = ["LARGEST_BENT", "Bend", "choose_bend", "weighted_quantiles"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -20,6 +20,9 @@ FEWEST_VALUES = 10
 # What going there and back may change, relative to the largest of the number, the
 # centre and the width.
 TOLERANCE = 1e-12
+
+# Whose hyperbolic sine is still finite.
+LARGEST_BENT = 709.0
 
 
 class Bend(NamedTuple):
@@ -72,7 +75,7 @@ def choose_bend(
         error = np.abs(bend.backward(bent) - numbers)
         sizes = np.maximum(np.abs(numbers), max(abs(bend.centre), bend.width))
         exact = np.all(error < unit / 4) if unit else np.all(error <= TOLERANCE * sizes)
-        if not exact or not np.isfinite(bent).all():
+        if not exact or not np.abs(bent).max() < LARGEST_BENT:
             return None
         return bend if forced or _excess_kurtosis(bent, counts) < before else None
 

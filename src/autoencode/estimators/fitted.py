@@ -1,0 +1,224 @@
+"""What a fitted model does with rows and codes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
+from torch import nn
+
+from autoencode.codec import fast_encoder
+from autoencode.data.frames import to_frame
+from autoencode.data.rows import Rows
+from autoencode.defaults import positive
+from autoencode.errors import DataError
+from autoencode.explanation import explained_cells
+from autoencode.imputation import completed, drawn
+from autoencode.inference import apply, chunk_rows
+from autoencode.metrics import explained_variance, log_likelihood
+from autoencode.opening import open_codes, open_like
+from autoencode.preprocess.table_rows import TableRows
+from autoencode.state import State
+
+__all__ = ["FittedCoding", "with_names"]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+class FittedCoding:
+    """Encode, decode, score and restore: everything that reads a fitted `State`."""
+
+    _state: State
+    n_components_: int
+    n_features_in_: int
+
+    def transform(self, X: Any) -> FloatArray:
+        """Return codes, ``(n_samples, n_components_)``, of the dtype of X (float32 or 64)."""
+        rows = self._check(X)
+        encoder = self._state.fitted(_torch_dtype(rows.dtype)).encoder
+        codes = np.empty((rows.n_rows, self.n_components_), dtype=rows.dtype)
+        missing = encoder if encoder.takes_missing else None
+        apply(fast_encoder(encoder), rows, codes, self._piece(), missing=missing)
+        return codes
+
+    def inverse_transform(self, X: Any, *, clip: bool = True) -> Any:
+        """Return rows in the data's units from codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components_)
+            Codes; shorter ones are not padded: see `truncate`.
+        clip : bool, default=True
+            Keep the columns of a table within the range that was observed in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features) or (n_samples, height, width), or a frame
+            As the data were given to ``fit``: a table with its names, types and index.
+        """
+        check_is_fitted(self)
+        codes = open_codes(X)
+        self._require_decoder()
+        if codes.n_features != self.n_components_:
+            raise DataError(
+                f"codes have {codes.n_features} components, but the model has {self.n_components_}"
+            )
+        decoder = self._state.fitted(_torch_dtype(codes.dtype)).decoder
+        result = np.empty((codes.n_rows, self._state.n_values), dtype=codes.dtype)
+        apply(decoder, codes, result, self._piece())
+        return self._shaped(result, codes, clip=clip)
+
+    def reconstruct(self, X: Any, *, clip: bool = True) -> Any:
+        """Return what is left of X after coding and decoding, as the data was given.
+
+        ``clip`` is as in `inverse_transform`.
+        """
+        rows = self._check(X)
+        return self._shaped(self._reconstructed(rows), rows, clip=clip)
+
+    def _require_decoder(self) -> None:
+        check_is_fitted(self)
+        if not self._state.column_errors.size:
+            raise DataError("the model was saved with encoder_only=True: it cannot decode")
+
+    def _reconstructed(self, rows: Rows) -> FloatArray:
+        self._require_decoder()
+        fitted = self._state.fitted(_torch_dtype(rows.dtype))
+        encode = fast_encoder(fitted.encoder)
+        result = np.empty((rows.n_rows, self._state.n_values), dtype=rows.dtype)
+        missing = nn.Sequential(fitted.encoder, fitted.decoder)
+        apply(
+            lambda x: fitted.decoder(encode(x)),
+            rows,
+            result,
+            self._piece(),
+            missing=missing if fitted.encoder.takes_missing else None,
+        )
+        return result
+
+    def encode(self, X: Any) -> FloatArray:
+        """Return codes; another name of `transform`."""
+        return self.transform(X)
+
+    def decode(self, X: Any, *, clip: bool = True) -> Any:
+        """Return rows from codes; another name of `inverse_transform`."""
+        return self.inverse_transform(X, clip=clip)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the share of X's variance that the reconstruction explains (R²).
+
+        Variance-weighted over columns, in the model's scaled units, as
+        ``sklearn.metrics.r2_score(..., multioutput="variance_weighted")``.
+        """
+        rows = self._check(X)
+        return explained_variance(rows, self._reconstructed(rows), self._state.scaling.scale)
+
+    def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return each row's reconstruction log-likelihood, in nats; higher: more normal.
+
+        A normal density around the reconstruction with one deviation per column,
+        measured on held-out rows and at least a thousandth of the column's scale (a
+        category's probability, for tables), summed over the cells that are not missing,
+        in the data's units.
+        """
+        rows = self._check(X)
+        nats = self._nats(rows, self._reconstructed(rows))
+        total: npt.NDArray[np.float64] = np.nansum(nats, axis=1)
+        return total
+
+    def explain(self, X: Any) -> Any:
+        """Return what each cell adds to `score_samples`, beside what was expected there.
+
+        Parameters
+        ----------
+        X : array-like, frame or path
+            Rows.
+
+        Returns
+        -------
+        pyarrow.Table
+            One line for each observed cell: ``row`` (from 0), ``column``, ``nats`` (of
+            log-likelihood; the lowest are the oddest), ``observed`` and ``expected`` as
+            text; sorted by row, and within a row the oddest cell first.
+        """
+        rows = self._check(X)
+        values = self._reconstructed(rows)
+        return explained_cells(rows, values, self._nats(rows, values))
+
+    def _nats(self, rows: Rows, values: FloatArray) -> npt.NDArray[np.float64]:
+        """Return each column's log-likelihood, ``(n_samples, n_columns)``; NaN if missing."""
+        deviation = self._state.raw_deviations()
+        if not isinstance(rows, TableRows):
+            return log_likelihood(rows, values, deviation)
+        return rows.schema.nats(rows.cells, values.astype(np.float64, copy=False), deviation)
+
+    def impute(self, X: Any, n_draws: int | None = None) -> Any:
+        """Restore what is missing in X; what is observed stays as it is, bit by bit.
+
+        Parameters
+        ----------
+        X : array-like, frame or path
+            Rows with missing cells.
+        n_draws : int, optional
+            How many plausible completions to draw; without it, the one of expected values.
+
+        Returns
+        -------
+        ndarray or frame, or list of them
+            As the data was given. Columns that the model leaves out stay as they are.
+        """
+        self._require_decoder()
+        rows = self._check(X)
+        values = self._reconstructed(rows)
+        if n_draws is None:
+            return completed(self._state, rows, values)
+        count = int(positive("n_draws", n_draws, whole=True))
+        return drawn(self._state, rows, values, count)
+
+    def _check(self, X: Any) -> Rows:
+        """Read rows to encode; they should have the columns of the fit."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if hasattr(X, "columns"):
+            # Wrong names are said before what is wrong with the values.
+            _check_feature_names(self, X, reset=False)
+        rows = open_like(X, self._state.schema, None if names is None else tuple(names))
+        if not hasattr(X, "columns") and not isinstance(X, Rows | str | os.PathLike):
+            _check_feature_names(self, with_names(rows), reset=False)
+        if rows.n_columns != self.n_features_in_:
+            raise DataError(
+                f"X has {rows.n_columns} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        return rows
+
+    def _piece(self) -> int:
+        return chunk_rows(max(self._state.n_values, *self._state.composition.hidden_layer_sizes, 1))
+
+    def _shaped(self, values: FloatArray, rows: Rows, *, clip: bool) -> Any:
+        """Return reconstructed values as the data was given: an array, pictures or a frame."""
+        schema = self._state.schema
+        if schema is None:
+            return values.reshape(len(values), *self._state.facts["sample_shape"])
+        cells = schema.gather(values.astype(np.float64, copy=False), clip=clip)
+        table, frame = schema.table(cells), self._state.facts["frame"]
+        if isinstance(rows, TableRows):
+            frame = {"kind": rows.kind, "dtypes": rows.dtypes}
+        return to_frame(table, frame["kind"], index=rows.index, dtypes=frame["dtypes"])
+
+
+def with_names(rows: Rows) -> Any:
+    """Return something small in which scikit-learn finds the columns' names, if any."""
+    if rows.names is None:
+        return np.empty((0, rows.n_columns))
+    import pyarrow as pa
+
+    return pa.table({name: pa.nulls(0) for name in rows.names})
+
+
+def _torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
+    return torch.float32 if dtype == np.float32 else torch.float64

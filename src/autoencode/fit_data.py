@@ -1,0 +1,159 @@
+"""The rows of a fit by use, and what is measured on them before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from autoencode.composition import Composition
+from autoencode.corruptions import Hide
+from autoencode.data.rows import Rows
+from autoencode.measurement import HeldOut
+from autoencode.preprocess.filling import WIDEST_FILL, Fill, Moments, fit_moments
+from autoencode.preprocess.principal import PrincipalComponents, principal_components
+from autoencode.preprocess.scaling import Scaling, fit_scaling
+from autoencode.scaled_rows import Pairs, ScaledRows
+from autoencode.selection import Split, halve, split_rows
+from autoencode.training import History
+
+__all__ = ["FitData", "Plan"]
+
+Numbers = npt.NDArray[np.intp]
+
+_WIDEST_SEARCH = 1024
+_WIDEST_RANDOMISED = 256
+_MOMENT_ROWS = 10_000
+"""Rows that covariances for restoring missing values are measured on, at most."""
+_HIDDEN_SHARE, _LEAST_HIDDEN = 0.2, 0.05
+"""Share of cells that are missing or hidden where a model is judged by what it restores."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every choice of a fit, resolved: no "auto" is left.
+
+    ``restores``: the model is judged by how well it restores hidden cells.
+    ``fills``: it is to take rows with missing values, even if it was fitted to none.
+    """
+
+    composition: Composition
+    n_components: int | float
+    scaling: str
+    max_epochs: int
+    max_time: float | None
+    batch_size: int
+    learning_rate: float
+    validation_fraction: float
+    device: torch.device
+    dtype: torch.dtype
+    n_threads: int | str
+    seed: int
+    restores: bool = False
+    fills: bool = False
+    report: Callable[[str, History], None] | None = None
+
+
+class FitData:
+    """The rows of a fit, split by use, scaled, and their principal components.
+
+    Parameters
+    ----------
+    plan : Plan
+        Every choice.
+    rows : Rows
+        What is encoded.
+    target : Rows or None
+        What is reconstructed; None: the rows.
+    held_out : Rows or None
+        Rows of the user's to hold out; None: a part of ``rows`` is.
+    generator : numpy.random.Generator
+        For the split.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Rows,
+        target: Rows | None,
+        held_out: Rows | None,
+        generator: np.random.Generator,
+    ) -> None:
+        self.plan = plan
+        self.pairs = self.held_pairs = Pairs(rows, target)
+        if held_out is None:
+            self.split = split_rows(rows.n_rows, plan.validation_fraction, generator)
+        else:
+            halves = halve(generator.permutation(held_out.n_rows))
+            self.split = Split(np.arange(rows.n_rows), *halves)
+            self.held_pairs = Pairs(held_out)
+        self.scaling, self.moments = self.units(self.split.train)
+        self.training = self.scaled(self.pairs, self.split.train)
+        self.start = self.principal(self.training, self._limit())
+        # A model of full length is judged by what it restores, any other by all it is given.
+        choose = self.scaled(self.held_pairs, self.split.choose)
+        self.choose = self.judged(choose, restores=plan.restores)
+
+    @property
+    def n_values(self) -> int:
+        """The number of values in a row."""
+        return self.pairs.rows.n_features
+
+    def units(self, numbers: Numbers) -> tuple[Scaling, Moments | None]:
+        """Measure how rows are centred and scaled, and how their values hang together.
+
+        The latter is what missing values are restored from; without any, it is left out.
+        """
+        plan = self.plan
+        layout = plan.composition.layout
+        scaling = fit_scaling(self.pairs.raw(numbers), plan.scaling, layout)
+        if not (plan.composition.masked or plan.fills) or self.n_values > WIDEST_FILL:
+            return scaling, None
+        every = -(-len(numbers) // _MOMENT_ROWS)
+        rows = ScaledRows(self.pairs, numbers[::every], scaling, plan.dtype, plan.device)
+        moments = fit_moments(np.concatenate(list(rows.blocks_with_missing())), layout)
+        # Means over what is observed are off where what is missing depends on the rest.
+        center = scaling.center + scaling.scale * moments.mean
+        return Scaling(center, scaling.scale), moments
+
+    def scaled(self, pairs: Pairs, numbers: Numbers) -> ScaledRows:
+        """Return some rows, scaled."""
+        device, dtype = self.plan.device, self.plan.dtype
+        return ScaledRows(pairs, numbers, self.scaling, dtype, device, self.fill())
+
+    def fill(self) -> Fill | None:
+        """Return what missing values are restored by, in float64, if anything."""
+        if self.moments is None:
+            return None
+        precision = torch.from_numpy(self.moments.precision())
+        return Fill(precision, self.plan.composition.layout)
+
+    def judged(self, rows: ScaledRows, *, restores: bool) -> HeldOut:
+        """Return rows to judge by, some of their cells hidden if these are to be restored.
+
+        The more is missing already, the fewer cells are hidden: they are to be restored
+        from about as much as missing ones are.
+        """
+        layout, hide = self.plan.composition.layout, None
+        if restores:
+            missing = float(self.training.missing_shares().mean())
+            level = max(_LEAST_HIDDEN, _HIDDEN_SHARE - missing)
+            corrupt = Hide(layout, level=level, rows=1.0, together=False)
+            rng = torch.Generator(self.plan.device).manual_seed(self.plan.seed)
+            hide = partial(corrupt, rng=rng)
+        return HeldOut(rows, self.start, self.training, layout, hide)
+
+    def principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
+        """Return the leading principal components of some rows."""
+        return principal_components(rows.blocks, len(rows), self.n_values, limit, self.plan.seed)
+
+    def _limit(self) -> int:
+        """Return how many principal components are wanted at most."""
+        if not isinstance(self.plan.n_components, float):
+            return self.plan.n_components
+        widest = _WIDEST_SEARCH if self.n_values <= 3000 else _WIDEST_RANDOMISED
+        return min(len(self.split.train), self.n_values, widest)

@@ -1,0 +1,201 @@
+"""From trained networks to the state that is kept: what is used where, and how good it is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from autoencode.fit_data import FitData
+from autoencode.measurement import HeldOut, fitted_curve, prefix_shares, quantiles, source_at
+from autoencode.network import Network
+from autoencode.preprocess.table_rows import TableRows
+from autoencode.quality import column_quality
+from autoencode.scaled_rows import ScaledRows
+from autoencode.state import State
+from autoencode.training import History
+
+__all__ = ["Outcome", "fitted_state"]
+
+Array = npt.NDArray[np.float64]
+
+_ENOUGH_HELD_OUT = 500
+"""Held-out rows from which the spread of errors can be read off; fewer only tell its width."""
+_MOST_TRAINED = 2000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training left.
+
+    Attributes
+    ----------
+    networks : dict of str to Network
+        All that were trained, by phase.
+    sizes, sources : list
+        Sizes that were measured, and which model is the best at each.
+    n_components : int
+        The size that was chosen.
+    history : History
+        All epochs.
+    stop_reason : str
+        Why the fit ended.
+    products : str
+        How matrices were multiplied.
+    """
+
+    networks: dict[str, Network]
+    sizes: list[int]
+    sources: list[str]
+    n_components: int
+    history: History
+    stop_reason: str
+    products: str
+
+    @property
+    def source(self) -> str:
+        """Which model is used at the chosen size."""
+        return source_at(self.sizes, self.sources, self.n_components)
+
+    @property
+    def network(self) -> Network | None:
+        """The network that is used at the chosen size; None: PCA."""
+        return self.networks.get(self.source)
+
+
+def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
+    """Measure what is claimed, on rows that nothing saw, and gather all that is kept.
+
+    Parameters
+    ----------
+    data : FitData
+        The rows.
+    outcome : Outcome
+        What training left.
+    started : float
+        When the fit began, as ``time.perf_counter()`` gives it.
+
+    Returns
+    -------
+    State
+        Complete, but for what the estimator knows.
+    """
+    claim, size = _claim(data), outcome.n_components
+    network, sizes, sources = outcome.network, outcome.sizes, outcome.sources
+    used = [name for name in outcome.networks if name in sources]
+    errors = {name: _claimed(data, claim, outcome, name) for name in used}
+    if network is None:
+        by_column = claim.pca_column_errors(size)
+    else:
+        by_column = claim.column_errors(network, size)
+    residuals = _restored_errors(data, network, size)
+    facts = _facts(data, outcome) | _columns(data, claim, outcome, by_column)
+    before, start = data.scaling.scale, data.start
+    everything = np.arange(data.pairs.rows.n_rows)
+    if not used:
+        # PCA alone is fitted to all rows, scales included.
+        data.scaling, data.moments = data.units(everything)
+    principal = data.principal(data.scaled(data.pairs, everything), sizes[-1])
+    return State(
+        composition=data.plan.composition,
+        scaling=data.scaling,
+        principal=principal,
+        deviations=start.deviations[: sizes[-1]],
+        networks={name: outcome.networks[name].to("cpu") for name in used},
+        sizes=sizes,
+        sources=sources,
+        n_components=size,
+        curve=fitted_curve(claim, errors, sizes, sources),
+        prefix_explained=prefix_shares(claim, errors, outcome.source, size),
+        column_errors=by_column * np.square(before / data.scaling.scale),
+        history=outcome.history.columns,
+        facts=facts | {"seconds": time.perf_counter() - started},
+        precision=None if data.moments is None else data.moments.precision(),
+        residuals=residuals,
+    )
+
+
+def _claim(data: FitData) -> HeldOut:
+    """Return the rows that nothing saw; those that chose if there are none."""
+    if not len(data.split.claim):
+        return data.choose
+    rows = data.scaled(data.held_pairs, data.split.claim)
+    return data.judged(rows, restores=data.plan.restores)
+
+
+def _claimed(data: FitData, claim: HeldOut, outcome: Outcome, name: str) -> dict[int, float]:
+    """Return a network's mean error on the claim rows at every size it knows."""
+    network = outcome.networks[name]
+    full = network.bottleneck.latent_shape[0]
+    nested = data.plan.composition.nested
+    known = [size for size in outcome.sizes if size <= full] if nested else [full]
+    errors = claim.errors(network, known).mean(0)
+    return dict(zip(known, errors.tolist(), strict=True))
+
+
+def _restored_errors(data: FitData, network: Network | None, size: int) -> Array:
+    """Return quantiles of the errors of restored values, before scaling, (n_values, q).
+
+    Few held-out rows tell how wide errors are, but not how they are spread: that is taken
+    from training rows, whose errors are widened by as much as held-out ones are larger.
+    """
+    plan, split = data.plan, data.split
+    if not (plan.composition.masked or plan.fills):
+        return np.zeros((data.n_values, 0))
+    held = np.sort(np.concatenate([split.choose, split.claim]))
+    errors = None
+    if len(held):
+        errors = _errors(data, data.scaled(data.held_pairs, held), network, size)
+    if errors is None or len(held) < _ENOUGH_HELD_OUT:
+        every = -(-len(split.train) // _MOST_TRAINED)
+        rows = data.scaled(data.pairs, split.train[::every])
+        trained = _errors(data, rows, network, size)
+        errors = trained * (1.0 if errors is None else _widening(errors, trained))
+    result: Array = quantiles(errors) * data.scaling.scale[:, None]
+    return result
+
+
+def _errors(data: FitData, rows: ScaledRows, network: Network | None, size: int) -> Array:
+    truth, guess = data.judged(rows, restores=True).compared(network, size)
+    return truth - guess
+
+
+def _widening(held_out: Array, trained: Array) -> float:
+    """Return how much larger held-out errors are, as a root mean square over all values."""
+    counts = np.maximum((~np.isnan(trained)).sum(0), 1)
+    scale = np.nansum(np.square(trained), axis=0) / counts
+    usable = scale > 0
+    squares = np.square(held_out[:, usable]) / scale[usable]
+    known = squares[~np.isnan(squares)]
+    return float(np.sqrt(max(known.mean(), 1.0))) if len(known) else 1.0
+
+
+def _columns(data: FitData, claim: HeldOut, outcome: Outcome, errors: Array) -> dict[str, Any]:
+    """Return how well each column of a table is reconstructed, as a fact."""
+    rows = data.pairs.rows
+    if not isinstance(rows, TableRows) or not len(claim.rows):
+        return {}
+    truth, guess = claim.compared(outcome.network, outcome.n_components)
+    counted = ~np.isnan(truth)
+    backward = data.scaling.backward
+    found = column_quality(rows.schema, backward(truth), backward(guess), counted, errors)
+    return {"columns": found}
+
+
+def _facts(data: FitData, outcome: Outcome) -> dict[str, Any]:
+    split, own = data.split, data.held_pairs is data.pairs
+    return {
+        "n_rows": data.pairs.rows.n_rows,
+        "n_train": len(split.train),
+        "n_choose": len(split.choose),
+        "n_claim": len(split.claim),
+        "claim_rows": split.claim[:2000].tolist() if own else [],
+        "stop_reason": outcome.stop_reason,
+        "products": outcome.products,
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "seed": data.plan.seed,
+    }
