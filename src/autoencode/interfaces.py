@@ -54,8 +54,18 @@ class Batch(NamedTuple):
 
     def rows(self, start: int, stop: int) -> Batch:
         """Return some of the rows."""
-        others = (None if part is None else part[start:stop] for part in self[1:])
-        return Batch(self.x[start:stop], *others)
+        x, observed, mask = self
+        return Batch(
+            x[start:stop],
+            None if observed is None else observed[start:stop],
+            None if mask is None else mask[start:stop],
+        )
+
+    def repeated(self, copies: int) -> Batch:
+        """Return all rows a few times over, without the mask."""
+        x, observed, _ = self
+        seen = None if observed is None else observed.repeat(copies, 1)
+        return Batch(x.repeat(copies, 1), seen)
 
 
 @dataclass(frozen=True)
