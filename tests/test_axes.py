@@ -21,7 +21,7 @@ from autoencode.bottlenecks import BOTTLENECKS
 from autoencode.composition import Composition
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.errors import SpecError
-from autoencode.interfaces import Batch, Context, Layout, LinearStart, Segment
+from autoencode.interfaces import Batch, Context, LinearStart, Segment
 from autoencode.likelihoods import LIKELIHOODS
 from autoencode.network import Network
 from autoencode.objective import Objective
@@ -56,7 +56,6 @@ OPTIONS = {
 }
 SIZES = {"shape", "hidden_layer_sizes", "n_mask", "n_hidden", "n_linear", "n_components", "layout"}
 N_VALUES, N_COMPONENTS = 7, 4
-LAYOUT = Layout(N_VALUES)
 # A number, a level of three, a count, a yes or no, and a column of two segments.
 SEGMENTS = (
     Segment("gaussian", 0, 0, 1),
@@ -320,33 +319,6 @@ def test_a_shortened_network_is_the_longer_one_cut(
     short = shorter(rows(), Context())
     torch.testing.assert_close(short.code.z, cut.code.z[:, :2])
     torch.testing.assert_close(short.params, cut.params)
-
-
-# Corruptions.
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_corruption_leaves_its_input_alone(name: str, dtype: Any) -> None:
-    corrupt, batch = CORRUPTIONS[name](LAYOUT), rows(dtype, 200)
-    before = batch.x.clone()
-    spoilt = corrupt(batch, seeded())
-    assert torch.equal(batch.x, before)
-    assert spoilt.x.shape == before.shape
-    assert spoilt.x.dtype == dtype
-    assert torch.equal(spoilt.x, before) == (name == "none")
-    assert torch.equal(spoilt.x, corrupt(batch, seeded()).x)
-    assert torch.equal(spoilt.x, corrupt(batch, seeded(1)).x) == (name == "none")
-
-
-def test_levels_of_corruption_are_what_they_say() -> None:
-    batch = rows(torch.float64, 20_000)
-    noise = CORRUPTIONS["gaussian"](LAYOUT, level=0.3)(batch, seeded()).x - batch.x
-    assert float(noise.std()) == pytest.approx(0.3, rel=0.01)
-    assert float(noise.mean()) == pytest.approx(0, abs=0.004)
-    masked = CORRUPTIONS["mask"](LAYOUT, level=0.3)(batch, seeded()).x
-    assert float((masked == 0).double().mean()) == pytest.approx(0.3, abs=0.005)
-    assert torch.equal(masked[masked != 0], batch.x[masked != 0])
 
 
 # Penalties.

@@ -191,7 +191,7 @@ def upper_tail_missing(count: int = 600) -> tuple[np.ndarray, np.ndarray]:
 def test_informative_restores_an_upper_tail_that_ignorable_misses() -> None:
     x, holes = upper_tail_missing()
     lost = np.isnan(holes)
-    errors = {}
+    errors, inside = {}, {}
     for kind in ("ignorable", "informative"):
         model = Autoencoder(
             None, hidden_layer_sizes=(16,), max_epochs=30, missing=kind, random_state=0
@@ -199,4 +199,8 @@ def test_informative_restores_an_upper_tail_that_ignorable_misses() -> None:
         left = model.impute(holes) - x
         errors[kind] = np.sqrt(np.square(left[lost]).mean())
         assert np.array_equal(model.impute(holes)[~lost], x[~lost])
+        draws = np.stack(model.impute(holes, n_draws=49))
+        low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+        inside[kind] = ((low <= x) & (x <= high))[lost].mean()
     assert errors["informative"] < 0.65 * errors["ignorable"]
+    assert inside["informative"] > 0.8 > 0.5 > inside["ignorable"]
