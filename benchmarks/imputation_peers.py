@@ -3,7 +3,10 @@
 Every peer is a function from cells (`table_sets.Cells`) and a seed to complete values.
 Where numbers and categories have to be one matrix, numbers are standardised by the
 observed cells and categories one-hot, all of a block missing together; the largest of a
-block is its category. Both cores are everybody's.
+block is its category. IterativeImputer with BayesianRidge gets the blocks without their
+most frequent level: from a whole block each level is one minus the others, which are
+missing together with it and start at their means, so that it would never leave the mode
+(on Soybean, 32% wrong instead of 14%). Both cores are everybody's.
 """
 
 from __future__ import annotations
@@ -41,26 +44,35 @@ class Encoding:
         What is encoded.
     centre, scale : ndarray
         Of every column's observed cells; 0 and 1 for categories.
+    left_out : tuple of (int or None)
+        The level of every column that has no value of its own.
     """
 
     cells: Cells
     centre: Values
     scale: Values
+    left_out: tuple[int | None, ...]
 
     @classmethod
-    def of(cls, cells: Cells) -> Encoding:
-        """Fit to the observed cells."""
+    def of(cls, cells: Cells, *, all_levels: bool = True) -> Encoding:
+        """Fit to the observed cells; leave out the most frequent levels unless all are asked."""
         centre = np.where(cells.categorical, 0.0, np.nanmean(cells.values, axis=0))
         scale = np.where(cells.categorical, 1.0, np.nanstd(cells.values, axis=0))
-        return cls(cells, centre, np.where(scale == 0, 1.0, scale))
+        left_out = [
+            None if all_levels or levels is None else _most_frequent(column)
+            for levels, column in zip(cells.levels, cells.values.T, strict=True)
+        ]
+        return cls(cells, centre, np.where(scale == 0, 1.0, scale), tuple(left_out))
 
     def block(self, values: Values, column: int) -> Values:
         """Return one column's values encoded, ``(rows, 1 or levels)``; NaN stays NaN."""
+        left_out = self.left_out[column]
         levels, given = self.cells.levels[column], values[:, [column]]
         if levels is None:
             scaled: Values = (given - self.centre[column]) / self.scale[column]
             return scaled
-        return np.where(np.isnan(given), np.nan, given == np.arange(len(levels)))
+        block = np.where(np.isnan(given), np.nan, given == np.arange(len(levels)))
+        return block if left_out is None else np.delete(block, left_out, axis=1)
 
     def to(self, values: Values) -> Values:
         """Return all blocks side by side."""
@@ -69,14 +81,22 @@ class Encoding:
     def back(self, encoded: Values) -> Values:
         """Return the cells that complete encoded values mean."""
         columns, start = [], 0
-        for levels, centre, scale in zip(self.cells.levels, self.centre, self.scale, strict=True):
-            width = 1 if levels is None else len(levels)
+        for column, levels in enumerate(self.cells.levels):
+            left_out = self.left_out[column]
+            width = (1 if levels is None else len(levels)) - (left_out is not None)
             block = encoded[:, start : start + width]
-            columns.append(
-                block[:, 0] * scale + centre if levels is None else block.argmax(1).astype(float)
-            )
+            if left_out is not None:
+                block = np.insert(block, left_out, 1 - block.sum(1), axis=1)
+            if levels is None:
+                columns.append(block[:, 0] * self.scale[column] + self.centre[column])
+            else:
+                columns.append(block.argmax(1).astype(float))
             start += width
         return np.column_stack(columns)
+
+
+def _most_frequent(places: Values) -> int:
+    return int(np.bincount(places[~np.isnan(places)].astype(int)).argmax())
 
 
 def mean_mode(cells: Cells, seed: int = 0) -> Values:
@@ -89,11 +109,11 @@ def mean_mode(cells: Cells, seed: int = 0) -> Values:
     return result
 
 
-def encoded(make: Callable[[int], Any]) -> Impute:
+def encoded(make: Callable[[int], Any], *, all_levels: bool = True) -> Impute:
     """Return a peer that runs an imputer of scikit-learn on the encoded table."""
 
     def impute(cells: Cells, seed: int) -> Values:
-        encoding = Encoding.of(cells)
+        encoding = Encoding.of(cells, all_levels=all_levels)
         return encoding.back(_quietly(make(seed), encoding.to(cells.values)))
 
     return impute
@@ -139,7 +159,7 @@ def posterior_draws(cells: Cells, seed: int, n_draws: int) -> list[Values]:
             BayesianRidge(), max_iter=ROUNDS, sample_posterior=True, random_state=draw
         )
 
-    impute = encoded(make)
+    impute = encoded(make, all_levels=False)
     return [impute(cells, 1_000 * seed + draw) for draw in range(n_draws)]
 
 
@@ -214,7 +234,7 @@ PEERS: dict[str, Impute] = {
     "mean_mode": mean_mode,
     "neighbours_5": encoded(lambda seed: KNNImputer(n_neighbors=5)),
     "neighbours_15": encoded(lambda seed: KNNImputer(n_neighbors=15)),
-    "iterative_ridge": encoded(_bayesian_ridge),
+    "iterative_ridge": encoded(_bayesian_ridge, all_levels=False),
     "iterative_trees": iterative_trees,
     "missforest_extra": MissForest(ExtraTreesRegressor, ExtraTreesClassifier),
     "missforest_random": MissForest(

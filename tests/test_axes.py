@@ -21,7 +21,8 @@ from autoencode.bottlenecks import BOTTLENECKS
 from autoencode.composition import Composition
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.errors import SpecError
-from autoencode.interfaces import Batch, Context, LinearStart, Segment
+from autoencode.interfaces import Batch, Context, LinearStart
+from autoencode.layout import Segment
 from autoencode.likelihoods import LIKELIHOODS
 from autoencode.network import Network
 from autoencode.objective import Objective

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from autoencode.composition import Composition, linear_start
-from autoencode.interfaces import Batch, Context, Layout, Segment
+from autoencode.interfaces import Batch, Context
+from autoencode.layout import Layout, Segment
 from autoencode.likelihoods import LIKELIHOODS
 from autoencode.preprocess.principal import principal_components
 from autoencode.preprocess.scaling import fit_scaling

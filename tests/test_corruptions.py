@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from autoencode.corruptions import CORRUPTIONS, Hide
-from autoencode.interfaces import Batch, Layout, Segment
+from autoencode.interfaces import Batch
+from autoencode.layout import Layout, Segment
 
 # Two numbers, three levels, and a column of two segments.
 SEGMENTS = (

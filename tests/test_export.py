@@ -97,6 +97,21 @@ def test_a_mean_far_above_the_deviation_costs_nothing(
     assert difference(codes, model.transform(rows)) <= TOLERANCE
 
 
+@pytest.mark.parametrize("hidden", [(), (32,)])
+def test_what_is_missing_in_an_array_is_filled_in(
+    hidden: tuple[int, ...], bent: np.ndarray, tmp_path: Path
+) -> None:
+    holes = np.where(np.random.default_rng(0).random(bent.shape) < 0.1, np.nan, bent)
+    model = Autoencoder(3, hidden_layer_sizes=hidden, max_epochs=30, random_state=0).fit(holes)
+    assert model.gate_ == bool(hidden)
+    path = exported(model, tmp_path)
+    # Some rows miss nothing, some much; the last one everything.
+    rows = np.concatenate([holes, np.full((1, 9), np.nan)]).astype(np.float32)
+    assert set(np.isnan(rows).sum(1)) >= {0, 1, 2, 3, 9}
+    assert difference(run(path, rows), model.transform(rows)) <= TOLERANCE
+    assert difference(run(path, bent), model.transform(bent)) <= TOLERANCE
+
+
 def test_the_file_says_who_wrote_it_and_what_the_columns_are(
     bent: np.ndarray, tmp_path: Path
 ) -> None:
@@ -107,7 +122,8 @@ def test_the_file_says_who_wrote_it_and_what_the_columns_are(
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     assert json.loads(metadata["feature_names"]) == list(frame.columns)
     # Standardised by column, which the graph does too.
-    codes = run(tmp_path / "encoder.onnx", bent)
+    session = onnxruntime.InferenceSession(tmp_path / "encoder.onnx")
+    (codes,) = session.run(None, {name: bent[:, i] for i, name in enumerate(frame.columns)})
     assert difference(codes, model.transform(frame)) <= TOLERANCE
 
 

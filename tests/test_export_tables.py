@@ -28,10 +28,13 @@ STAMP = "%Y-%m-%dT%H:%M:%S+02:00"
 
 
 def penguins(seed: int = 0) -> pa.Table:
-    """Make a table with columns of every kind that hang together, a tenth of it missing."""
+    """Make a table with columns of every kind, a tenth of it missing.
+
+    Four of them lie on a curve, which a network codes better than PCA.
+    """
     rng = np.random.default_rng(seed)
     place = rng.integers(0, 3, N)
-    size = 800.0 * place + 300 * rng.normal(size=N)
+    turn = rng.uniform(0, 2 * np.pi, N)
 
     def holes(values: Any, arrow_type: Any = None) -> pa.Array:
         drawn = rng.random(N) < 0.1
@@ -39,7 +42,7 @@ def penguins(seed: int = 0) -> pa.Table:
         return pa.array([None if d else v for d, v in zip(drawn, plain, strict=True)], arrow_type)
 
     days = [START + datetime.timedelta(days=int(d)) for d in rng.integers(0, 900, N)]
-    times = [d + datetime.timedelta(seconds=int(s)) for d, s in zip(days, size, strict=True)]
+    times = [d + datetime.timedelta(seconds=9876 * i) for i, d in enumerate(days)]
     stages = pa.DictionaryArray.from_arrays(place, ["egg", "chick", "adult"], ordered=True)
     return pa.table(
         {
@@ -48,8 +51,10 @@ def penguins(seed: int = 0) -> pa.Table:
             "sex": holes(rng.choice(["female", "male"], N)),
             "stage": holes(stages.to_pylist()).dictionary_encode().cast(stages.type),
             "ring": holes(np.array([f"ring {i % 230}" for i in range(N)])),
-            "bill": holes(45 + 0.004 * size + rng.normal(size=N)),
-            "mass": holes((3500 + size).astype(np.int64)),
+            "bill": holes(45 + 5 * np.cos(turn) + 0.1 * rng.normal(size=N)),
+            "depth": holes(17 + 5 * np.sin(turn) + 0.1 * rng.normal(size=N)),
+            "mass": holes((3500 + 800 * np.cos(2 * turn)).astype(np.int64)),
+            "flipper": holes((2000 + 100 * np.sin(2 * turn)).astype(np.int64)),
             "eggs": holes(rng.poisson(1.5, N), pa.int32()),
             "tagged": holes(rng.random(N) < 0.4),
             "tested": holes(rng.choice([0.0, 1.0], N)),
@@ -127,8 +132,9 @@ def difference(mine: np.ndarray, reference: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def model() -> Autoencoder:
-    options = {"hidden_layer_sizes": (16,), "max_epochs": 4, "random_state": 0}
-    fitted = Autoencoder(5, columns=KINDS, **options).fit(penguins())
+    options = {"hidden_layer_sizes": (32,), "max_epochs": 20, "random_state": 0}
+    fitted = Autoencoder(3, columns=KINDS, **options).fit(penguins())
+    assert fitted.gate_ == 1
     kinds = {block.kind for block in fitted._state.schema.blocks}
     assert {"constant", "identifier", "binary", "ordered", "count", "datetime"} < kinds
     return fitted
@@ -219,14 +225,15 @@ def test_the_metadata_say_what_goes_in(model: Autoencoder, encoder: Graph) -> No
     }
     assert all(end.shape == ["batch"] for end in ends.values())
     (codes,) = encoder.session.get_outputs()
-    assert (codes.name, codes.shape) == ("codes", ["batch", 5])
+    assert (codes.name, codes.shape) == ("codes", ["batch", 3])
 
 
-@pytest.mark.parametrize("hidden", [(), (8,)])
+@pytest.mark.parametrize("hidden", [(), (32,)])
 def test_columns_come_back(hidden: tuple[int, ...], tmp_path: Path) -> None:
-    names = ["species", "bill", "mass", "tagged", "tested", "seen", "study", "id"]
+    curve = ["bill", "depth", "mass", "flipper"]
+    names = ["species", *curve, "tagged", "tested", "seen", "study", "id"]
     table = penguins().select(names)
-    small = Autoencoder(3, hidden_layer_sizes=hidden, max_epochs=4, random_state=0).fit(table)
+    small = Autoencoder(3, hidden_layer_sizes=hidden, max_epochs=20, random_state=0).fit(table)
     assert small.gate_ == bool(hidden)
     codes = small.transform(table).astype(np.float32)
     wanted = small.inverse_transform(codes.astype(np.float64))
@@ -237,7 +244,7 @@ def test_columns_come_back(hidden: tuple[int, ...], tmp_path: Path) -> None:
     for name, column in tensors(wanted, decoder.outputs).items():
         assert found[name].dtype == column.dtype
         assert found[name].shape == (N,)
-        if name == "bill":
+        if name in ("bill", "depth"):
             assert difference(found[name], column) <= TOLERANCE
         else:
             # What is rounded to a level or an integer may fall to the other side.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from autoencode.layout import Layout, Segment
 from autoencode.preprocess.filling import Fill, Moments, fit_moments
 
 
@@ -48,7 +49,7 @@ def test_missing_values_become_their_conditional_means(size: int, missing: float
     covariance = covariance_of(size)
     x, observed = rows_of(covariance, 200, missing)
     expected = conditional_means(x, observed, covariance)
-    np.testing.assert_allclose(filled(covariance, x, observed), expected, atol=1e-8)
+    np.testing.assert_allclose(filled(covariance, x, observed), expected, atol=1e-6)
     assert size == 1 or np.abs(expected[~observed]).max() > 0.1
     single = filled(covariance, x.astype(np.float32), observed)
     assert single.dtype == np.float32
@@ -84,6 +85,26 @@ def test_what_is_observed_stays_bit_by_bit(dtype: type) -> None:
     found = filled(covariance, x, observed)
     assert found[observed].tobytes() == x[observed].tobytes()
     assert not np.array_equal(found, x)
+
+
+def test_values_of_a_column_that_are_missing_together() -> None:
+    # The parts of a one-hot column add up: their covariance is next to singular.
+    layout = Layout(9, (Segment("gaussian", 0, 0, 1), Segment("categorical", 1, 1, 5),
+                        Segment("gaussian", 2, 5, 6), Segment("categorical", 4, 6, 9)))  # fmt: skip
+    covariance = covariance_of(9)
+    for part in layout.segments:
+        sums = np.eye(9)
+        sums[part.start : part.stop, part.start : part.stop] -= 0.99 / (part.stop - part.start)
+        if part.likelihood == "categorical":
+            covariance = sums @ covariance @ sums.T
+    x, seen = rows_of(covariance, 200, 0.4)
+    observed = seen[:, layout.first_values().numpy()][:, layout.columns().numpy()]
+    expected = conditional_means(x, observed, covariance)
+    precision = torch.from_numpy(np.linalg.inv(covariance))
+    for dtype, limit in ((torch.float64, 1e-7), (torch.float32, 2e-2)):
+        fill = Fill(precision.to(dtype), layout)
+        found = fill(torch.from_numpy(x).to(dtype), torch.from_numpy(observed)).numpy()
+        np.testing.assert_allclose(found, expected, atol=limit)
 
 
 def test_what_stands_at_missing_places_does_not_matter() -> None:
@@ -164,6 +185,21 @@ def test_columns_without_variance_do_no_harm(column: str) -> None:
     np.testing.assert_allclose(
         found.covariance[np.ix_(others, others)], alone.covariance, atol=0.02
     )
+
+
+def test_moments_of_levels_that_are_missing_at_random() -> None:
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=6000)
+    levels = np.eye(4)[np.digitize(hidden + 0.7 * rng.normal(size=6000), [-0.8, 0, 0.8])]
+    x = np.column_stack([hidden, levels - levels.mean(0), hidden + rng.normal(size=6000)])
+    layout = Layout(6, (Segment("gaussian", 0, 0, 1), Segment("categorical", 1, 1, 5),
+                        Segment("gaussian", 2, 5, 6)))  # fmt: skip
+    lost = (rng.random((6000, 3)) < 0.3)[:, layout.columns().numpy()]
+    found = fit_moments(np.where(lost, np.nan, x), layout).covariance
+    truth = np.cov(x.T, bias=True)
+    # What is unsure of a level is not what is unsure of it given the other levels.
+    np.testing.assert_allclose(np.diag(found)[1:5], np.diag(truth)[1:5], rtol=0.05)
+    np.testing.assert_allclose(found, truth, atol=0.08)
 
 
 def test_precision_is_the_inverse_up_to_a_small_ridge() -> None:

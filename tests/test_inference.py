@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -151,3 +152,81 @@ def test_a_sum_that_overflows_is_no_missing_value() -> None:
     out = np.empty((20, 9), np.float32)
     apply(lambda x: x / 2, open_array(X, checked=False), out, 16)
     assert np.array_equal(out, X / 2)
+
+
+# Missing values.
+
+
+def halves(x: torch.Tensor) -> torch.Tensor:
+    return x / 2
+
+
+def counted(x: torch.Tensor) -> torch.Tensor:
+    """Stand for the way of rows with missing values: say how many there are."""
+    return torch.isnan(x).sum(1, keepdim=True).to(x.dtype).expand(-1, x.shape[1])
+
+
+@pytest.mark.parametrize("count", [1, 16, 50])
+def test_only_rows_that_lack_values_go_another_way(count: int) -> None:
+    X = rows(count, np.float32)
+    lacking = np.arange(count) % 3 == 0
+    X[lacking, 2] = X[lacking, 5] = np.nan
+    out = np.full((count, 9), -1, np.float32)
+    apply(halves, open_array(X, checked=False), out, 16, missing=counted)
+    assert (out[lacking] == 2).all()
+    assert np.array_equal(out[~lacking], X[~lacking] / 2)
+
+
+def test_every_call_has_the_same_number_of_rows_also_where_values_are_missing() -> None:
+    lengths = {"usual": [], "missing": []}
+
+    def watch(kind: str, x: torch.Tensor) -> torch.Tensor:
+        lengths[kind].append(len(x))
+        # What is complete never sees a missing value.
+        assert kind == "missing" or bool(torch.isfinite(x).all())
+        return x.clone()
+
+    X = rows(70, np.float32)
+    X[3, 3] = X[40, 1] = X[41, 1] = np.nan
+    out = np.empty_like(X)
+    usual, missing = (functools.partial(watch, kind) for kind in lengths)
+    apply(usual, open_array(X, checked=False), out, 16, missing=missing)
+    assert set(lengths["usual"]) == set(lengths["missing"]) == {16}
+    assert len(lengths["missing"]) == 2
+    assert np.array_equal(out, X, equal_nan=True)
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+@pytest.mark.parametrize("beside", [np.nan, 1.0, np.inf, -np.inf])
+def test_infinity_is_refused_also_where_values_may_be_missing(bad: float, beside: float) -> None:
+    X = rows(50, np.float32)
+    X[41, 3], X[41, 4] = bad, beside
+    with pytest.raises(DataError, match="column 3"):
+        apply(
+            lambda x: x.clamp(0, 1), open_array(X, checked=False),
+            np.empty((50, 9), np.float32), 16, missing=lambda x: x.clamp(0, 1),
+        )  # fmt: skip
+
+
+def test_a_masked_encoder_has_no_fast_way() -> None:
+    encoder = drawn((8,), torch.float32, masked=True)
+    assert encoder.takes_missing
+    assert fast_encoder(encoder) is encoder
+    assert not drawn((8,), torch.float32).takes_missing
+
+
+def test_an_encoder_fills_in_what_is_missing() -> None:
+    encoder = drawn((8,), torch.float64, offset=1.0, masked=True)
+    x = torch.from_numpy(rows(4, np.float64) / 80)
+    lacking = x.clone()
+    lacking[:, 2] = torch.nan
+    mean = x.clone()
+    # The fill of a new network knows of no correlations: the mean is its best guess.
+    mean[:, 2] = encoder.center[2]
+    with torch.no_grad():
+        codes, known = encoder(lacking), encoder(mean)
+        assert bool(codes.isfinite().all())
+        # It is told that the value is missing.
+        assert not torch.allclose(codes, known)
+        encoder.encoder.layers[0].weight[:, 9:] = 0
+        torch.testing.assert_close(encoder(lacking), encoder(mean))

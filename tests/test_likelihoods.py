@@ -10,7 +10,8 @@ import torch
 from torch.distributions import Bernoulli, Categorical, NegativeBinomial, Normal
 
 from autoencode.errors import SpecError
-from autoencode.interfaces import Batch, Layout, Likelihood, Segment
+from autoencode.interfaces import Batch, Likelihood
+from autoencode.layout import Layout, Segment
 from autoencode.likelihoods import LIKELIHOODS, Gaussian
 from autoencode.preprocess.scaling import fit_scaling
 

@@ -12,7 +12,8 @@ from scipy.stats import norm
 
 from autoencode import Autoencoder
 from autoencode.composition import Composition
-from autoencode.interfaces import Batch, Context, Layout, Segment
+from autoencode.interfaces import Batch, Context
+from autoencode.layout import Layout, Segment
 from autoencode.missingness import Selection
 from autoencode.objective import Objective, hidden_cells
 

@@ -10,7 +10,7 @@ import pytest
 
 from autoencode.corruptions import CORRUPTIONS, GaussianNoise
 from autoencode.errors import SpecError
-from autoencode.interfaces import Layout
+from autoencode.layout import Layout
 from autoencode.spec import describe, make, module_of, parse
 
 LAYOUT = Layout(3)

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from autoencode.composition import Composition
-from autoencode.interfaces import Batch, Context, LinearStart, Segment
+from autoencode.interfaces import Batch, Context, LinearStart
+from autoencode.layout import Segment
 from autoencode.network import Network, filled
+from autoencode.preprocess.filling import Fill
 from autoencode.steps import AutogradStep, DenseStep, FlatParameters, choose_step
 
 N_VALUES, N_COMPONENTS = 7, 4
@@ -101,8 +103,7 @@ def test_tables_with_holes_have_autograds_gradients_too(
     for kind in (DenseStep, AutogradStep):
         network = drawn(whole, dtype)
         network.likelihood.set_units(torch.full((7,), CENTER), torch.full((7,), UNIT))
-        if network.fill is not None:
-            network.fill.precision.add_(0.1)
+        network.fill = Fill(torch.eye(7, dtype=dtype) + 0.1, network.likelihood.layout)
         steps.append(kind(network, whole.objective(), FlatParameters(network)))
     dense, autograd = steps
     columns = network.likelihood.layout.columns()

@@ -86,7 +86,7 @@ def test_the_floor_is_pca_of_the_scaled_values(complete_frame: pd.DataFrame) -> 
     model = Autoencoder(2, hidden_layer_sizes=()).fit(frame)
     x, single = (frame[name].to_numpy(np.float64) for name in ("x", "single"))
     onehot = pd.get_dummies(frame["level"].astype(str)).to_numpy(np.float64)
-    onehot /= np.sqrt(onehot.var(0).sum())
+    onehot = onehot / np.sqrt(onehot.var(0).sum())
     counts = np.log1p(frame["count"].to_numpy(np.float64))
     assert [row["kind"] for row in model._state.schema.describe()] == [
         *["numeric"] * 2, "categorical", "count"
@@ -280,26 +280,22 @@ def test_explain_of_arrays_adds_up_too(bent: np.ndarray, network_model: Autoenco
 # Bad input.
 
 
-def changed(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
-    return frame.assign(**columns)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.drop(columns="x"), "'x'"),
-        (lambda f: f.assign(more=1), "'more'"),
+        (lambda f: f.drop(columns="x"), "missing:\n- x"),
+        (lambda f: f.assign(more=1), "unseen at fit time:\n- more"),
         (lambda f: f.assign(x=["1.5"] * 4 + ["many"]), r"'x'.*row 5"),
-        (lambda f: f.assign(x="many"), "'x'.*row 1.*'many'"),
+        (lambda f: f.assign(x="many"), "'x' held numbers.*'many' in row 1 is not"),
         (lambda f: f.assign(x=np.inf), "'x'"),
         (lambda f: f.assign(count=2**60), "'count'.*row 1"),
-        (lambda f: f.assign(when="tomorrow"), "'when'.*row 1.*'tomorrow'"),
+        (lambda f: f.assign(when="tomorrow"), "'when' held dates.*'tomorrow' in row 1 is not"),
         (lambda f: f.assign(n=pd.array([1, 2, 3, 4, 2**60])), r"'n'.*row 5"),
         (lambda f: pd.concat([f, f[["x"]]], axis=1), "'x'"),
         (lambda f: f.assign(x=[1.0, "a", None, [2], 3]), "'x'"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_one_line(
+def test_what_cannot_be_read_is_refused_by_column_and_row(
     change: Callable[[pd.DataFrame], pd.DataFrame],
     message: str,
     coded: Autoencoder,
@@ -316,8 +312,10 @@ def test_numbers_as_text_and_columns_of_another_type_are_read(
     frame = complete_frame[:20]
     expected = coded.transform(frame)
     alike = frame.astype({"x": str, "count": "float64", "small": "int64", "level": str})
+    assert not alike.dtypes.equals(frame.dtypes)
     np.testing.assert_allclose(coded.transform(alike), expected, rtol=1e-6)
-    np.testing.assert_allclose(coded.transform(frame.to_dict("list") and frame), expected)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    np.testing.assert_allclose(coded.transform(table), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("column", ["numbers", "levels"])
@@ -331,7 +329,7 @@ def test_a_fit_of_one_usable_column(column: str) -> None:
         np.testing.assert_allclose(model.reconstruct(frame)["only"], cells, rtol=0.05, atol=0.05)
 
 
-def test_the_seed_of_the_codes_names_is_the_models(coded: Autoencoder) -> None:
+def test_names_of_codes_and_columns(coded: Autoencoder) -> None:
     assert coded.get_feature_names_out().tolist() == [f"autoencoder{place}" for place in range(3)]
     assert coded.feature_names_in_.tolist()[:2] == ["x", "single"]
     assert coded.n_features_in_ == 12
@@ -352,4 +350,4 @@ def test_very_many_levels_make_few_values() -> None:
     found = model.reconstruct(frame[:50])
     assert found["zip"].isin(frame["zip"]).all()
     strange = frame[:50].assign(zip="elsewhere")
-    assert (model.score_samples(strange) < model.score_samples(frame[:50])).mean() > 0.9
+    assert (model.score_samples(strange) < model.score_samples(frame[:50])).mean() > 0.8

@@ -58,6 +58,8 @@ class Encoder(Scaled):
         Its encoder and bottleneck are used.
     fill : Fill or None
         What stands for missing values; None: their mean.
+    takes_missing : bool
+        Whether values may be missing at all.
     center, scale, code_scale, dtype
         See `Scaled`.
     """
@@ -66,6 +68,7 @@ class Encoder(Scaled):
         self,
         network: Network,
         fill: Fill | None,
+        takes_missing: bool,
         center: Tensor,
         scale: Tensor,
         code_scale: Tensor,
@@ -77,7 +80,7 @@ class Encoder(Scaled):
         self.fill = fill
         self.masked = network.masked
         self.register_buffer("first_values", network.first_values, persistent=False)
-        self.takes_missing = fill is not None or network.masked
+        self.takes_missing = takes_missing
 
     def forward(self, x: Tensor) -> Tensor:
         """Return codes, ``(batch, n_components)``."""

@@ -16,6 +16,7 @@ __all__ = [
     "hidden_layer_sizes",
     "learning_rate",
     "max_epochs",
+    "patience",
     "positive",
 ]
 
@@ -83,6 +84,15 @@ def max_epochs(
     seen, fewest = (_ROWS_SEEN // 2, _FEWEST_EPOCHS // 2) if mixed else (_ROWS_SEEN, _FEWEST_EPOCHS)
     epochs = min(max(seen // n_rows, fewest), _MOST_EPOCHS)
     return epochs if max_time is None else 10 * epochs
+
+
+def patience(max_epochs: int, *, mixed: bool = False) -> int:
+    """Return epochs without a gain after which the rate falls: a quarter, 100 at most.
+
+    A tenth under a likelihood for each column: codes that are trained on without a gain
+    only become more tangled.
+    """
+    return max(10, min(max_epochs, _MOST_EPOCHS) // (10 if mixed else 4))
 
 
 def device(given: str | torch.device) -> torch.device:

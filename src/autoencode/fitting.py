@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from autoencode import defaults
 from autoencode.batches import Batches, Prepare, StreamedBatches, TensorBatches
 from autoencode.composition import linear_start
 from autoencode.data.rows import Rows
@@ -257,7 +258,7 @@ class Fit:
         widths = (self.data.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
         flops = 12.0 * plan.batch_size * sum(a * b for a, b in pairwise(widths))
         self.products = choose_products(widths, plan.batch_size, plan.device)
-        patience = max(10, min(phase.epochs, 400) // 4)
+        patience = defaults.patience(phase.epochs, mixed=bool(plan.composition.segments))
         try:
             with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):
                 train(

@@ -153,7 +153,10 @@ class State:
 
     def _joined(self, network: Network, scales: tuple[Array, ...], dtype: torch.dtype) -> Fitted:
         center, scale, code_scale = (torch.from_numpy(np.array(part)) for part in scales)
-        encoder = Encoder(network, self._fill(dtype), center, scale, code_scale, dtype)
+        takes_missing = self.composition.masked or self.schema is not None
+        encoder = Encoder(
+            network, self._fill(dtype), takes_missing, center, scale, code_scale, dtype
+        )
         decoder = Decoder(network, center, scale, code_scale, dtype)
         return Fitted(encoder.eval(), decoder.eval())
 

@@ -80,7 +80,7 @@ def _columns(header: dict[str, Any]) -> list[dict[str, Any]]:
                 "name": block["name"],
                 "type": arrow_type if isinstance(arrow_type, str) else arrow_type["name"],
                 "kind": block["kind"],
-                "detail": block.get("detail", block["kind"]),
+                "detail": block["detail"],
                 "missing": missing,
                 "missing_share": missing / max(1, block["n_rows"]),
             }

@@ -258,7 +258,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def summary(self) -> str:
         """Return what was fitted and how good it is, in a few lines."""
         check_is_fitted(self)
-        return describe_state(self._state)
+        return describe_state(self._state, restores=self.n_components is None)
 
     def save(self, path: str | os.PathLike[str], *, encoder_only: bool = False) -> None:
         """Write the model to one file (safetensors, no code inside).

@@ -156,8 +156,9 @@ def fit_moments(rows: Array, layout: Layout | None = None) -> Moments:
         filled = _filled(fill, known - moments.mean * seen, observed)
         step = filled.mean(0)
         filled -= step
-        unsure = lost / np.diag(precision)
-        covariance = filled.T @ filled / len(rows) + np.diag(unsure)
+        # What is unsure of a column given all others: its values are missing together.
+        unsure = (fill.back.T @ fill.back).numpy() * lost
+        covariance = filled.T @ filled / len(rows) + (unsure + unsure.T) / 2
         moments = Moments(moments.mean + step, covariance)
         if np.abs(covariance - before).max() < _TOLERANCE * np.diag(covariance).max():
             break

@@ -196,8 +196,11 @@ class Block(ABC):
         """Return one line for people: ``categorical, 105 levels, 3 rare``."""
 
     def header(self) -> dict[str, Any]:
-        """Return everything that was fitted as plain JSON values."""
-        found: dict[str, Any] = {"kind": self.kind}
+        """Return everything that was fitted as plain JSON values.
+
+        ``detail`` is for people: it is what `describe` says.
+        """
+        found: dict[str, Any] = {"kind": self.kind, "detail": self.describe()}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, pa.DataType):
@@ -217,11 +220,11 @@ class Block(ABC):
             If it is not the header of such a block.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
-        if header.get("kind") != cls.kind or header.keys() != {"kind", *fields}:
+        if header.get("kind") != cls.kind or header.keys() != {"kind", "detail", *fields}:
             raise ModelFileError(
                 f"the header of column {header.get('name')!r} is not that of kind {cls.kind!r}"
             )
-        found = {key: value for key, value in header.items() if key != "kind"}
+        found = {key: value for key, value in header.items() if key in fields}
         found["type"] = type_from_json(found["type"])
         for key, value in found.items():
             if fields[key].type == "Levels":
