@@ -35,7 +35,8 @@ def drawn(
     network = Composition(**(choices | changes)).network(4, rng).to(dtype)
     center, scale = (torch.rand(9, generator=rng).double() + 0.5 for _ in range(2))
     code_scale = torch.tensor([3.0, 2.0, 1.0, 0.1]).double()
-    return Encoder(network, None, offset * center, scale, code_scale, dtype).eval()
+    scales = (offset * center, scale, code_scale)
+    return Encoder(network, None, network.masked, *scales, dtype).eval()
 
 
 def rows(count: int, dtype: Any) -> np.ndarray:

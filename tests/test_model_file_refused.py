@@ -194,7 +194,7 @@ def test_a_newer_format_names_its_writer(path: Path) -> None:
         path,
         content,
         f"was written by autoencode 9.8.7 in file format {FORMAT_VERSION + 1}; this is autoencode "
-        f"{__version__}, which reads formats up to {FORMAT_VERSION}: upgrade autoencode$",
+        f"{__version__}, which reads format {FORMAT_VERSION}: upgrade autoencode$",
     )
     damaged = content[:-1] + b"y"
     assert_refused(path, damaged, "checksum does not match")

@@ -81,7 +81,7 @@ class Plain(Bottleneck):
     def forward(self, features: Features, context: Context) -> Code:
         """Return codes ``(batch, n_components)`` at no cost."""
         z = self.projection(features)
-        return Code(z, z.new_zeros(len(z)))
+        return Code(z, z.new_zeros(z.shape[0]))
 
     def start_linear(self, start: LinearStart) -> None:
         """Set the linear path to PCA with unit-variance scores; the rest to zero."""

@@ -23,7 +23,8 @@ __all__ = [
 _ROWS_SEEN = 4_000_000
 _MOST_EPOCHS = 400
 _MANY_ROWS = 50_000
-_FEWEST_EPOCHS = 10
+_FEWEST_EPOCHS, _FEWEST_WIDE_EPOCHS = 10, 4
+_FEW_VALUES = 64
 _MOST_WEIGHTS = 20_000_000
 
 
@@ -71,17 +72,20 @@ def learning_rate(given: float | str) -> float:
 
 
 def max_epochs(
-    given: int | str, n_rows: int, max_time: float | None, *, mixed: bool = False
+    given: int | str, n_rows: int, max_time: float | None, *, mixed_values: int = 0
 ) -> int:
     """Return passes over the data: four million rows in all, 400 passes at most.
 
-    Two million under a likelihood for each column, where rows cost more.
+    Under a likelihood for each column as many fewer as rows have more than 64 values
+    (``mixed_values``): each costs more there, by hidden layers and by filling in.
 
     Under a time budget it is the time that ends the fit: ten times as many.
     """
     if given != "auto":
         return int(positive("max_epochs", given, whole=True))
-    seen, fewest = (_ROWS_SEEN // 2, _FEWEST_EPOCHS // 2) if mixed else (_ROWS_SEEN, _FEWEST_EPOCHS)
+    seen, fewest = _ROWS_SEEN, _FEWEST_EPOCHS
+    if mixed_values > _FEW_VALUES:
+        seen, fewest = seen * _FEW_VALUES // mixed_values, _FEWEST_WIDE_EPOCHS
     epochs = min(max(seen // n_rows, fewest), _MOST_EPOCHS)
     return epochs if max_time is None else 10 * epochs
 
@@ -122,13 +126,16 @@ def dtype(given: str | torch.dtype) -> torch.dtype:
     return named[given]
 
 
-def positive(name: str, value: Any, *, whole: bool = False) -> float:
-    """Return a positive number, or raise `SpecError` naming the parameter."""
-    kind = "whole number" if whole else "number"
+def positive(name: str, value: Any, *, whole: bool = False, other: str = "'auto'") -> float:
+    """Return a positive number, or raise `SpecError` naming the parameter.
+
+    ``other`` is what else is allowed, for the message.
+    """
+    wanted = f"{other} or a positive {'whole number' if whole else 'number'}"
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise SpecError(f"{name}={value!r} should be 'auto' or a positive {kind}") from None
+        raise SpecError(f"{name}={value!r} should be {wanted}") from None
     if not 0 < number < float("inf") or (whole and number != int(number)):
-        raise SpecError(f"{name}={value!r} should be 'auto' or a positive {kind}")
+        raise SpecError(f"{name}={value!r} should be {wanted}")
     return number

@@ -132,7 +132,7 @@ class FitData:
         precision = torch.from_numpy(self.moments.precision())
         return Fill(precision, self.plan.composition.layout)
 
-    def judged(self, rows: ScaledRows, *, restores: bool) -> HeldOut:
+    def judged(self, rows: ScaledRows, *, restores: bool, copies: int = 8) -> HeldOut:
         """Return rows to judge by, some of their cells hidden if these are to be restored.
 
         The more is missing already, the fewer cells are hidden: they are to be restored
@@ -145,7 +145,7 @@ class FitData:
             corrupt = Hide(layout, level=level, rows=1.0, together=False)
             rng = torch.Generator(self.plan.device).manual_seed(self.plan.seed)
             hide = partial(corrupt, rng=rng)
-        return HeldOut(rows, self.start, self.training, layout, hide)
+        return HeldOut(rows, self.start, self.training, layout, hide, copies)
 
     def principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
         """Return the leading principal components of some rows."""

@@ -289,8 +289,9 @@ class Fit:
             return None
 
         def prepare(batch: Batch, rng: torch.Generator) -> Batch:
-            # Never in lower precision: what is filled in is the same as at prediction.
-            with torch.no_grad(), matrix_products("ieee"):
+            # Never in lower precision: what is filled in is the same as at prediction. And
+            # on one thread: it is done in small pieces.
+            with torch.no_grad(), matrix_products("ieee"), threads(1):
                 spoilt = batch if corrupt is None else corrupt(batch, rng)
                 return filled_where_needed(network, spoilt)
 

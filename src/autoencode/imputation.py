@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import torch
 
 from autoencode.data.frames import to_frame
+from autoencode.data.matrix import table_matrix
 from autoencode.data.rows import FloatArray, Rows
 from autoencode.data.tables import column_array
 from autoencode.preprocess.table_rows import TableRows
@@ -146,23 +147,44 @@ def _joined(rows: TableRows, cells: Array) -> Any:
         if not absent.any() or guess.null_count == len(guess):
             columns.append(given)
             continue
-        if guess.type != given.type:
-            guess = guess.cast(given.type)
         columns.append(_chosen(column_array(absent), guess, given))
-    table = pa.Table.from_arrays(columns, schema=rows.table.schema)
+    fields = [
+        field.with_type(column.type)
+        for field, column in zip(rows.table.schema, columns, strict=True)
+    ]
+    table = pa.Table.from_arrays(columns, schema=pa.schema(fields, rows.table.schema.metadata))
+    if rows.kind == "numpy":
+        return table_matrix(table)
     return to_frame(table, rows.kind, index=rows.index, dtypes=rows.dtypes)
 
 
 def _chosen(absent: pa.Array, guess: pa.ChunkedArray, given: pa.ChunkedArray) -> Any:
+    if pa.types.is_null(given.type):
+        return guess
     if pa.types.is_dictionary(given.type):
         plain = given.type.value_type
         joined = pc.if_else(absent, guess.cast(plain), given.cast(plain))
         return _encoded(joined, given)
-    return pc.if_else(absent, guess, given)
+    if guess.type != given.type:
+        guess = _like(guess, given.type)
+    return pc.if_else(absent, guess, given.cast(guess.type))
+
+
+def _like(guess: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Return guesses in the type that was given; in a wider one where it is too narrow."""
+    if pa.types.is_integer(wanted) and pa.types.is_floating(guess.type):
+        guess = pc.round(guess)
+    try:
+        return guess.cast(wanted, safe=not pa.types.is_temporal(wanted))
+    except pa.ArrowInvalid:
+        return guess
 
 
 def _encoded(values: pa.ChunkedArray, like: pa.ChunkedArray) -> pa.Array:
-    """Encode values again by the dictionary that they had."""
+    """Encode values again by the dictionary that they had, and the levels that it lacks."""
     dictionary = like.chunk(0).dictionary if like.num_chunks else pa.array([], like.type.value_type)
+    found = pc.unique(values).drop_null()
+    lacking = found.filter(pc.invert(pc.is_in(found, dictionary)))
+    dictionary = pa.concat_arrays([dictionary, lacking])
     places = pc.index_in(values.combine_chunks(), dictionary).cast(like.type.index_type)
     return pa.DictionaryArray.from_arrays(places, dictionary, ordered=like.type.ordered)

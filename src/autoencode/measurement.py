@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 
 _PIECE = 1024
 _FEW_ROWS = 128
-_COPIES, _COPIED_ROWS = 8, 4096
+_COPIED_ROWS = 8192
 _QUANTILES, _FEW_QUANTILES = 128, 8
 
 
@@ -44,6 +44,9 @@ class HeldOut:
         What the values are.
     hide : callable or None
         Hides cells of a batch; then what counts is how well hidden cells are restored.
+    copies : int
+        How often each row is taken, with other cells hidden, at most; fewer where rows
+        are many.
 
     Attributes
     ----------
@@ -59,6 +62,7 @@ class HeldOut:
         training: ScaledRows,
         layout: Layout,
         hide: Callable[[Batch], Batch] | None = None,
+        copies: int = 8,
     ) -> None:
         self.rows, self.principal, self.training = rows, principal, training
         if not len(rows):
@@ -73,7 +77,7 @@ class HeldOut:
         self.truth = self.y
         self.restores = hide is not None
         if hide is not None:
-            self._hide(hide)
+            self._hide(hide, copies)
         if self.x.observed is not None:
             # Filled in once, not at every evaluation.
             filled = torch.from_numpy(self._filled()).to(self.x.x)
@@ -81,9 +85,9 @@ class HeldOut:
             self.x = Batch(filled, self.x.observed, mask)
         self.pca = self._pca_errors()
 
-    def _hide(self, hide: Callable[[Batch], Batch]) -> None:
+    def _hide(self, hide: Callable[[Batch], Batch], most: int) -> None:
         """Keep a few copies of the rows with hidden cells; only those count."""
-        copies = min(_COPIES, max(1, _COPIED_ROWS // len(self.y.x)))
+        copies = min(most, max(1, _COPIED_ROWS // len(self.y.x)))
         given, truth = self.x.repeated(copies), self.y.repeated(copies)
         self.x = hide(given)
         assert self.x.observed is not None
@@ -204,7 +208,12 @@ class HeldOut:
         return network.selection.mean(mean, missing=False)
 
     def missingness(self, network: Network, objective: Objective) -> float:
-        """Return the held-out value of the loss term of the same name."""
+        """Return the held-out value of the loss term of the same name.
+
+        Without any missing cell it says nothing: the error of hidden ones counts instead.
+        """
+        if self.truth.observed is None:
+            return float(self.errors(network, [network.bottleneck.latent_shape[0]]).mean())
         total = 0.0
         with torch.inference_mode(), matrix_products("ieee"):
             for start, x, _ in self._pieces():

@@ -34,7 +34,7 @@ from autoencode.strict_json import read_json, write_json
 
 __all__ = ["FORMAT_VERSION", "read_header", "read_model", "write_model"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _Array = npt.NDArray[Any]
 _LENGTH_BYTES = 8
@@ -343,7 +343,7 @@ def _verify_checksum(file: BufferedReader, head: bytes) -> None:
 
 
 def _parse_header(text: str) -> dict[str, Any]:
-    """Parse the model's own header and refuse a format that is not known yet."""
+    """Parse the model's own header and refuse another format."""
     try:
         header = read_json(text)
     except ValueError as error:
@@ -355,11 +355,11 @@ def _parse_header(text: str) -> dict[str, Any]:
         raise _UnusableError("is damaged (it does not say which version wrote it)")
     if type(version) is not int or not 1 <= version <= sys.maxsize:
         raise _UnusableError("is damaged (its format version is not a number from 1 up)")
-    if version > FORMAT_VERSION:
-        raise _UnusableError(
-            f"was written by autoencode {package} in file format {version}; this is autoencode "
-            f"{__version__}, which reads formats up to {FORMAT_VERSION}: upgrade autoencode"
-        )
+    if version != FORMAT_VERSION:
+        advice = "upgrade autoencode" if version > FORMAT_VERSION else "fit again"
+        ours = f"this is autoencode {__version__}, which reads format {FORMAT_VERSION}: {advice}"
+        theirs = f"was written by autoencode {package} in file format {version}"
+        raise _UnusableError(f"{theirs}; {ours}")
     return header
 
 

@@ -45,6 +45,8 @@ def open_for_fit(data: Any, columns: Mapping[str, str] | None) -> Rows:
     if isinstance(found, Rows):
         if columns and not isinstance(found, TableRows):
             raise SpecError("columns= names kinds of columns: it needs a table with column names")
+        if found.has_missing and all(np.isnan(block).all() for _, block in found.blocks()):
+            raise DataError("every value of X is missing (NaN): there is nothing to learn from")
         return found
     schema = Schema.look(found.table, columns)
     if not schema.n_values:
@@ -106,4 +108,4 @@ def _as_table(rows: Rows, schema: Schema) -> TableData:
         )
     matrix = rows.dense()
     arrays = [column_array(np.ascontiguousarray(column)) for column in matrix.T]
-    return TableData(pa.Table.from_arrays(arrays, names=list(schema.names)), "arrow")
+    return TableData(pa.Table.from_arrays(arrays, names=list(schema.names)), "numpy")

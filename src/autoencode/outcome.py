@@ -26,6 +26,8 @@ Array = npt.NDArray[np.float64]
 _ENOUGH_HELD_OUT = 500
 """Held-out rows from which the spread of errors can be read off; fewer only tell its width."""
 _MOST_TRAINED = 2000
+_COPIES = 40
+"""How often each row is used, with other cells hidden, where rows are few."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def _restored_errors(data: FitData, network: Network | None, size: int) -> Array
 
 
 def _errors(data: FitData, rows: ScaledRows, network: Network | None, size: int) -> Array:
-    truth, guess = data.judged(rows, restores=True).compared(network, size)
+    truth, guess = data.judged(rows, restores=True, copies=_COPIES).compared(network, size)
     return truth - guess
 
 

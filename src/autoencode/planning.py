@@ -54,11 +54,14 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
     whole = threads != "auto"
     composition = _composition(given, n_components, rows)
     mixed = bool(composition.segments)
+    n_mixed = rows.n_features if mixed else 0
     return Plan(
         composition=composition,
         n_components=n_components,
         scaling=choose_scaling(given["scaling"], named=rows.names is not None),
-        max_epochs=defaults.max_epochs(given["max_epochs"], rows.n_rows, max_time, mixed=mixed),
+        max_epochs=defaults.max_epochs(
+            given["max_epochs"], rows.n_rows, max_time, mixed_values=n_mixed
+        ),
         max_time=max_time,
         batch_size=defaults.batch_size(given["batch_size"], rows.n_rows, mixed=mixed),
         learning_rate=defaults.learning_rate(given["learning_rate"]),

@@ -85,6 +85,7 @@ class State:
     precision: Array | None = None
     residuals: Array = field(default_factory=lambda: np.zeros((0, 0)))
     schema: Schema | None = None
+    _fills: dict[torch.dtype, Fill] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def n_values(self) -> int:
@@ -137,7 +138,10 @@ class State:
     def _fill(self, dtype: torch.dtype) -> Fill | None:
         if self.precision is None:
             return None
-        return Fill(torch.from_numpy(self.precision).to(dtype), self.composition.layout)
+        if dtype not in self._fills:
+            precision = torch.from_numpy(self.precision).to(dtype)
+            self._fills[dtype] = Fill(precision, self.composition.layout)
+        return copy.deepcopy(self._fills[dtype])
 
     def _linear(self, size: int, dtype: torch.dtype) -> Fitted:
         head = self.principal.head(size)

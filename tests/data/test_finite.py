@@ -3,11 +3,15 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from autoencode.data.finite import drop_options, quoted_list, require_finite, require_no_infinity
 from autoencode.data.rows import Rows
+from autoencode.data.tables import TableData
 from autoencode.errors import DataError
+from autoencode.preprocess.columns import Schema
+from autoencode.preprocess.table_rows import TableRows
 
 
 def message(matrix, names=None):
@@ -39,6 +43,25 @@ def test_one_missing_value_is_singular():
 def test_a_column_without_any_value():
     matrix = np.full((6, 1), np.nan)
     assert message(matrix, ["age"]).startswith("column 'age' has no values at all (6 missing); ")
+
+
+def test_values_are_named_by_the_column_that_they_come_from():
+    table = pa.table(
+        {
+            "id": [f"row {place}" for place in range(30)],  # left out: no value
+            "group": [None, None, *"abcdefg" * 4],  # a value for each level
+            "size": [None, *range(29)],
+            "day": pa.array([None, *range(0, 870, 30)], pa.timestamp("s")),
+        }
+    )
+    shuffled = TableData(table.select(["size", "day", "group", "id"]), "arrow")
+    rows = TableRows(Schema.look(table), shuffled)
+    with pytest.raises(DataError) as caught:
+        require_finite(rows)
+    assert str(caught.value) == (
+        "column 'group' has 2 missing values (first in row 1) (so have 'size', 'day'); drop "
+        "them with --drop group --drop size --drop day (no value may be missing here)"
+    )
 
 
 def test_infinite_values_of_a_table():

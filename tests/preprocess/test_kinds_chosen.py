@@ -90,3 +90,43 @@ def test_identifiers_say_why() -> None:
         "identifier, nested values: list<item: int64>",
         "identifier, other values: binary",
     ]
+
+
+def reason(texts: list[Any]) -> str:
+    (row,) = Schema.look(pa.table({"x": pa.array(texts, pa.string())})).describe()
+    assert row["kind"] == "identifier"
+    return str(row["detail"])
+
+
+@pytest.mark.parametrize(
+    ("first", "numbers"),
+    [
+        ([None, "1.5e-3", "groß"], [f"{place / 7:.4f}" for place in range(1, 138)]),
+        ([None, "-0,25", "groß"], [f"{place},01" for place in range(1, 138)]),
+    ],
+)
+def test_a_word_among_numbers_is_named(first: list[str | None], numbers: list[str]) -> None:
+    found = reason([*first, *numbers, "?"])
+    assert found == "identifier, text; 138 of 140 cells are numbers, 'groß' in row 3 is not"
+
+
+def test_labels_that_are_numbers_only_in_part_are_near_unique() -> None:
+    words, codes = [f"a{place}" for place in range(4)], [f"0{place}" for place in range(36)]
+    near_unique = "identifier, near-unique: 40 of 40 values differ"
+    assert reason([*words, *codes]) == near_unique
+    assert reason([*codes, "036", "037", "038", "039"]) == near_unique
+    assert "36 of 39 cells" in reason([*words[1:], *codes])
+
+
+@pytest.mark.parametrize(
+    ("words", "detail"),
+    [
+        (["groß"], "categorical, 31 levels, numbers but for 'groß'"),
+        (["groß", "klein", "?"], "categorical, 33 levels, numbers but for '?' and 2 more"),
+        (["groß", "klein", "?", "mittel"], "categorical, 34 levels"),
+        (["30,5"], "categorical, 31 levels"),
+    ],
+)
+def test_levels_that_are_numbers_but_for_a_word_say_so(words: list[str], detail: str) -> None:
+    texts = [f"{place},5" for place in range(30)] * 3 + words
+    assert Schema.look(pa.table({"x": texts})).describe()[0]["detail"] == detail

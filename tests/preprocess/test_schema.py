@@ -191,6 +191,24 @@ def test_what_cannot_be_chosen(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["numeric", "count"])
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        ([None, "1,5", "2", "groß"], "not numbers: 'groß' in row 4"),
+        (["1.5", "1,5"], "not numbers: '1,5' in row 2"),
+        (["01", "1.5"], "not numbers, though every cell is one; convert it first"),
+    ],
+)
+def test_text_that_should_be_numbers_names_the_cell_that_is_none(
+    texts: list[str | None], kind: str, reason: str
+) -> None:
+    for column in (pa.array(texts), pa.array(texts).dictionary_encode()):
+        with pytest.raises(DataError) as caught:
+            Schema.look(pa.table({"x": column}), {"x": kind})
+        assert str(caught.value) == f"column 'x' cannot be {kind}: it is {column.type}, {reason}"
+
+
 def test_numbers_that_float64_does_not_hold_are_no_numbers() -> None:
     big = pa.array([2**53 + 1, 2, 5] * 5)
     table = pa.table({"big": big})

@@ -99,6 +99,12 @@ def _counted(rows: Rows, is_bad: Callable[[FloatArray], npt.NDArray[np.bool_]]) 
     return count
 
 
+def _names(rows: Rows, places: npt.NDArray[np.intp]) -> list[str]:
+    """Name the columns that values come from, each once."""
+    found = (rows.value_name(int(place)) for place in places)
+    return list(dict.fromkeys(name for name in found if name is not None))
+
+
 def _values(count: int, word: str) -> str:
     return f"{count} {word} value{'' if count == 1 else 's'}"
 
@@ -113,7 +119,7 @@ def _missing_message(rows: Rows, missing: _Count) -> str:
             f"the first in row {row} (both counted from 0){_others(len(columns))}; "
             "no value may be missing here"
         )
-    names = [rows.names[column] for column in columns]
+    names = _names(rows, columns)
     also = f" (so have {quoted_list(names[1:])})" if len(names) > 1 else ""
     if count == rows.n_rows:
         what = f"has no values at all ({count} missing)"
@@ -135,7 +141,7 @@ def _infinite_message(rows: Rows, infinite: _Count) -> str:
             f"the first in row {row} (both counted from 0){_others(len(columns))}; "
             "replace them or leave the column out"
         )
-    names = [rows.names[column] for column in columns]
+    names = _names(rows, columns)
     also = f" (so have {quoted_list(names[1:])})" if len(names) > 1 else ""
     return (
         f"column {names[0]!r} has {_values(count, 'infinite')} (first in row {row + 1}){also}; "

@@ -102,6 +102,10 @@ class Rows:
         """The number of features, by the name that tables have for it."""
         return self.n_features
 
+    def value_name(self, place: int) -> str | None:
+        """Give the name of the column that a value comes from; None for bare arrays."""
+        return None if self.names is None else self.names[place]
+
     @functools.cached_property
     def non_finite(self) -> tuple[bool, bool]:
         """Whether any value is missing, and whether any is infinite.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from torch import nn
 
@@ -29,7 +30,7 @@ __all__ = ["FittedCoding", "with_names"]
 FloatArray = npt.NDArray[np.floating[Any]]
 
 
-class FittedCoding:
+class FittedCoding(TransformerMixin):
     """Encode, decode, score and restore: everything that reads a fitted `State`."""
 
     _state: State
@@ -176,7 +177,7 @@ class FittedCoding:
         values = self._reconstructed(rows)
         if n_draws is None:
             return completed(self._state, rows, values)
-        count = int(positive("n_draws", n_draws, whole=True))
+        count = int(positive("n_draws", n_draws, whole=True, other="None"))
         return drawn(self._state, rows, values, count)
 
     def _check(self, X: Any) -> Rows:
@@ -188,7 +189,10 @@ class FittedCoding:
             _check_feature_names(self, X, reset=False)
         rows = open_like(X, self._state.schema, None if names is None else tuple(names))
         if not hasattr(X, "columns") and not isinstance(X, Rows | str | os.PathLike):
-            _check_feature_names(self, with_names(rows), reset=False)
+            # An array has no names, whatever the schema calls its columns.
+            bare = isinstance(rows, TableRows) and rows.kind == "numpy"
+            named = np.empty((0, rows.n_columns)) if bare else with_names(rows)
+            _check_feature_names(self, named, reset=False)
         if rows.n_columns != self.n_features_in_:
             raise DataError(
                 f"X has {rows.n_columns} features, but {type(self).__name__} is expecting "

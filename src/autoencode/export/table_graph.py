@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autoencode.codec import Decoder, Encoder
-from autoencode.export.graph import Narrow, traceable, traced
+from autoencode.export.graph import Narrow, traced
 from autoencode.preprocess.column_kinds import Block
 from autoencode.preprocess.column_kinds.port import MISSING_INTEGER, Port
 from autoencode.preprocess.columns import Schema
@@ -176,7 +176,7 @@ def _narrowed_encoder(state: State) -> Encoder:
     """Return an encoder that scales and fills in float64 and runs its layers in float32."""
     wide, narrow = state.fitted(torch.float64).encoder, state.fitted(torch.float32).encoder
     wide.encoder, wide.bottleneck = Narrow(narrow.encoder), narrow.bottleneck
-    return traceable(wide)
+    return wide
 
 
 def _narrowed_decoder(state: State) -> Decoder:

@@ -14,7 +14,7 @@ from torch import nn
 
 from autoencode._version import __version__
 from autoencode.errors import AutoencodeError, SpecError
-from autoencode.export.graph import traceable, traced
+from autoencode.export.graph import traced
 from autoencode.export.table_graph import table_graph
 from autoencode.files import replacing, require_absent
 
@@ -129,7 +129,7 @@ def _graph(model: Autoencoder, part: str) -> tuple[Any, dict[str, Any]]:
         proto, ends = table_graph(state, state.schema, part)
         return proto, metadata | ends
     fitted = state.fitted(torch.float32)
-    encoder = traceable(fitted.encoder)
+    encoder = fitted.encoder
     parts: dict[str, list[nn.Module]] = {
         "encoder": [encoder],
         "decoder": [fitted.decoder],

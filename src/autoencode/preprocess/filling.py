@@ -21,7 +21,9 @@ _TOLERANCE = 1e-3
 _RIDGE = 1e-3
 """Share of the mean variance that is added to each value's, so that the inverse is stable."""
 
-_STEPS = 16
+_NARROW = 128
+_STEPS, _FEWER_STEPS = 16, 10
+"""Steps for at most so many values, and for more, where each costs much."""
 _PIECE = 512
 
 
@@ -61,7 +63,8 @@ class Fill(nn.Module):
             self.register_buffer(name, matrix.to(precision), persistent=False)
         symmetric = (whitened + whitened.T) / 2
         self.register_buffer("whitened", symmetric.to(precision), persistent=False)
-        self.steps = min(_STEPS, len(precision))
+        most = _STEPS if len(precision) <= _NARROW else _FEWER_STEPS
+        self.steps = min(most, len(precision))
 
     def forward(self, x: Tensor, observed: Tensor) -> Tensor:
         """Return rows without missing values.
@@ -81,17 +84,18 @@ class Fill(nn.Module):
         seen = observed.to(x.dtype)
         absent = 1.0 - seen
         known = x * seen
-        tiny = torch.finfo(x.dtype).tiny
+        # A maximum: a sum with so small a number is taken for no sum when it is exported.
+        tiny = torch.tensor(torch.finfo(x.dtype).tiny, dtype=x.dtype, device=x.device)
         residual = -absent * ((known @ self.forth) @ self.whitened)
         guess = torch.zeros_like(x)
         direction, energy = residual, residual.square().sum(1, keepdim=True)
         for _ in range(self.steps):
             image = absent * (direction @ self.whitened)
-            length = energy / ((direction * image).sum(1, keepdim=True) + tiny)
+            length = energy / torch.maximum((direction * image).sum(1, keepdim=True), tiny)
             guess = guess + length * direction
             residual = residual - length * image
             fresh = residual.square().sum(1, keepdim=True)
-            direction = residual + fresh / (energy + tiny) * direction
+            direction = residual + fresh / torch.maximum(energy, tiny) * direction
             energy = fresh
         return known + absent * (guess @ self.back)
 

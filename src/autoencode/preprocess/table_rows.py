@@ -66,6 +66,14 @@ class TableRows(Rows):
         """Return which cells are missing, ``(n_rows, n_columns)``."""
         return self.schema.missing(self.cells)
 
+    def value_name(self, place: int) -> str:
+        """Give the name of the column that a value comes from; a column may have many."""
+        return next(
+            span.block.name
+            for span in self.schema.spans
+            if span.values.start <= place < span.values.stop
+        )
+
     def _finished(self, piece: Any) -> FloatArray:
         values: FloatArray = self.schema.spread(np.ascontiguousarray(piece))
         return values

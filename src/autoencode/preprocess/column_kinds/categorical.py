@@ -192,6 +192,8 @@ class Categorical(Block):
     def describe(self) -> str:
         """Count the levels."""
         text = f"categorical, {len(self.levels)} levels"
+        if self.levels.words:
+            text += f", numbers but for {self.levels.words}"
         if self.rare:
             text += f", {len(self.rare)} rare"
         if self.base:

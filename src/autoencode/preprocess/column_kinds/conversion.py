@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from autoencode.data.tables import shortened
 from autoencode.errors import DataError
 from autoencode.preprocess.column_kinds.keys import family, first_true, keys, nulled, value_type
+from autoencode.preprocess.column_kinds.number_texts import with_points
 
 __all__ = ["cell_text", "is_blank", "keys_as", "require_zones"]
 
@@ -60,7 +61,7 @@ def keys_as(name: str, column: pa.ChunkedArray, fitted: pa.DataType) -> pa.Chunk
     ------
     DataError
         If a cell has no equal of the fitted type; blank text counts as missing where
-        numbers were fitted.
+        numbers were fitted, and numbers may have decimal commas (see `with_points`).
     """
     wanted, given = value_type(fitted), value_type(column.type)
     if given == wanted or (family(given), family(wanted)) in (("text", "text"), ("float", "float")):
@@ -84,11 +85,14 @@ def keys_as(name: str, column: pa.ChunkedArray, fitted: pa.DataType) -> pa.Chunk
     if source in ("bool", "integer") and target == "decimal":
         # Straight, Arrow asks for room for the largest integer.
         column = (column.cast(pa.int8()) if source == "bool" else column).cast(pa.large_string())
+    shown = column
+    if source == "text" and target in ("integer", "float", "decimal"):
+        column = with_points(column)
     if source in ("text", "decimal") and target == "integer":
-        column = _as_integers(name, column, wanted)
+        column = _as_integers(name, column, wanted, shown)
     # Floats need not be narrow enough for the column: cells are float64 anyway.
     plain = pa.float64() if target == "float" else wanted
-    return keys(name, _cast(name, column, plain, wanted))
+    return keys(name, _cast(name, column, plain, wanted, shown))
 
 
 def cell_text(column: pa.ChunkedArray, row: int) -> str:
@@ -148,17 +152,24 @@ def _as_text(name: str, column: pa.ChunkedArray, source: str) -> pa.ChunkedArray
     return _cast(name, column, pa.large_string())
 
 
-def _as_integers(name: str, column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+def _as_integers(
+    name: str, column: pa.ChunkedArray, wanted: pa.DataType, shown: pa.ChunkedArray
+) -> pa.ChunkedArray:
     """Read text or decimals as integers, exactly if they are spelled without a point."""
     try:
         return column.cast(wanted)
     except pa.ArrowException:
-        return _cast(name, column, pa.float64(), wanted)
+        return _cast(name, column, pa.float64(), wanted, shown)
 
 
 def _cast(
-    name: str, column: pa.ChunkedArray, arrow_type: pa.DataType, fitted: pa.DataType | None = None
+    name: str,
+    column: pa.ChunkedArray,
+    arrow_type: pa.DataType,
+    fitted: pa.DataType | None = None,
+    shown: pa.ChunkedArray | None = None,
 ) -> pa.ChunkedArray:
+    """Cast a column; messages name the fitted type, and the cell as it was given."""
     try:
         return column.cast(arrow_type)
     except pa.ArrowNotImplementedError as error:
@@ -168,8 +179,8 @@ def _cast(
         wanted = fitted or arrow_type
         raise DataError(
             f"column {name!r} held {_NAMES[family(wanted)]} ({wanted}) when the model was "
-            f"fitted, but {cell_text(column, row)} in row {row + 1} is not one of these; correct "
-            "the cell or leave it empty"
+            f"fitted, but {cell_text(column if shown is None else shown, row)} in row {row + 1} "
+            "is not one of these; correct the cell or leave it empty"
         ) from error
 
 

@@ -65,7 +65,10 @@ class Count(Block):
         Codes such as months, hours and days do not lean; prices and distances leave
         gaps between small numbers.
         """
-        if cls.refusal(summary) or summary.numbers[0] > 1 or summary.n_distinct < 3:
+        # A refusal looks through text, which can do without.
+        if summary.family == "text" or cls.refusal(summary):
+            return None
+        if summary.numbers[0] > 1 or summary.n_distinct < 3:
             return None
         numbers, counts = summary.numbers, summary.counts
         shares = counts / counts.sum()

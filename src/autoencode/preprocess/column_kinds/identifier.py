@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from autoencode.preprocess.column_kinds.block import Block, FloatArray
+from autoencode.preprocess.column_kinds.conversion import cell_text
+from autoencode.preprocess.column_kinds.number_texts import misspelling
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
 
 __all__ = ["Identifier"]
@@ -53,7 +55,7 @@ class Identifier(Block):
             summary.is_exact or summary.family in ("date", "bool")
         )
         if is_label and observed >= FEWEST_LABELS and distinct > NEAR_UNIQUE * observed:
-            return f"near-unique: {distinct} of {observed} values differ"
+            return _misspelled(summary) or f"near-unique: {distinct} of {observed} values differ"
         if summary.family == "integer" and observed >= FEWEST_NUMBERS and distinct == observed:
             low, high = (summary.distinct[place].as_py() for place in (0, -1))
             are_years = YEARS[0] <= low and high <= YEARS[1]
@@ -108,3 +110,15 @@ class Identifier(Block):
     @property
     def port(self) -> None:
         """Neither enter nor leave a graph."""
+
+
+def _misspelled(summary: ColumnSummary) -> str | None:
+    """Name the cell because of which a column of numbers is text, if it seems to be one."""
+    found = misspelling(summary.keys) if summary.family == "text" else None
+    if found is None:
+        return None
+    count, row = found
+    cell = cell_text(summary.keys, row)
+    return (
+        f"text; {count} of {summary.n_observed} cells are numbers, {cell} in row {row + 1} is not"
+    )

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from autoencode.errors import DataError, ModelFileError
 from autoencode.preprocess.column_kinds.conversion import keys_as
 from autoencode.preprocess.column_kinds.keys import (
+    family,
     floats,
     from_keys,
     key_type,
@@ -22,6 +23,7 @@ from autoencode.preprocess.column_kinds.keys import (
     masked_array,
     value_type,
 )
+from autoencode.preprocess.column_kinds.number_texts import misspelling
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
 
 __all__ = ["Levels"]
@@ -114,6 +116,15 @@ class Levels:
             .as_py()
         )
         return cell if len(cell) <= limit else cell[: limit - 3] + "..."
+
+    @cached_property
+    def words(self) -> str:
+        """Name what is no number where nearly all levels are: ``'groß' and 2 more``, or nothing."""
+        found = misspelling(pa.chunked_array([self.keys])) if family(self.type) == "text" else None
+        if found is None:
+            return ""
+        others = len(self.keys) - found[0] - 1
+        return f"{self.text(found[1])!r}{f' and {others} more' if others else ''}"
 
     @cached_property
     def _values(self) -> pa.Array:

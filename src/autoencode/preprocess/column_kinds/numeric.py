@@ -23,13 +23,15 @@ from autoencode.preprocess.column_kinds.block import (
     refuse_unless,
     uniform,
 )
-from autoencode.preprocess.column_kinds.conversion import keys_as
+from autoencode.preprocess.column_kinds.conversion import cell_text, keys_as
 from autoencode.preprocess.column_kinds.keys import EXACT, family, floats, from_floats
+from autoencode.preprocess.column_kinds.number_texts import count_numbers
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
 from autoencode.preprocess.column_kinds.tails import LARGEST_BENT, Bend, choose_bend
 
 __all__ = ["Numeric", "exact_numbers"]
 
+FAMILIES = ("integer", "float", "decimal", "duration", "time")
 TRANSFORMS = ("auto", "none", "asinh")
 
 
@@ -61,8 +63,8 @@ class Numeric(Block):
     @classmethod
     def refusal(cls, summary: ColumnSummary) -> str | None:
         """Refuse what is no number, and numbers that float64 does not hold exactly."""
-        if summary.family not in ("integer", "float", "decimal", "duration", "time"):
-            return f"it is {summary.type}, not numbers"
+        if summary.family not in FAMILIES:
+            return f"it is {summary.type}, not numbers{_first_word(summary)}"
         if pa.types.is_dictionary(summary.type):
             return f"it is {summary.type}; decode the dictionary first"
         if not summary.is_exact:
@@ -74,7 +76,8 @@ class Numeric(Block):
     @classmethod
     def look(cls, summary: ColumnSummary) -> str | None:
         """Suit all numbers."""
-        return None if cls.refusal(summary) else "numbers"
+        # A refusal looks through text, which can do without.
+        return None if summary.family == "text" or cls.refusal(summary) else "numbers"
 
     @classmethod
     def fit(cls, summary: ColumnSummary, *, transform: str = "auto") -> Self:
@@ -184,6 +187,16 @@ class Numeric(Block):
         """How many of the smallest steps make up 1; 0 for floats."""
         kind = family(self.type)
         return {"float": 0.0, "decimal": 10.0 ** getattr(self.type, "scale", 0)}.get(kind, 1.0)
+
+
+def _first_word(summary: ColumnSummary) -> str:
+    """Name the first cell of text that is no number."""
+    if summary.family != "text":
+        return ""
+    row = count_numbers(summary.keys)[1]
+    if row is None:
+        return ", though every cell is one; convert it first"
+    return f": {cell_text(summary.keys, row)} in row {row + 1}"
 
 
 def _asinh(steps: Tensor) -> Tensor:
