@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -29,30 +30,82 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_readmes_commands_work(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    rows = generator.normal(size=(80, 2)) @ generator.normal(size=(2, 5))
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the files that the commands take, in a German spelling, with holes."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(80, 2)) @ rng.normal(size=(2, 5))
     lines = ["größe;länge in m;c;d;e"]
     lines += [";".join(f"{value:.4f}".replace(".", ",") for value in row) for row in rows]
+    lines[3] = lines[3].partition(";")[0] + ";;;;"
     (tmp_path / "data.csv").write_text("\n".join(lines), encoding="utf-8")
-    first = blocks("README.md", "sh")[0]
-    commands = [line.partition("#")[0].split() for line in first.splitlines()]
-    assert [command[1] for command in commands] == ["fit", "encode"]
+    lines = ["receipt;day;degrees;item;sold"]
+    for place in range(80):
+        degrees = "" if place % 7 == 0 else f"{rng.normal(14, 8):.1f}".replace(".", ",")
+        item = ("", "Eis", "Brühe", "Müsli")[rng.integers(4)]
+        day = f"{1 + place % 28:02}.{1 + place % 12:02}.2024"
+        lines.append(f"R{place};{day};{degrees};{item};{rng.poisson(3)}")
+    (tmp_path / "sales.csv").write_text("\n".join(lines), encoding="utf-8")
+    return tmp_path
+
+
+def table(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def run_commands(text: str, folder: Path) -> list[str]:
+    """Run the lines of a code block; return the names of the commands."""
+    commands = [shlex.split(line, comments=True) for line in text.splitlines()]
     for command in commands:
         assert command[0] == "autoencode"
-        done = run([str(COMMAND), *command[1:]], tmp_path)
+        done = run([str(COMMAND), *command[1:]], folder)
         assert done.returncode == 0, done.stderr
-    assert (tmp_path / "report.html").stat().st_size > 100_000
-    codes = (tmp_path / "codes.csv").read_text(encoding="utf-8").splitlines()
-    assert len(codes) == 81
+    return [command[1] for command in commands]
+
+
+def test_the_readmes_commands_work(folder: Path) -> None:
+    first = blocks("README.md", "sh")[0]
+    assert run_commands(first, folder) == ["fit", "encode", "impute"]
+    assert (folder / "report.html").stat().st_size > 100_000
+    assert len(table(folder / "codes.csv")) == 81
+    complete = table(folder / "complete.csv")
+    assert len(complete) == 81
+    assert not any(",," in line or line.endswith(",") for line in complete)
+
+
+def test_the_commands_for_tables_work(folder: Path) -> None:
+    (text,) = blocks("docs/tables.md", "sh")
+    assert run_commands(text, folder) == ["fit", "inspect", "encode", "decode"]
+    given, decoded = table(folder / "sales.csv"), table(folder / "decoded.csv")
+    assert decoded[0] == given[0].replace(";", ",")
+    assert [line.split(",")[0] for line in decoded] == [line.split(";")[0] for line in given]
+    assert re.fullmatch(r"R0,\d\d\.\d\d\.2024,-?[\d.]+,\w+,\d+", decoded[1])
+
+
+def test_the_commands_for_imputation_work(folder: Path) -> None:
+    (text,) = blocks("docs/imputation.md", "sh")
+    assert run_commands(text, folder) == ["impute", "fit", "impute", "impute"]
+    given = table(folder / "sales.csv")
+    for name in ["complete.csv", "informative.csv", *(f"draw-{i}.csv" for i in range(1, 6))]:
+        filled = table(folder / name)
+        assert len(filled) == 81
+        for line, before in zip(filled, given, strict=True):
+            pairs = list(zip(line.split(","), before.replace(",", ".").split(";"), strict=True))
+            assert all(after == cell if cell else after for after, cell in pairs)
 
 
 @pytest.mark.parametrize(
-    ("page", "prelude"), [("README.md", ""), ("docs/dimensionality_reduction.md", WINE)]
+    ("page", "prelude"),
+    [
+        ("README.md", ""),
+        ("docs/dimensionality_reduction.md", WINE),
+        ("docs/imputation.md", ""),
+        ("docs/tables.md", ""),
+    ],
 )
 def test_the_python_of_a_page_runs(page: str, prelude: str, tmp_path: Path) -> None:
     program = prelude + "\n".join(blocks(page, "python"))
-    assert "Autoencoder" in program
+    assert "from autoencode import" in program
     done = run([sys.executable, "-W", "error", "-c", program], tmp_path)
     assert done.returncode == 0, done.stderr
 

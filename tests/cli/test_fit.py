@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoencode.model_file import read_model
+from autoencode.model_file import FORMAT_VERSION, read_model
 
 Run = Callable[..., Any]
 
@@ -44,7 +44,7 @@ def test_the_report_is_one_page_about_this_fit(people: Path, people_model: Path)
 def test_inspect_says_what_a_file_is(run: Run, people: Path, people_model: Path) -> None:
     found = json.loads(run("inspect", people_model, "--json", folder=people).stdout)
     assert found["estimator"] == "Autoencoder"
-    assert found["format_version"] == 1
+    assert found["format_version"] == FORMAT_VERSION
     assert found["feature_names"] == ["größe", "weight in kg", "Übung", "d"]
     assert found["parameters"]["max_epochs"] == 2
     assert found["n_components"] == 2

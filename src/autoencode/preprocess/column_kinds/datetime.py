@@ -15,6 +15,7 @@ from torch import Tensor
 
 from autoencode.data.tables import column_array
 from autoencode.errors import DataError
+from autoencode.preprocess.column_kinds.angles import angle
 from autoencode.preprocess.column_kinds.block import (
     Block,
     FloatArray,
@@ -199,7 +200,7 @@ class Datetime(Block):
         rest = (time - day) * whole
         for place, cycle in enumerate(self.cycles):
             sine, cosine = values[:, 1 + 2 * place], values[:, 2 + 2 * place]
-            phase = _angle(sine, cosine) / number(2 * math.pi, values)
+            phase = angle(sine, cosine) / number(2 * math.pi, values)
             known = sine * sine + cosine * cosine > SHORTEST_VECTOR**2
             if cycle == "day":
                 # Kept apart from the day, nanoseconds are exact.
@@ -335,19 +336,6 @@ class Datetime(Block):
         day = torch.where(below, first, torch.where(above, last, day))
         rest = torch.where(below, earliest, torch.where(above, latest, rest))
         return torch.stack([day, rest], 1)
-
-
-def _angle(sine: Tensor, cosine: Tensor) -> Tensor:
-    """Return ``atan2`` in float64 from its value in float32, the only one in ONNX runtimes.
-
-    What is missing is the angle between the two directions, 1e-7 or so, whose sine is
-    their cross product: an arc sine with two terms is exact.
-    """
-    length = torch.sqrt(sine * sine + cosine * cosine).clamp(min=1e-300)
-    sine, cosine = sine / length, cosine / length
-    rough = torch.atan2(sine.to(torch.float32), cosine.to(torch.float32)).to(sine.dtype)
-    off = sine * torch.cos(rough) - cosine * torch.sin(rough)
-    return rough + off + off * off * off / 6
 
 
 def _step(arrow_type: pa.DataType) -> int:
