@@ -40,4 +40,5 @@ COLUMN_KINDS = (
     "count",
     "numeric",
     "categorical",
+    "cyclic",
 )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoencode import kinds
+from autoencode.errors import DataError, SpecError
 from autoencode.preprocess.column_kinds import COLUMN_KINDS, Block
 from autoencode.preprocess.column_kinds.keys import family
 from autoencode.preprocess.columns import Schema
@@ -21,10 +22,11 @@ START = datetime.datetime(2020, 3, 1, 6, 30)
 
 
 class Example(NamedTuple):
-    """A column of a kind, and the cells of one that does not fit in."""
+    """A column of a kind, the cells of one that does not fit in, and whether it is asked for."""
 
     column: pa.Array
     departure: list[float]
+    asked: bool = False
 
 
 def numbers() -> list[Any]:
@@ -49,6 +51,7 @@ EXAMPLES = {
     "count": Example(pa.array([0, 0, 1, 2, 0, 5, 3, None, 1, 0, 4, 1, 9] * 5), [400.0]),
     "numeric": Example(pa.array(numbers()), [500.0]),
     "categorical": Example(pa.array(["red", "green", None, "blue", "green"] * 10), [3.0]),
+    "cyclic": Example(pa.array([*range(14), *range(20, 24), None, 5, 5, 6]), [17.0], asked=True),
 }
 
 
@@ -64,7 +67,8 @@ def column(kind: str) -> pa.ChunkedArray:
 
 @pytest.fixture
 def block(kind: str, column: pa.ChunkedArray) -> Block:
-    (block,) = Schema.look(pa.table({"x": column})).blocks
+    overrides = {"x": kind} if EXAMPLES[kind].asked else None
+    (block,) = Schema.look(pa.table({"x": column}), overrides).blocks
     assert block.kind == kind
     return block
 
@@ -241,3 +245,21 @@ def test_spread_can_be_exported(block: Block, cells: Tensor) -> None:
     torch.testing.assert_close(program.module()(cells), block.spread(cells), equal_nan=True)
     # Tracing leaves nothing behind.
     assert type(block.spread(cells)) is Tensor
+
+
+def test_numbers_on_a_circle_come_round() -> None:
+    column = pa.chunked_array([pa.array([0.0, 90.0, 350.0, 180.0, None])])
+    table = pa.table({"wind": column})
+    (block,) = Schema.look(table, {"wind": "cyclic:period=360"}).blocks
+    north = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    cells = torch.tensor([[350.0], [180.0]], dtype=torch.float64)
+    deviation = torch.full((2,), 0.2, dtype=torch.float64)
+    near, far = block.nats(cells, north.expand(2, 2), deviation).tolist()
+    assert near > far  # 350 is 10 from north, not 350
+    # Halfway between 350 and 10 lies north, not 180.
+    halves = block.spread(torch.tensor([[350.0], [10.0]], dtype=torch.float64)).mean(0)
+    np.testing.assert_allclose(block.gather(halves[None]).numpy(), [[0.0]], atol=1e-9)
+    with pytest.raises(SpecError, match=r"period='auto' should be a positive number"):
+        Schema.look(table, {"wind": "cyclic"})
+    with pytest.raises(DataError, match=r"'wind' goes from 0 to 350, which is more than period=9"):
+        Schema.look(table, {"wind": "cyclic:period=90"})

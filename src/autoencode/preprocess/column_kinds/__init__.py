@@ -11,6 +11,7 @@ from autoencode.preprocess.column_kinds.block import Block
 from autoencode.preprocess.column_kinds.categorical import Categorical
 from autoencode.preprocess.column_kinds.constant import Constant
 from autoencode.preprocess.column_kinds.count import Count
+from autoencode.preprocess.column_kinds.cyclic import Cyclic
 from autoencode.preprocess.column_kinds.datetime import Datetime
 from autoencode.preprocess.column_kinds.identifier import Identifier
 from autoencode.preprocess.column_kinds.numeric import Numeric
@@ -28,4 +29,5 @@ COLUMN_KINDS: dict[str, type[Block]] = {
     "count": Count,
     "numeric": Numeric,
     "categorical": Categorical,
+    "cyclic": Cyclic,
 }
