@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "data.csv").write_text("\n".join(lines), encoding="utf-8")
     lines = ["receipt;day;degrees;item;sold"]
     for place in range(80):
-        degrees = "" if place % 7 == 0 else f"{rng.normal(14, 8):.1f}".replace(".", ",")
+        degrees = "" if place % 7 == 0 else f"{rng.normal(14, 8):.1f}5".replace(".", ",")
         item = ("", "Eis", "Brühe", "Müsli")[rng.integers(4)]
         day = f"{1 + place % 28:02}.{1 + place % 12:02}.2024"
         lines.append(f"R{place};{day};{degrees};{item};{rng.poisson(3)}")
