@@ -39,6 +39,7 @@ def table() -> pa.Table:
             "money": pa.array([Decimal(int(x)).scaleb(-2) for x in rng.integers(0, 10**6, N)]),
             "colour": ["rare", *(["red", "green", "blue", "grey"] * N)[: N - 1]],
             "many": [f"user {i % 1000}" for i in range(N)],
+            "hour": rng.integers(0, 24, N),
         }
     )
 
@@ -76,7 +77,7 @@ def exported(module: nn.Module, numbers: np.ndarray) -> Any:
 
 @pytest.mark.parametrize("back", [False, True], ids=["spread", "gather"])
 def test_the_graph_gives_the_same_numbers(table: pa.Table, back: bool) -> None:
-    schema = Schema.look(table)
+    schema = Schema.look(table, {"hour": "cyclic"})
     assert {block.kind for block in schema.blocks} == set(COLUMN_KINDS)
     cells = schema.cells(table)
     values = schema.spread(cells)

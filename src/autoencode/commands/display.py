@@ -74,7 +74,7 @@ def print_curve(rows: list[dict[str, Any]], chosen: int) -> None:
 
     from autoencode.summary import shown_sizes
 
-    shown = Table(box=box.SIMPLE_HEAD)
+    shown = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for heading in ("", "size", "held-out variance explained", "PCA's", "error / PCA's"):
         shown.add_column(heading, justify="right")
     for row in (rows[place] for place in shown_sizes([row["size"] for row in rows], chosen)):
@@ -110,10 +110,10 @@ def print_columns(rows: list[dict[str, Any]], *, restores: bool) -> None:
     worst, more = worst_columns(rows)
     if not worst:
         return
-    shown = Table(box=box.SIMPLE_HEAD)
+    shown = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     longest = max(len(row["name"]) for row in worst)
     shown.add_column("column", overflow="fold", min_width=min(longest, _NAME_WIDTH))
-    shown.add_column("kind", overflow="fold")
+    shown.add_column("kind", overflow="fold", min_width=12)
     quality = "cells\nrestored" if restores else "held-out\nquality"
     for heading in ("missing", quality, "majority", "share of\nerror"):
         shown.add_column(heading, justify="right", no_wrap=True)

@@ -18,7 +18,7 @@ from autoencode.opening import open_for_fit, open_like
 from autoencode.planning import make_plan, plain
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.state import State
-from autoencode.summary import describe_state
+from autoencode.summary import describe_state, fitted_columns
 
 __all__ = ["Autoencoder"]
 
@@ -97,6 +97,10 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Number of columns (pixels of a picture), and their names if they have any.
     n_iter_ : int
         Epochs in all.
+    columns_ : list of dict
+        For each column of a table its ``name``, ``type``, ``kind``, ``detail``, ``missing``
+        cells and their share, and how well it comes back on held-out rows: ``measure``,
+        ``quality``, ``baseline`` and ``error_share``. Empty for arrays.
     """
 
     def __init__(
@@ -227,6 +231,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         self.gate_ = int(state.source(state.n_components) != "pca")
         self.stop_reason_ = state.facts["stop_reason"]
         self.history_ = state.history
+        self.columns_ = fitted_columns(state)
         self.n_iter_ = len(state.history.get("epoch", []))
         fitted = state.fitted()
         self.encoder_, self.decoder_ = fitted.encoder, fitted.decoder
