@@ -167,13 +167,18 @@ def _errors(data: FitData, rows: ScaledRows, network: Network | None, size: int)
 
 
 def _widening(held_out: Array, trained: Array) -> float:
-    """Return how much larger held-out errors are, as a root mean square over all values."""
-    counts = np.maximum((~np.isnan(trained)).sum(0), 1)
-    scale = np.nansum(np.square(trained), axis=0) / counts
-    usable = scale > 0
-    squares = np.square(held_out[:, usable]) / scale[usable]
-    known = squares[~np.isnan(squares)]
-    return float(np.sqrt(max(known.mean(), 1.0))) if len(known) else 1.0
+    """Return how much larger held-out errors are: the median over values, at least 1.
+
+    A mean would be that of the few values whose training errors happen to be tiny.
+    """
+    scales = []
+    for errors in (held_out, trained):
+        counts = np.maximum((~np.isnan(errors)).sum(0), 1)
+        scales.append(np.sqrt(np.nansum(np.square(errors), axis=0) / counts))
+    usable = (scales[0] > 0) & (scales[1] > 0)
+    if not usable.any():
+        return 1.0
+    return float(max(np.median(scales[0][usable] / scales[1][usable]), 1.0))
 
 
 def _columns(data: FitData, claim: HeldOut, outcome: Outcome, errors: Array) -> dict[str, Any]:
