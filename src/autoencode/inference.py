@@ -23,6 +23,7 @@ __all__ = ["apply", "chunk_rows"]
 
 _CHUNK_BYTES = 4 << 20
 _PIECES_AT_ONCE = 16
+_INCOMPLETE_ROWS = 128
 
 
 def chunk_rows(widest: int) -> int:
@@ -92,13 +93,17 @@ def _apply_to_incomplete(
 ) -> Tensor:
     """Fill in the results of a piece with missing values; return the sum of the others.
 
-    Rows that are complete take the way that they always take.
+    Rows that are complete take the way that they always take; the others, as a rule few
+    and each several times the work, go in small pieces of a fixed size of their own.
     """
     absent = torch.isnan(taken)
     lacking = absent.any(1)
     known = torch.where(absent, 0.0, taken)
-    target.copy_(module(_padded(known, piece))[: len(taken)])
-    target[lacking] = missing(_padded(taken[lacking], piece))[: int(lacking.sum())]
+    if not bool(lacking.all()):
+        target.copy_(module(_padded(known, piece))[: len(taken)])
+    for places in torch.nonzero(lacking)[:, 0].split(_INCOMPLETE_ROWS):
+        results = missing(_padded(taken[places], _INCOMPLETE_ROWS))
+        target[places] = results[: len(places)]
     return known.sum()
 
 
