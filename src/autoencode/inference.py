@@ -101,8 +101,9 @@ def _apply_to_incomplete(
     known = torch.where(absent, 0.0, taken)
     if not bool(lacking.all()):
         target.copy_(module(_padded(known, piece))[: len(taken)])
-    for places in torch.nonzero(lacking)[:, 0].split(_INCOMPLETE_ROWS):
-        results = missing(_padded(taken[places], _INCOMPLETE_ROWS))
+    few = min(piece, _INCOMPLETE_ROWS)
+    for places in torch.nonzero(lacking)[:, 0].split(few):
+        results = missing(_padded(taken[places], few))
         target[places] = results[: len(places)]
     return known.sum()
 
