@@ -55,7 +55,7 @@ OPTIONS = {
     ("penalty", "l1"): {"weight": 0.5},
     ("penalty", "contractive"): {"weight": 0.5},
 }
-SIZES = {"shape", "hidden_layer_sizes", "n_mask", "n_hidden", "n_linear", "n_components", "layout"}
+SIZES = {"shape", "hidden_layer_sizes", "n_told", "n_hidden", "n_linear", "n_components", "layout"}
 N_VALUES, N_COMPONENTS = 7, 4
 # A number, a level of three, a count, a yes or no, and a column of two segments.
 SEGMENTS = (

@@ -13,7 +13,7 @@ from autoencode.composition import Composition
 from autoencode.corruptions import Hide
 from autoencode.interfaces import Batch, Context
 from autoencode.layout import Layout
-from autoencode.network import filled, filled_where_needed
+from autoencode.guess import guessed, guessed_where_needed
 from autoencode.preprocess.filling import Fill
 
 N_VALUES = 3
@@ -49,12 +49,12 @@ def test_missing_values_become_zeros_that_are_not_observed() -> None:
     batch = as_batch(x, missing=True)
     assert batch.x.tolist() == [[1, 0], [0, 2]]
     assert batch.observed.tolist() == [[True, False], [False, True]]
-    assert batch.mask is None
+    assert batch.told is None
     # They are not looked for where there are none.
-    assert as_batch(x, missing=False) == (x, None, None)
+    assert as_batch(x, missing=False) == (x, None, None, None)
     part = Batch(batch.x, batch.observed, torch.eye(2)).rows(1, 2)
-    assert [piece.tolist() for piece in part] == [[[0, 2]], [[False, True]], [[0, 1]]]
-    assert Batch(batch.x).rows(0, 1)[1:] == (None, None)
+    assert [piece.tolist() for piece in part[:3]] == [[[0, 2]], [[False, True]], [[0, 1]]]
+    assert Batch(batch.x).rows(0, 1)[1:] == (None, None, None)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -81,7 +81,7 @@ def test_every_row_is_seen_once_and_the_target_is_not_spoilt(
         assert torch.equal(batch.observed, ~rows.isnan())
         moved = batch.x - torch.nan_to_num(rows)
         assert bool(((moved >= 0.99) & (moved <= 2.01)).all())
-        assert len(batch.mask) == len(batch.x) <= 1.5 * size
+        assert len(batch.told) == len(batch.x) <= 1.5 * size
         seen += number.long().tolist()
     assert sorted(seen) == list(range(n_rows))
     # Many batches are handed over at a time, but not all rows.
@@ -112,19 +112,19 @@ def test_filled_rows_are_what_the_network_would_fill_in_itself(
     if linear_guess:
         network.fill = Fill(torch.eye(N_VALUES) + 0.2)
     batch = as_batch(holed(20) + 1, missing=True)
-    done = filled(network, batch)
-    assert torch.equal(done.mask, 1 - batch.observed.float())
+    done = guessed(network, batch)
+    assert torch.equal(done.told, (1 - batch.observed.float())[:, : N_VALUES * masked])
     assert torch.equal(done.x[batch.observed], batch.x[batch.observed])
     assert bool((done.x != batch.x)[~batch.observed].all()) == linear_guess
-    several = filled_where_needed(network, batch)
+    several = guessed_where_needed(network, batch)
     torch.testing.assert_close(several.x, done.x)
-    assert torch.equal(several.mask, done.mask)
+    assert torch.equal(several.told, done.told)
     assert several.observed is batch.observed
     codes = [network.encode(rows, Context()).z for rows in (batch, done, several)]
     torch.testing.assert_close(codes[0], codes[1])
     torch.testing.assert_close(codes[0], codes[2])
     # Twice is once, and complete rows stay as they are.
     complete = Batch(torch.zeros(2, N_VALUES))
-    for fill_in in (filled, filled_where_needed):
+    for fill_in in (guessed, guessed_where_needed):
         assert fill_in(network, done) is done
-        assert fill_in(network, complete) is complete
+        assert torch.equal(fill_in(network, complete).x, complete.x)

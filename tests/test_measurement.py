@@ -12,6 +12,7 @@ import torch
 from autoencode.composition import Composition, linear_start
 from autoencode.corruptions import Hide
 from autoencode.data.arrays import open_array
+from autoencode.guess import Guess
 from autoencode.layout import Layout
 from autoencode.measurement import HeldOut, quantiles
 from autoencode.network import Network
@@ -51,11 +52,12 @@ class Bench:
         self.principal: PrincipalComponents = principal_components(
             self.training.blocks, 200, N_VALUES, N_VALUES, 0
         )
+        self.guess = guess = Guess(fill, None, True, False, LAYOUT.first_values())
         hide = None
         if hidden:
             corrupt = Hide(LAYOUT, level=hidden, rows=1.0, together=False)
             hide = partial(corrupt, rng=torch.Generator().manual_seed(3))
-        self.held_out = HeldOut(self.held, self.principal, self.training, LAYOUT, hide)
+        self.held_out = HeldOut(self.held, self.principal, self.training, guess, hide)
         self.x = scaling.forward(x[200:])
 
     def network(self, masked: bool) -> Network:
@@ -142,7 +144,7 @@ def test_without_held_out_rows_pca_is_judged_where_it_was_fitted() -> None:
     none = ScaledRows(
         bench.held.pairs, np.arange(0), bench.held.scaling, torch.float64, torch.device("cpu")
     )
-    held = HeldOut(none, bench.principal, bench.training, LAYOUT)
+    held = HeldOut(none, bench.principal, bench.training, bench.guess)
     values = np.concatenate(list(bench.training.blocks()))
     assert held.pca.shape == (1, N_VALUES + 1)
     for size in range(N_VALUES + 1):

@@ -11,7 +11,8 @@ import torch
 from autoencode.composition import Composition
 from autoencode.interfaces import Batch, Context, LinearStart
 from autoencode.layout import Segment
-from autoencode.network import Network, filled
+from autoencode.guess import guessed
+from autoencode.network import Network
 from autoencode.preprocess.filling import Fill
 from autoencode.steps import AutogradStep, DenseStep, FlatParameters, choose_step
 
@@ -118,8 +119,9 @@ def test_tables_with_holes_have_autograds_gradients_too(
         weights = normal(rows, seed=turn + 20, dtype=dtype).abs() if turn else None
         size = torch.randint(1, N_COMPONENTS + 1, (rows,), generator=torch.Generator())
         # As in training: what is missing is filled in once, before the step.
-        batch = filled(network, batch)
-        assert (batch.mask is not None) == (holes == "in both")
+        batch = guessed(network, batch)
+        assert batch.told is not None
+        assert bool(batch.told.any()) == (masked and holes == "in both")
         terms = [step(batch, target, Context(size=size), weights).clone() for step in steps]
         torch.testing.assert_close(*terms, rtol=tolerance, atol=0)
         assert relative(dense.flat.gradients, autograd.flat.gradients) <= tolerance

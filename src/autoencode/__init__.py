@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from autoencode._version import __version__
 
 if TYPE_CHECKING:
-    from autoencode.estimators import Autoencoder, Imputer
+    from autoencode.estimators import Autoencoder, DenoisingAutoencoder, Imputer
     from autoencode.loading import load
 
-__all__ = ["Autoencoder", "Imputer", "__version__", "load"]
+__all__ = ["Autoencoder", "DenoisingAutoencoder", "Imputer", "__version__", "load"]
 
-_ESTIMATORS = ("Autoencoder", "Imputer")
+_ESTIMATORS = ("Autoencoder", "DenoisingAutoencoder", "Imputer")
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from autoencode.bottlenecks import Plain
 from autoencode.interfaces import Batch, Code, Context
 from autoencode.network import Network, encode_observed
 from autoencode.preprocess.filling import Fill
+from autoencode.preprocess.shrinking import Shrink
 
 __all__ = ["Decoder", "Encoder", "Scaled", "fast_encoder"]
 
@@ -37,6 +38,7 @@ class Scaled(nn.Module):
     scale: Tensor
     code_scale: Tensor
     first_values: Tensor
+    level: Tensor
 
     def __init__(
         self, center: Tensor, scale: Tensor, code_scale: Tensor, dtype: torch.dtype
@@ -62,6 +64,10 @@ class Encoder(Scaled):
         What stands for missing values; None: their mean.
     takes_missing : bool
         Whether values may be missing at all.
+    shrink : Shrink or None
+        What takes noise out first, in a network that is told of noise.
+    level : Tensor
+        ``(2,)``: gain and variance of the noise that rows are taken to have.
     center, scale, code_scale, dtype
         See `Scaled`.
     """
@@ -71,6 +77,8 @@ class Encoder(Scaled):
         network: Network,
         fill: Fill | None,
         takes_missing: bool,
+        shrink: Shrink | None,
+        level: Tensor,
         center: Tensor,
         scale: Tensor,
         code_scale: Tensor,
@@ -80,7 +88,9 @@ class Encoder(Scaled):
         self.encoder = network.encoder
         self.bottleneck = network.bottleneck
         self.fill = fill
-        self.masked = network.masked
+        self.shrink = shrink
+        self.masked, self.noisy = network.masked, network.noisy
+        self.register_buffer("level", level.to(dtype))
         self.register_buffer("first_values", network.first_values, persistent=False)
         self.takes_missing = takes_missing
 
@@ -100,6 +110,8 @@ class Encoder(Scaled):
         return ((x - self.center) - self.center_low) / self.scale
 
     def _coded(self, batch: Batch) -> Tensor:
+        if self.noisy:
+            batch = batch._replace(level=self.level.expand(len(batch.x), 2))
         code: Code = encode_observed(self, batch, Context())
         return code.z * self.code_scale
 
@@ -184,7 +196,7 @@ def fast_encoder(encoder: Encoder) -> Callable[[Tensor], Tensor]:
         isinstance(encoder.encoder, MlpEncoder)
         and len(encoder.encoder.layers)
         and type(encoder.bottleneck) is Plain
-        and not encoder.masked
+        and not (encoder.masked or encoder.noisy)
     ):
         return _FastEncoder(encoder)
     return encoder.complete

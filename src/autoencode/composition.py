@@ -15,6 +15,7 @@ from autoencode.architectures.mlp import spread
 from autoencode.bottlenecks import BOTTLENECKS
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.errors import ModelFileError
+from autoencode.guess import n_told
 from autoencode.interfaces import Corruption, Layout, LinearStart, Segment
 from autoencode.likelihoods import LIKELIHOODS
 from autoencode.missingness import Selection
@@ -49,6 +50,8 @@ class Composition:
         Whether values may be missing in training: the encoder is told which.
     informative : bool
         Whether their being missing may depend on what they are.
+    noisy : bool
+        Whether rows are noisy in training, to a degree that the encoder is told.
     """
 
     architecture: Spec
@@ -62,11 +65,23 @@ class Composition:
     segments: tuple[Segment, ...] = ()
     masked: bool = False
     informative: bool = False
+    noisy: bool = False
 
     @property
     def layout(self) -> Layout:
         """What the values are."""
         return Layout(math.prod(self.sample_shape), self.segments)
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether noise is taken out linearly before the network does: where all are numbers."""
+        return self.noisy and not self.segments
+
+    @property
+    def known_noise(self) -> float:
+        """Deviation of the noise that the rows themselves have, scaled; 0: none is known."""
+        corrupter = self.corrupter()
+        return 0.0 if corrupter is None else corrupter.known
 
     def network(self, n_components: int, rng: torch.Generator | None = None) -> Network:
         """Return a network for codes of this length.
@@ -82,8 +97,9 @@ class Composition:
         ):
             layout = self.layout
             sizes = [self.sample_shape, self.hidden_layer_sizes]
-            n_mask = {"n_mask": layout.n_columns} if self.masked else {}
-            architecture = make("architecture", ARCHITECTURES, self.architecture, *sizes, **n_mask)
+            count = n_told(layout, masked=self.masked, noisy=self.noisy)
+            told = {"n_told": count} if count else {}
+            architecture = make("architecture", ARCHITECTURES, self.architecture, *sizes, **told)
             neck = make(
                 "bottleneck",
                 BOTTLENECKS,
@@ -98,6 +114,7 @@ class Composition:
                 make("likelihood", LIKELIHOODS, self.likelihood, layout),
                 sized=self.nested,
                 masked=self.masked,
+                noisy=self.noisy,
                 selection=Selection(layout) if self.informative else None,
             )
         if rng is not None:

@@ -6,16 +6,34 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from autoencode.errors import SpecError
 from autoencode.interfaces import Batch, Corruption, Layout
 
-__all__ = ["CORRUPTIONS", "GaussianNoise", "Hide", "Mask", "Nothing"]
+__all__ = [
+    "CORRUPTIONS",
+    "Block",
+    "GaussianNoise",
+    "Hide",
+    "Known",
+    "Mask",
+    "Nothing",
+    "Restoring",
+    "SaltPepper",
+    "Swap",
+    "real_values",
+]
+
+_REAL = ("gaussian", "huber", "count")
+
+Level = float | Sequence[float]
 
 
-class Nothing:
+class Nothing(Corruption):
     """Leave the rows as they are.
 
     Parameters
@@ -32,54 +50,195 @@ class Nothing:
         return batch
 
 
-class GaussianNoise:
-    """Add independent normal noise to every value.
+class _Noise(Corruption):
+    """Noise of one strength, or of a range of them: then each row has its own, and it is told.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the values are. Noise is added to numbers alone, anything else happens to all
+        values of a column together, and nothing to values that are missing.
+    level : float or pair of float
+        The strength, or the range that it is drawn from.
+    """
+
+    name = ""
+    default: Level = 0.1
+    most = 1.0
+    logarithmic = False
+
+    def __init__(self, layout: Layout, level: Level | None = None) -> None:
+        level = self.default if level is None else level
+        self.lowest, self.highest = _range(self.name, level, self.most)
+        self.tells = self.lowest < self.highest
+        self.columns, self.n_columns = layout.columns(), layout.n_columns
+        real = torch.zeros(layout.n_values, dtype=torch.bool)
+        real[real_values(layout)] = True
+        self.real = None if bool(real.all()) else real
+
+    def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
+        """Return noisy rows, and how noisy they are where it is told."""
+        level = self.levels(batch.x, rng)
+        x = self.spoil(batch, level, rng)
+        if batch.observed is not None:
+            x = torch.where(batch.observed, x, batch.x)
+        if not self.tells:
+            return batch._replace(x=x)
+        gain, variance = self.moments(level)
+        return batch._replace(x=x, level=torch.cat([gain, variance], 1))
+
+    def levels(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """Return each row's strength, ``(batch, 1)``: evenly spread, in random order."""
+        count = len(x)
+        order = torch.randperm(count, generator=rng, device=x.device)
+        share = ((order + 0.5) / count)[:, None].to(x.dtype)
+        if not self.logarithmic:
+            return self.lowest + (self.highest - self.lowest) * share
+        ratio = self.highest / self.lowest
+        return self.lowest * torch.exp(share * math.log(ratio))
+
+    def chosen(self, x: Tensor, level: Tensor, rng: torch.Generator) -> Tensor:
+        """Return which values are hit, each column with the chance ``level``."""
+        coins = torch.rand(len(x), self.n_columns, generator=rng, device=x.device)
+        return (coins < level)[:, self.columns.to(x.device)]
+
+    def moments(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Return by how much values of variance 1 shrink, and the variance that is added."""
+        return 1.0 - level, 1.0 - (1.0 - level) ** 2
+
+    def spoil(self, batch: Batch, level: Tensor, rng: torch.Generator) -> Tensor:
+        """Return noisy values."""
+        raise TypeError(f"{type(self).__name__} does not say what it does to values")
+
+
+class GaussianNoise(_Noise):
+    """Add independent normal noise to every number.
 
     Parameters
     ----------
     layout : Layout
         What the values are.
-    level : float
-        Standard deviation, in units of the preprocessed data (1 is about one
-        standard deviation of a column).
+    level : float or pair of float
+        Standard deviation, in units of the preprocessed data (1 is about one standard
+        deviation of a column), or the range that each row's is drawn from.
     """
 
-    def __init__(self, layout: Layout, level: float = 0.1) -> None:
-        if not (level > 0 and math.isfinite(level)):
-            raise SpecError(f"corruption 'gaussian': level={level!r} should be a positive number")
-        self.level = float(level)
+    name, default, most, logarithmic = "gaussian", 0.1, math.inf, True
 
-    def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
-        """Return noisy rows."""
+    def spoil(self, batch: Batch, level: Tensor, rng: torch.Generator) -> Tensor:
+        """Return values with noise."""
         x = batch.x
         noise = torch.randn(x.shape, generator=rng, dtype=x.dtype, device=x.device)
-        return batch._replace(x=torch.add(x, noise, alpha=self.level))
+        if self.real is not None:
+            noise = noise * self.real.to(x.device)
+        return torch.addcmul(x, noise, level.to(x.dtype))
+
+    def moments(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Return 1 and the noise's variance."""
+        return torch.ones_like(level), level.square()
 
 
-class Mask:
-    """Set values to zero (the mean of the preprocessed data), each by chance.
+class Mask(_Noise):
+    """Set columns to zero (the mean of the preprocessed data), each by chance.
 
     Parameters
     ----------
     layout : Layout
         What the values are.
-    level : float
-        Share of values that are hidden, between 0 and 1.
+    level : float or pair of float
+        Share of columns that are hidden, or the range that each row's is drawn from.
     """
 
-    def __init__(self, layout: Layout, level: float = 0.25) -> None:
-        if not 0 < level < 1:
-            raise SpecError(f"corruption 'mask': level={level!r} should lie between 0 and 1")
-        self.level = float(level)
+    name, default = "mask", 0.25
 
-    def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
-        """Return rows with hidden values."""
+    def spoil(self, batch: Batch, level: Tensor, rng: torch.Generator) -> Tensor:
+        """Return values some of which are zero."""
+        return batch.x.masked_fill(self.chosen(batch.x, level, rng), 0.0)
+
+    def moments(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the share that is left, and what its randomness adds."""
+        return 1.0 - level, level * (1.0 - level)
+
+
+class Block(Mask):
+    """Set a run of neighbouring columns to zero.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the values are.
+    level : float or pair of float
+        Share of columns that are hidden, or the range that each row's is drawn from.
+    """
+
+    name, default = "block", 0.25
+
+    def chosen(self, x: Tensor, level: Tensor, rng: torch.Generator) -> Tensor:
+        """Return one run in each row, which starts anywhere and ends within the row."""
+        length = torch.round(level * self.n_columns)
+        coins = torch.rand(len(x), 1, generator=rng, device=x.device)
+        first = torch.floor(coins * (self.n_columns - length + 1))
+        places = self.columns.to(x.device)
+        return (places >= first) & (places < first + length)
+
+
+class SaltPepper(_Noise):
+    """Set numbers to the least or the greatest value of their column.
+
+    Other columns take the value of another row.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the values are.
+    level : float or pair of float
+        Share of columns that are hit, or the range that each row's is drawn from.
+    """
+
+    name, default = "salt_pepper", 0.1
+
+    def spoil(self, batch: Batch, level: Tensor, rng: torch.Generator) -> Tensor:
+        """Return values some of which are extreme."""
         x = batch.x
-        kept = torch.rand(x.shape, generator=rng, dtype=x.dtype, device=x.device) >= self.level
-        return batch._replace(x=x * kept)
+        seen = x if batch.observed is None else torch.where(batch.observed, x, 0.0)
+        coins = torch.rand(x.shape, generator=rng, dtype=x.dtype, device=x.device)
+        extreme = torch.where(coins < 0.5, seen.amin(0), seen.amax(0))
+        if self.real is not None:
+            extreme = torch.where(self.real.to(x.device), extreme, _others(self, batch, rng))
+        return torch.where(self.chosen(x, level, rng), extreme, x)
 
 
-class Hide:
+class Swap(_Noise):
+    """Exchange a column's value for that of another row, each by chance.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the values are.
+    level : float or pair of float
+        Share of columns that are exchanged, or the range that each row's is drawn from.
+    """
+
+    name, default = "swap", 0.1
+
+    def spoil(self, batch: Batch, level: Tensor, rng: torch.Generator) -> Tensor:
+        """Return values some of which are another row's."""
+        return torch.where(self.chosen(batch.x, level, rng), _others(self, batch, rng), batch.x)
+
+
+def _others(noise: _Noise, batch: Batch, rng: torch.Generator) -> Tensor:
+    """Return for every column the value of a row drawn for it; its own where that has none."""
+    x = batch.x
+    shape = (len(x), noise.n_columns)
+    rows = torch.randint(len(x), shape, generator=rng, device=x.device)
+    places = rows[:, noise.columns.to(x.device)]
+    other = x.gather(0, places)
+    if batch.observed is None:
+        return other
+    return torch.where(batch.observed.gather(0, places), other, x)
+
+
+class Hide(Corruption):
     """Make cells missing, all values of a column together, so that they must be restored.
 
     Of the rows that are to lose cells each has a share of its own, drawn evenly from
@@ -98,14 +257,16 @@ class Hide:
         Whether they lose, besides, what is missing in another row.
     """
 
+    hides = True
+
     def __init__(
         self,
         layout: Layout,
-        level: float | Sequence[float] = (0.0, 0.5),
+        level: Level = (0.0, 0.5),
         rows: float = 0.5,
         together: bool = True,
     ) -> None:
-        self.lowest, self.highest = _range(level)
+        self.lowest, self.highest = _range("hide", level, 1.0)
         if not 0 < rows <= 1:
             raise SpecError(f"corruption 'hide': rows={rows!r} should lie in (0, 1]")
         self.rows = float(rows)
@@ -127,19 +288,96 @@ class Hide:
             kept = kept & batch.observed
             if self.together:
                 kept = kept & (batch.observed.roll(1, 0) | (share == 0))
-        return Batch(x * kept, kept)
+        return batch._replace(x=x * kept, observed=kept)
 
 
-def _range(level: Any) -> tuple[float, float]:
+class Known(GaussianNoise):
+    """Rows that are noisy already: nothing is added, but it is told how noisy they are.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the values are.
+    level : float
+        Standard deviation of their noise, in units of the preprocessed data.
+    """
+
+    name, default = "known", 0.1
+
+    def __init__(self, layout: Layout, level: Level | None = None) -> None:
+        super().__init__(layout, level)
+        self.tells, self.known = True, self.highest
+
+    def spoil(self, batch: Batch, level: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the values themselves."""
+        return batch.x
+
+
+class Restoring(Corruption):
+    """Spoil rows in both ways from which a network learns to restore them.
+
+    Every other row gets normal noise, of a strength that it is told; the others lose cells.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the values are.
+    noise : float or pair of float or None
+        As the level of ``gaussian``; None: all rows lose cells.
+    hidden : float or pair of float or None
+        As the level of ``hide``; None: all rows get noise.
+    """
+
+    def __init__(
+        self, layout: Layout, noise: Level | None = (0.05, 2.5), hidden: Level | None = (0.0, 0.6)
+    ) -> None:
+        if noise is None and hidden is None:
+            raise SpecError("corruption 'restoring': noise and hidden should not both be None")
+        self.noise = None if noise is None else GaussianNoise(layout, noise)
+        if self.noise is not None:
+            self.noise.tells = True
+        self.hide = None if hidden is None else Hide(layout, hidden, rows=1.0, together=False)
+        self.tells, self.hides = self.noise is not None, self.hide is not None
+
+    def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
+        """Return rows half of which are noisy, while the others are incomplete."""
+        if self.noise is None or self.hide is None:
+            only = self.noise or self.hide
+            assert only is not None
+            return only(batch, rng)
+        noisy, hidden = self.noise(batch, rng), self.hide(batch, rng)
+        assert noisy.level is not None and hidden.observed is not None  # noqa: PT018
+        count, device = len(batch.x), batch.x.device
+        coins = torch.randperm(count, generator=rng, device=device)[:, None] % 2 == 0
+        clean = torch.tensor([1.0, 0.0], dtype=batch.x.dtype, device=device)
+        seen = torch.ones_like(hidden.observed) if batch.observed is None else batch.observed
+        return Batch(
+            torch.where(coins, noisy.x, hidden.x),
+            torch.where(coins, seen, hidden.observed),
+            None,
+            torch.where(coins, noisy.level, clean),
+        )
+
+
+def real_values(layout: Layout) -> npt.NDArray[np.intp]:
+    """Return the places of the values that are numbers: those that noise can be added to."""
+    real = [part.likelihood in _REAL for part in layout.parts for _ in range(*part[2:])]
+    places: npt.NDArray[np.intp] = np.flatnonzero(real)
+    return places
+
+
+def _range(name: str, level: Any, most: float) -> tuple[float, float]:
     try:
         lowest, highest = (level, level) if isinstance(level, int | float) else level
-        if not (0 <= lowest <= highest <= 1 and highest > 0):
+        if not (0 <= lowest <= highest <= most and highest > 0 and math.isfinite(highest)):
+            raise ValueError
+        if most == math.inf and lowest == 0:
             raise ValueError
     except (TypeError, ValueError):
-        raise SpecError(
-            f"corruption 'hide': level={level!r} should be a share, or a range of shares, "
-            "between 0 and 1"
-        ) from None
+        wanted = "a share, or a range of shares, between 0 and 1"
+        if most == math.inf:
+            wanted = "a positive number, or a range of them"
+        raise SpecError(f"corruption {name!r}: level={level!r} should be {wanted}") from None
     return float(lowest), float(highest)
 
 
@@ -147,5 +385,10 @@ CORRUPTIONS: dict[str, Callable[..., Corruption]] = {
     "none": Nothing,
     "gaussian": GaussianNoise,
     "mask": Mask,
+    "block": Block,
+    "salt_pepper": SaltPepper,
+    "swap": Swap,
     "hide": Hide,
+    "known": Known,
+    "restoring": Restoring,
 }

@@ -13,10 +13,12 @@ import torch
 from autoencode.composition import Composition
 from autoencode.corruptions import Hide
 from autoencode.data.rows import Rows
+from autoencode.guess import Guess
 from autoencode.measurement import HeldOut
 from autoencode.preprocess.filling import WIDEST_FILL, Fill, Moments, fit_moments
 from autoencode.preprocess.principal import PrincipalComponents, principal_components
 from autoencode.preprocess.scaling import Scaling, fit_scaling
+from autoencode.preprocess.shrinking import Shrink
 from autoencode.scaled_rows import Pairs, ScaledRows
 from autoencode.selection import Split, halve, split_rows
 from autoencode.training import History
@@ -108,16 +110,19 @@ class FitData:
 
         The latter is what missing values are restored from; without any, it is left out.
         """
-        plan = self.plan
-        layout = plan.composition.layout
+        plan, composition = self.plan, self.plan.composition
+        layout = composition.layout
         scaling = fit_scaling(self.pairs.raw(numbers), plan.scaling, layout)
-        if not (plan.composition.masked or plan.fills) or self.n_values > WIDEST_FILL:
+        needed = composition.masked or composition.noisy or plan.fills
+        if not needed or self.n_values > WIDEST_FILL:
             return scaling, None
         every = -(-len(numbers) // _MOMENT_ROWS)
         rows = ScaledRows(self.pairs, numbers[::every], scaling, plan.dtype, plan.device)
         moments = fit_moments(np.concatenate(list(rows.blocks_with_missing())), layout)
         # Means over what is observed are off where what is missing depends on the rest.
         center = scaling.center + scaling.scale * moments.mean
+        if composition.known_noise:
+            moments = moments.without_noise(composition.known_noise**2)
         return Scaling(center, scaling.scale), moments
 
     def scaled(self, pairs: Pairs, numbers: Numbers) -> ScaledRows:
@@ -132,20 +137,38 @@ class FitData:
         precision = torch.from_numpy(self.moments.precision())
         return Fill(precision, self.plan.composition.layout)
 
-    def judged(self, rows: ScaledRows, *, restores: bool, copies: int = 8) -> HeldOut:
-        """Return rows to judge by, some of their cells hidden if these are to be restored.
+    def shrink(self) -> Shrink | None:
+        """Return what takes noise out linearly, in float64, if anything."""
+        if self.moments is None or not self.plan.composition.shrinks:
+            return None
+        return Shrink(torch.from_numpy(self.moments.covariance))
 
-        The more is missing already, the fewer cells are hidden: they are to be restored
-        from about as much as missing ones are.
+    def guess(self) -> Guess:
+        """Return the best linear guess of rows that are incomplete or noisy, in float64."""
+        composition = self.plan.composition
+        masked, noisy = composition.masked, composition.noisy
+        return Guess(self.fill(), self.shrink(), masked, noisy, composition.layout.first_values())
+
+    def judged(
+        self, rows: ScaledRows, *, restores: bool, copies: int = 8, hides: bool = False
+    ) -> HeldOut:
+        """Return rows to judge by, spoilt if they are to be restored.
+
+        Where the network is told how noisy rows are, they are spoilt as in training;
+        else, or if ``hides``, some of their cells are hidden. The more is missing already,
+        the fewer: they are to be restored from about as much as missing ones are.
         """
-        layout, hide = self.plan.composition.layout, None
+        composition, spoil = self.plan.composition, None
         if restores:
-            missing = float(self.training.missing_shares().mean())
-            level = max(_LEAST_HIDDEN, _HIDDEN_SHARE - missing)
-            corrupt = Hide(layout, level=level, rows=1.0, together=False)
+            corrupt = composition.corrupter()
+            if corrupt is None or hides or not composition.noisy:
+                missing = float(self.training.missing_shares().mean())
+                level = max(_LEAST_HIDDEN, _HIDDEN_SHARE - missing)
+                corrupt = Hide(composition.layout, level=level, rows=1.0, together=False)
             rng = torch.Generator(self.plan.device).manual_seed(self.plan.seed)
-            hide = partial(corrupt, rng=rng)
-        return HeldOut(rows, self.start, self.training, layout, hide, copies)
+            spoil = partial(corrupt, rng=rng)
+        known = 0.0 if hides else composition.known_noise
+        return HeldOut(rows, self.start, self.training, self.guess(), spoil, copies, known)
 
     def principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
         """Return the leading principal components of some rows."""

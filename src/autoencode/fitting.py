@@ -20,9 +20,10 @@ from autoencode.batches import Batches, Prepare, StreamedBatches, TensorBatches
 from autoencode.composition import linear_start
 from autoencode.data.rows import Rows
 from autoencode.fit_data import FitData, Plan
+from autoencode.guess import guessed_where_needed, rescaled
 from autoencode.interfaces import Batch
 from autoencode.measurement import explained_share
-from autoencode.network import Network, filled_where_needed
+from autoencode.network import Network
 from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
 from autoencode.outcome import Outcome, fitted_state
 from autoencode.selection import (
@@ -89,7 +90,7 @@ class Fit:
         plan = self.plan
         self.search = self._search_limit()
         self.sizes = evaluation_sizes(self.search)
-        self.best = self.choose.pca[:, self.sizes]
+        self.best = self.choose.weighted(self.choose.pca[:, self.sizes])
         self.sources = ["pca"] * len(self.sizes)
         if plan.composition.hidden_layer_sizes and len(self.data.split.choose):
             self._train_networks()
@@ -213,7 +214,7 @@ class Fit:
         def evaluate() -> float:
             if network.selection is not None and self.plan.restores:
                 return self.choose.missingness(network, objective)
-            return float(self.choose.errors(network, [size]).mean())
+            return float(self.choose.weighted(self.choose.errors(network, [size])).mean())
 
         try:
             self._train(
@@ -230,6 +231,8 @@ class Fit:
         )
         if network.masked:
             network.fill = self.data.fill()
+        if network.noisy:
+            network.shrink = self.data.shrink()
         if network.selection is not None:
             network.selection.start(torch.from_numpy(self.data.training.missing_shares()))
         if self.plan.composition.starts_linear():
@@ -254,6 +257,7 @@ class Fit:
             None if pattern is None else torch.from_numpy(pattern).to(plan.device),
             None if pattern is None else self._size_weights(pattern, phase.shorter),
             phase.reached,
+            partial(rescaled, network) if plan.restores and network.rescales else None,
         )
         widths = (self.data.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
         flops = 12.0 * plan.batch_size * sum(a * b for a, b in pairwise(widths))
@@ -293,7 +297,7 @@ class Fit:
             # on one thread: it is done in small pieces.
             with torch.no_grad(), matrix_products("ieee"), threads(1):
                 spoilt = batch if corrupt is None else corrupt(batch, rng)
-                return filled_where_needed(network, spoilt)
+                return guessed_where_needed(network, spoilt)
 
         return prepare
 
@@ -309,11 +313,12 @@ class Fit:
     def _take(self, name: str, network: Network, sizes: list[int]) -> None:
         """Keep a network, and use it at the sizes where the gate opens for it."""
         self.networks[name] = network
-        errors = self.choose.errors(network, sizes)
+        errors = self.choose.weighted(self.choose.errors(network, sizes))
         for column, size in enumerate(sizes):
             place = bisect_left(self.sizes, size)
             mine = errors[:, column]
-            best, pca = self.best[:, place], self.choose.pca[:, size]
+            best = self.best[:, place]
+            pca = self.choose.weighted(self.choose.pca[:, [size]])[:, 0]
             better = mine.mean() < best.mean() and gate_opens(mine, pca)
             if network.selection is not None and self.plan.restores:
                 # What it knows of missing cells cannot be seen in observed ones.

@@ -17,7 +17,7 @@ from autoencode.data.tables import column_array
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.state import State
 
-__all__ = ["completed", "drawn", "normal_numbers"]
+__all__ = ["completed", "drawn", "joined", "normal_numbers"]
 
 Array = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def completed(state: State, rows: Rows, values: FloatArray) -> Any:
     if isinstance(rows, TableRows):
         exact = values.astype(np.float64, copy=False)
         cells = rows.schema.expected(exact, _residuals(state))
-        return _joined(rows, cells)
+        return joined(rows, cells)
     return _array(rows, values)
 
 
@@ -78,7 +78,7 @@ def drawn(state: State, rows: Rows, values: FloatArray, count: int) -> list[Any]
         if isinstance(rows, TableRows):
             exact = guess.astype(np.float64, copy=False)
             cells = rows.schema.draw(exact, normals, residuals)
-            results.append(_joined(rows, cells))
+            results.append(joined(rows, cells))
         else:
             results.append(_array(rows, guess + _errors(residuals, normals)))
     return results
@@ -138,9 +138,12 @@ def _array(rows: Rows, values: FloatArray) -> FloatArray:
     return result.reshape(len(result), *rows.sample_shape)
 
 
-def _joined(rows: TableRows, cells: Array) -> Any:
-    """Take observed cells from the table itself, and missing ones from what is restored."""
-    missing, restored = rows.missing(), rows.schema.table(cells)
+def joined(rows: TableRows, cells: Array, taken: npt.NDArray[np.bool_] | None = None) -> Any:
+    """Take cells from the table itself, but missing ones from what is restored.
+
+    ``taken`` says which are, ``(n_rows, n_columns)``, where it is not those.
+    """
+    missing, restored = rows.missing() if taken is None else taken, rows.schema.table(cells)
     columns = []
     for place, (given, guess) in enumerate(zip(rows.table.columns, restored.columns, strict=True)):
         absent = missing[:, place]

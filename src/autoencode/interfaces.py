@@ -43,29 +43,27 @@ class Batch(NamedTuple):
         Values, ``(batch, *shape)``.
     observed : Tensor or None
         Boolean, same shape; False where a value is missing. None: all observed.
-    mask : Tensor or None
-        ``(batch, n_columns)``: 1 where a column is missing, 0 elsewhere. It is there once
-        missing values have been filled in.
+    told : Tensor or None
+        ``(batch, n_told)``: what the encoder is told beside the values, which are then the
+        best linear guess; see `autoencode.guess`. None: there is no guess yet.
+    level : Tensor or None
+        ``(batch, 2)``: what noise there is in each row, as the factor by which it shrinks
+        the values and the variance that it adds. None: nothing is said of it.
     """
 
     x: Tensor
     observed: Tensor | None = None
-    mask: Tensor | None = None
+    told: Tensor | None = None
+    level: Tensor | None = None
 
     def rows(self, start: int, stop: int) -> Batch:
         """Return some of the rows."""
-        x, observed, mask = self
-        return Batch(
-            x[start:stop],
-            None if observed is None else observed[start:stop],
-            None if mask is None else mask[start:stop],
-        )
+        return Batch(*(None if part is None else part[start:stop] for part in self))  # type: ignore[arg-type]
 
     def repeated(self, copies: int) -> Batch:
-        """Return all rows a few times over, without the mask."""
-        x, observed, _ = self
-        seen = None if observed is None else observed.repeat(copies, 1)
-        return Batch(x.repeat(copies, 1), seen)
+        """Return all rows a few times over, before any guess."""
+        parts = (self.x, self.observed, None, self.level)
+        return Batch(*(None if part is None else part.repeat(copies, 1) for part in parts))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -334,11 +332,26 @@ class Likelihood(nn.Module):
         raise TypeError(f"{type(self).__name__} does not say how to draw")
 
 
-class Corruption(Protocol):
-    """Spoils rows; never touches the target."""
+class Corruption:
+    """Spoils rows; never touches the target.
+
+    Attributes
+    ----------
+    hides : bool
+        Whether values may be missing afterwards.
+    tells : bool
+        Whether the encoder is told how noisy each row is: then ``level`` is set.
+    known : float
+        Deviation of the noise that rows have already; 0: none is known.
+    """
+
+    hides = False
+    tells = False
+    known = 0.0
 
     def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
         """Return corrupted rows of the same shape."""
+        raise TypeError(f"{type(self).__name__} does not say what it does to rows")
 
 
 class Penalty(Protocol):

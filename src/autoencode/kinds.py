@@ -18,9 +18,19 @@ __all__ = [
 
 ARCHITECTURES = ("mlp",)
 BOTTLENECKS = ("plain",)
-CORRUPTIONS = ("none", "gaussian", "mask", "hide")
+CORRUPTIONS = (
+    "none",
+    "gaussian",
+    "mask",
+    "block",
+    "salt_pepper",
+    "swap",
+    "hide",
+    "known",
+    "restoring",
+)
 LIKELIHOODS = ("gaussian", "huber", "bernoulli", "categorical", "count", "mixed")
-PENALTIES = ("l1", "contractive")
+PENALTIES = ("l1", "contractive", "divergence")
 
 AXES = {
     "architecture": ARCHITECTURES,

@@ -7,11 +7,13 @@ import os
 import numpy as np
 
 from autoencode.errors import ModelFileError
-from autoencode.estimators import Autoencoder
+from autoencode.estimators import Autoencoder, DenoisingAutoencoder
 from autoencode.model_file import read_model
 from autoencode.state import State
 
 __all__ = ["load"]
+
+_ESTIMATORS = {kind.__name__: kind for kind in (Autoencoder, DenoisingAutoencoder)}
 
 
 def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Autoencoder:
@@ -36,14 +38,15 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Auto
         package that is not trusted.
     """
     header, tensors = read_model(path)
-    if header.get("estimator") != "Autoencoder":
+    kind = _ESTIMATORS.get(header.get("estimator", ""))
+    if kind is None:
         raise ModelFileError(f"{os.fspath(path)} holds a {header.get('estimator')!r}, not a model")
     try:
         parameters = header["parameters"]
         for name in ("penalties", "hidden_layer_sizes"):
             if isinstance(parameters[name], list):
                 parameters[name] = tuple(parameters[name])
-        model = Autoencoder(**parameters)
+        model = kind(**parameters)
         model.n_features_in_ = int(header["n_features"])
         if header["feature_names"]:
             model.feature_names_in_ = np.array(header["feature_names"], dtype=object)

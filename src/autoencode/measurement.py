@@ -11,13 +11,15 @@ import numpy.typing as npt
 import torch
 
 from autoencode.batches import as_batch
-from autoencode.interfaces import Batch, Context, Layout
+from autoencode.guess import Guess, guessed_where_needed, restored, trust
+from autoencode.interfaces import Batch, Context
 from autoencode.network import Network
 from autoencode.numerics import matrix_products
 from autoencode.objective import Objective
 from autoencode.preprocess.filling import WIDEST_FILL
 from autoencode.preprocess.principal import PrincipalComponents, residuals
 from autoencode.scaled_rows import ScaledRows
+from autoencode.stein import Stein
 
 __all__ = ["HeldOut", "explained_share", "fitted_curve", "prefix_shares", "quantiles", "source_at"]
 
@@ -40,13 +42,18 @@ class HeldOut:
         PCA of the training rows.
     training : ScaledRows
         Those rows.
-    layout : Layout
-        What the values are.
-    hide : callable or None
-        Hides cells of a batch; then what counts is how well hidden cells are restored.
+    guess : Guess
+        The best linear guess of rows that are incomplete or noisy.
+    spoil : callable or None
+        Hides cells of a batch, or adds noise; then what counts is how well hidden cells
+        are restored, and all cells of rows in which none is hidden.
     copies : int
-        How often each row is taken, with other cells hidden, at most; fewer where rows
-        are many.
+        How often each row is taken, spoilt in other ways, at most; fewer where rows are
+        many.
+    noise : float
+        Deviation of the noise that the rows themselves have. Errors are then estimates of
+        those against the rows without it (Stein's unbiased risk; Ramani et al., 2008,
+        eq. 12).
 
     Attributes
     ----------
@@ -60,9 +67,10 @@ class HeldOut:
         rows: ScaledRows,
         principal: PrincipalComponents,
         training: ScaledRows,
-        layout: Layout,
-        hide: Callable[[Batch], Batch] | None = None,
+        guess: Guess,
+        spoil: Callable[[Batch], Batch] | None = None,
         copies: int = 8,
+        noise: float = 0.0,
     ) -> None:
         self.rows, self.principal, self.training = rows, principal, training
         if not len(rows):
@@ -75,28 +83,44 @@ class HeldOut:
         self.x = as_batch(values, missing=missing)
         self.y = self.x if target is None else as_batch(target, missing=missing)
         self.truth = self.y
-        self.restores = hide is not None
-        if hide is not None:
-            self._hide(hide, copies)
-        if self.x.observed is not None:
-            # Filled in once, not at every evaluation.
-            filled = torch.from_numpy(self._filled()).to(self.x.x)
-            mask = 1.0 - self.x.observed[:, layout.first_values()].to(filled.dtype)
-            self.x = Batch(filled, self.x.observed, mask)
+        self.restores = spoil is not None
+        self.trust: torch.Tensor | None = None
+        self.stein = Stein(noise, *self.x[:2]) if noise and self.restores else None
+        if spoil is not None:
+            self._spoil(spoil, 1 if self.stein else copies)
+        if self.stein is not None:
+            self.stein.moved = self._guessed(guess, self.stein.move(self.x))
+        if self.x.observed is not None or self.x.level is not None:
+            # Guessed once, not at every evaluation.
+            self.x = self._guessed(guess, self.x)
         self.pca = self._pca_errors()
+        if self.stein is not None:
+            assert guess.shrink is not None
+            self.pca = self.stein.linear_risk(self.pca, guess.shrink)
 
-    def _hide(self, hide: Callable[[Batch], Batch], most: int) -> None:
-        """Keep a few copies of the rows with hidden cells; only those count."""
+    def _spoil(self, spoil: Callable[[Batch], Batch], most: int) -> None:
+        """Keep a few spoilt copies of the rows; what was taken from them counts."""
         copies = min(most, max(1, _COPIED_ROWS // len(self.y.x)))
         given, truth = self.x.repeated(copies), self.y.repeated(copies)
-        self.x = hide(given)
-        assert self.x.observed is not None
-        wanted = ~self.x.observed
-        self.truth = truth
-        self.y = Batch(truth.x, wanted if truth.observed is None else wanted & truth.observed)
+        self.x, self.truth = spoil(given), truth
+        if self.x.level is not None:
+            self.trust = trust(self.x.level)
+        wanted = truth.observed
+        if self.x.observed is not None:
+            known = torch.ones_like(self.x.observed) if wanted is None else wanted
+            hidden = known & ~self.x.observed
+            wanted = torch.where(hidden.any(1, keepdim=True), hidden, known)
+        self.y = Batch(truth.x, wanted)
+
+    @staticmethod
+    def _guessed(guess: Guess, batch: Batch) -> Batch:
+        """Return the best linear guess, worked out in float64."""
+        level = None if batch.level is None else batch.level.double()
+        exact = guessed_where_needed(guess, batch._replace(x=batch.x.double(), level=level))
+        return batch._replace(x=exact.x.to(batch.x), told=exact.told.to(batch.x))  # type: ignore[union-attr]
 
     def _pca_errors(self) -> Array:
-        if self.y.observed is None and self.x.observed is None:
+        if self.y.observed is None and self.x.told is None:
             return residuals(self.principal, *self.rows.values())
         encoded, wanted = self._filled(), self.y.x.double().cpu().numpy()
         if self.y.observed is None:
@@ -118,7 +142,7 @@ class HeldOut:
     def _filled(self) -> Array:
         """Return what PCA encodes, in float64."""
         x = self.x.x.double().cpu().numpy()
-        if self.x.observed is None or self.x.mask is not None:
+        if self.x.observed is None or self.x.told is not None:
             return x
         return self.rows.filled(np.where(self.x.observed.cpu().numpy(), x, np.nan))
 
@@ -144,9 +168,23 @@ class HeldOut:
                 code = network.encode(x, Context())
                 for place, size in enumerate(sizes):
                     params = network.decode(code, _cut(size, full, x.x))
-                    error = self._squares(network, params, y)
+                    mean = self._mean(network, params, x)
+                    error = _squares(mean, y)
                     found[start : start + len(error), place] = error.sum(1)
+                    if self.stein is not None:
+                        moved = self.stein.moved.rows(start, start + _PIECE)
+                        other = self._mean(network, network(moved, Context()).params, moved)
+                        risk = self.stein.risk(error.sum(1), other - mean, start)
+                        found[start : start + len(error), place] = risk
         return found.numpy()
+
+    def weighted(self, errors: Array) -> Array:
+        """Return errors of rows in units of what the noise in them leaves; see `trust`."""
+        if self.trust is None:
+            return errors
+        weights = self.trust.double().cpu().numpy()
+        weighted: Array = errors / np.square(weights)
+        return weighted
 
     def column_errors(self, network: Network, size: int) -> Array:
         """Return a network's mean squared error of every value, ``(n_values,)``."""
@@ -155,7 +193,7 @@ class HeldOut:
         with torch.inference_mode(), matrix_products("ieee"):
             for _, x, y in self._pieces():
                 params = network(x, _cut(size, full, x.x)).params
-                total += self._squares(network, params, y).sum(0).cpu()
+                total += _squares(self._mean(network, params, x), y).sum(0).cpu()
         result: Array = total.numpy() / self._counts()
         return result
 
@@ -185,7 +223,7 @@ class HeldOut:
             with torch.inference_mode(), matrix_products("ieee"):
                 for _, x, _ in self._pieces():
                     params = network(x, _cut(size, full, x.x)).params
-                    parts.append(self._mean(network, params).double().cpu())
+                    parts.append(self._mean(network, params, x).double().cpu())
             guess = torch.cat(parts).numpy()
         if self.y.observed is not None:
             wanted = np.where(self.y.observed.cpu().numpy(), wanted, np.nan)
@@ -196,13 +234,11 @@ class HeldOut:
             x, y = (batch.rows(start, start + _PIECE) for batch in (self.x, self.y))
             yield start, x, y
 
-    def _squares(self, network: Network, params: torch.Tensor, y: Batch) -> torch.Tensor:
-        squares = (self._mean(network, params) - y.x).square()
-        return squares if y.observed is None else squares * y.observed
-
-    def _mean(self, network: Network, params: torch.Tensor) -> torch.Tensor:
+    def _mean(self, network: Network, params: torch.Tensor, x: Batch) -> torch.Tensor:
         """Return the expected values; of hidden cells, given that they were observed."""
         mean = network.likelihood.mean(params).flatten(1)
+        if self.restores:
+            mean = restored(network, mean, x)
         if network.selection is None or not self.restores:
             return mean
         return network.selection.mean(mean, missing=False)
@@ -245,6 +281,11 @@ class HeldOut:
             total += (np.square(wanted - head.mean - scores @ head.components) * counted).sum(0)
         result: Array = total / count
         return result
+
+
+def _squares(mean: torch.Tensor, y: Batch) -> torch.Tensor:
+    squares = (mean - y.x).square()
+    return squares if y.observed is None else squares * y.observed
 
 
 def quantiles(errors: Array) -> Array:

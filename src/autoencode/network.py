@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from autoencode.guess import GuessParts, guessed
 from autoencode.interfaces import (
     Architecture,
     Batch,
@@ -20,18 +21,14 @@ from autoencode.interfaces import (
 )
 from autoencode.missingness import Selection
 from autoencode.preprocess.filling import Fill
+from autoencode.preprocess.shrinking import Shrink
 
 __all__ = [
     "EncodingParts",
     "Network",
     "decay_groups",
     "encode_observed",
-    "filled",
-    "filled_where_needed",
 ]
-
-
-_FEW_ROWS = 256
 
 
 class Network(nn.Module):
@@ -49,12 +46,16 @@ class Network(nn.Module):
         Whether the decoder is told the size of a shortened code.
     masked : bool
         Whether the encoder is told which columns are missing.
+    noisy : bool
+        Whether it is told how strong the noise in a row is, and the noisy values.
     selection : Selection or None
         How being missing depends on the value; None: it does not.
     """
 
     fill: Fill | None
     """What stands for missing values; None: their mean, which is zero."""
+    shrink: Shrink | None
+    """What takes noise out before the network does; None: nothing."""
     first_values: Tensor
 
     def __init__(
@@ -65,6 +66,7 @@ class Network(nn.Module):
         *,
         sized: bool,
         masked: bool = False,
+        noisy: bool = False,
         selection: Selection | None = None,
     ) -> None:
         super().__init__()
@@ -75,12 +77,19 @@ class Network(nn.Module):
             bottleneck.latent_shape, likelihood.n_params, sized=sized
         )
         self.fill = None
+        self.shrink = None
         self.masked = masked
+        self.noisy = noisy
         self.selection = selection
         self.register_buffer("first_values", likelihood.layout.first_values(), persistent=False)
 
+    @property
+    def rescales(self) -> bool:
+        """Whether its outputs are values of which noisy rows are to keep a part."""
+        return self.noisy and self.likelihood.link_start() is None
+
     def encode(self, batch: Batch, context: Context) -> Code:
-        """Return full-length codes; what is missing is filled in first."""
+        """Return full-length codes; of the best linear guess."""
         return encode_observed(self, batch, context)
 
     def decode(self, code: Code, context: Context) -> torch.Tensor:
@@ -112,18 +121,15 @@ class Network(nn.Module):
         self.bottleneck.copy_prefix(longer.bottleneck)
         self.decoder.copy_prefix(longer.decoder)  # type: ignore[operator]
         self.likelihood.load_state_dict(longer.likelihood.state_dict())
-        self.fill = longer.fill
+        self.fill, self.shrink = longer.fill, longer.shrink
         if self.selection is not None and longer.selection is not None:
             self.selection.load_state_dict(longer.selection.state_dict())
 
 
-class EncodingParts(Protocol):
+class EncodingParts(GuessParts, Protocol):
     """What encoding needs of a network."""
 
     encoder: nn.Module
-    fill: Fill | None
-    masked: bool
-    first_values: Tensor
 
     @property
     def bottleneck(self) -> Bottleneck:
@@ -131,7 +137,7 @@ class EncodingParts(Protocol):
 
 
 def encode_observed(parts: EncodingParts, batch: Batch, context: Context) -> Code:
-    """Return full-length codes; what is missing is filled in first.
+    """Return full-length codes of the best linear guess of the rows.
 
     Parameters
     ----------
@@ -142,38 +148,12 @@ def encode_observed(parts: EncodingParts, batch: Batch, context: Context) -> Cod
     context : Context
         What the bottleneck is told.
     """
-    x, _, mask = filled(parts, batch)
-    if parts.masked:
-        if mask is None:
-            mask = x.new_zeros(len(x), len(parts.first_values))
-        features = parts.encoder(x, mask)
-    else:
-        features = parts.encoder(x)
+    if parts.masked or parts.noisy or batch.observed is not None:
+        batch = guessed(parts, batch)
+    told = batch.told if parts.masked or parts.noisy else None
+    features = parts.encoder(batch.x) if told is None else parts.encoder(batch.x, told)
     code: Code = parts.bottleneck(features, context)
     return code
-
-
-def filled(parts: EncodingParts, batch: Batch) -> Batch:
-    """Return rows in which something stands where values are missing, and the mask."""
-    x, observed, mask = batch
-    if observed is None or mask is not None:
-        return batch
-    x = x * observed if parts.fill is None else parts.fill(x, observed)
-    return Batch(x, observed, 1.0 - observed[:, parts.first_values].to(x.dtype))
-
-
-def filled_where_needed(parts: EncodingParts, batch: Batch) -> Batch:
-    """Return the same as `filled`; rows without missing values are left out of the work."""
-    x, observed, mask = batch
-    if observed is None or mask is not None:
-        return batch
-    values, mask = x.clone(), x.new_zeros(len(x), len(parts.first_values))
-    # A few rows at a time stay in the cache from step to step.
-    for rows in (~observed.all(1)).nonzero()[:, 0].split(_FEW_ROWS):
-        done = filled(parts, Batch(x[rows], observed[rows]))
-        assert done.mask is not None
-        values[rows], mask[rows] = done.x, done.mask
-    return Batch(values, observed, mask)
 
 
 def decay_groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -162,7 +162,9 @@ def _restored_errors(data: FitData, network: Network | None, size: int) -> Array
 
 
 def _errors(data: FitData, rows: ScaledRows, network: Network | None, size: int) -> Array:
-    truth, guess = data.judged(rows, restores=True, copies=_COPIES).compared(network, size)
+    truth, guess = data.judged(rows, restores=True, copies=_COPIES, hides=True).compared(
+        network, size
+    )
     return truth - guess
 
 
@@ -205,4 +207,5 @@ def _facts(data: FitData, outcome: Outcome) -> dict[str, Any]:
         "products": outcome.products,
         "processor": torch.backends.cpu.get_cpu_capability(),
         "seed": data.plan.seed,
+        "noise_level": [1.0, data.plan.composition.known_noise**2],
     }

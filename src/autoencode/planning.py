@@ -12,16 +12,17 @@ from sklearn.utils import check_random_state
 
 from autoencode import defaults
 from autoencode.composition import Composition
+from autoencode.corruptions import CORRUPTIONS
 from autoencode.data.rows import Rows
 from autoencode.errors import SpecError
 from autoencode.fit_data import Plan
-from autoencode.interfaces import Segment
+from autoencode.interfaces import Corruption, Layout, Segment
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
-from autoencode.spec import describe, parse
+from autoencode.spec import describe, make
 from autoencode.training import History
 
-__all__ = ["make_plan", "plain"]
+__all__ = ["make_plan", "plain", "segments_of"]
 
 
 def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
@@ -94,12 +95,14 @@ def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> C
         raise SpecError("nested=False needs n_components as a whole number")
     if isinstance(given["penalties"], str) or not isinstance(given["penalties"], Iterable):
         raise SpecError(f"penalties={given['penalties']!r} should be a sequence of penalties")
-    segments = _segments(rows)
+    segments = segments_of(rows)
     likelihood, corruption = given["likelihood"], given["corruption"]
     if likelihood == "auto":
         likelihood = "mixed" if segments else "gaussian"
     if corruption == "auto":
         corruption = _hiding(given, rows)
+    layout = Layout(rows.n_features, segments)
+    part: Corruption = make("corruption", CORRUPTIONS, corruption, layout)
     missing = given["missing"]
     if missing not in ("ignorable", "informative"):
         raise SpecError(f"missing={missing!r} should be 'ignorable' or 'informative'")
@@ -113,14 +116,15 @@ def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> C
         sample_shape=(rows.n_features,),
         nested=bool(nested) and bool(sizes),
         segments=segments,
-        masked=rows.has_missing or _hides(corruption),
+        masked=rows.has_missing or part.hides,
+        noisy=part.tells,
         informative=missing == "informative" and rows.has_missing,
     )
     composition.check()
     return composition
 
 
-def _segments(rows: Rows) -> tuple[Segment, ...]:
+def segments_of(rows: Rows) -> tuple[Segment, ...]:
     """Return what the values are; nothing if all of them are columns of real numbers."""
     if not isinstance(rows, TableRows):
         return ()
@@ -142,10 +146,6 @@ def _hiding(given: Mapping[str, Any], rows: Rows) -> str:
         together = given["missing"] != "informative"
         return f"hide:rows=1.0,together={together}"
     return "hide" if rows.has_missing else "none"
-
-
-def _hides(corruption: Any) -> bool:
-    return isinstance(corruption, str) and parse(corruption)[0] == "hide"
 
 
 def _components(given: Any, rows: Rows, held_out: float) -> int | float:

@@ -18,9 +18,10 @@ from autoencode.interfaces import LinearStart
 from autoencode.missingness import Selection
 from autoencode.network import Network
 from autoencode.preprocess.columns import Schema
-from autoencode.preprocess.filling import Fill
+from autoencode.preprocess.filling import Fill, covariance_of
 from autoencode.preprocess.principal import PrincipalComponents
 from autoencode.preprocess.scaling import Scaling
+from autoencode.preprocess.shrinking import Shrink
 
 __all__ = ["Fitted", "State"]
 
@@ -143,11 +144,21 @@ class State:
             self._fills[dtype] = Fill(precision, self.composition.layout)
         return copy.deepcopy(self._fills[dtype])
 
+    def shrink(self, dtype: torch.dtype) -> Shrink | None:
+        """Return what takes noise out linearly, if the model is told of noise."""
+        if self.precision is None or not self.composition.shrinks:
+            return None
+        return Shrink(torch.from_numpy(covariance_of(self.precision)).to(dtype))
+
+    def noise_level(self) -> Array:
+        """Return the gain and the variance of the noise that rows are taken to have."""
+        return np.array(self.facts.get("noise_level", [1.0, 0.0]), dtype=np.float64)
+
     def _linear(self, size: int, dtype: torch.dtype) -> Fitted:
         head = self.principal.head(size)
         linear = replace(self.composition, architecture="mlp", hidden_layer_sizes=())
         linear = replace(linear, bottleneck="plain", likelihood="gaussian", nested=False)
-        linear = replace(linear, masked=False)
+        linear = replace(linear, masked=False, noisy=False)
         network = linear.empty_network(size).double()
         start = linear_start(head)
         network.start_linear(LinearStart(start.components, torch.ones_like(start.deviations)))
@@ -159,7 +170,15 @@ class State:
         center, scale, code_scale = (torch.from_numpy(np.array(part)) for part in scales)
         takes_missing = self.composition.masked or self.schema is not None
         encoder = Encoder(
-            network, self._fill(dtype), takes_missing, center, scale, code_scale, dtype
+            network,
+            self._fill(dtype),
+            takes_missing,
+            self.shrink(dtype),
+            torch.from_numpy(self.noise_level()),
+            center,
+            scale,
+            code_scale,
+            dtype,
         )
         decoder = Decoder(network, center, scale, code_scale, dtype)
         return Fitted(encoder.eval(), decoder.eval())

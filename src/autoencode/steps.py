@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from autoencode.architectures.mlp import MlpDecoder, MlpEncoder, dense_layers
 from autoencode.bottlenecks import Plain
+from autoencode.guess import n_told
 from autoencode.interfaces import Batch, Context, Likelihood
 from autoencode.likelihoods import Gaussian
 from autoencode.network import Network, decay_groups
@@ -137,7 +138,8 @@ class DenseStep:
         self.likelihood = network.likelihood
         self.squared = _is_squared_error(network.likelihood)
         self.balanced = not neck.costs_nats
-        self.n_mask = len(network.first_values) if network.masked else 0
+        layout, masked, noisy = network.likelihood.layout, network.masked, network.noisy
+        self.n_told = n_told(layout, masked=masked, noisy=noisy)
         self.n_components = neck.latent_shape[0]
         self.constant = 0.5 * math.log(2 * math.pi) * linear_out.out_features
         self.buffers: dict[int, _Buffers] = {}
@@ -152,7 +154,7 @@ class DenseStep:
         if work is None:
             work = self.buffers[len(x)] = _Buffers(self, x)
         work.set_size(context.size)
-        inputs = work.with_mask(batch) if self.n_mask else x
+        inputs = work.with_told(batch) if self.n_told else x
         z = self._encode(x, inputs, work)
         result = self._decode(z, work)
         if self.squared and target.observed is None:
@@ -330,12 +332,12 @@ class _Buffers:
         self.size: Tensor | None = None
         self.terms = torch.zeros(len(step.terms), dtype=x.dtype, device=x.device)
         self.n_values = x.shape[1]
-        self.inputs = empty(self.n_values + step.n_mask if step.n_mask else 0)
+        self.inputs = empty(self.n_values + step.n_told if step.n_told else 0)
 
-    def with_mask(self, batch: Batch) -> Tensor:
-        """Return values and mask side by side."""
+    def with_told(self, batch: Batch) -> Tensor:
+        """Return values and what the encoder is told, side by side."""
         self.inputs[:, : self.n_values] = batch.x.flatten(1)
-        self.inputs[:, self.n_values :] = 0.0 if batch.mask is None else batch.mask
+        self.inputs[:, self.n_values :] = 0.0 if batch.told is None else batch.told
         return self.inputs
 
     def set_size(self, size: Tensor | None) -> None:

@@ -144,6 +144,8 @@ class Task:
     sizes, size_weights : Tensor or None
         For nested sizes: how many components are kept, and the weight of the
         reconstruction, by a row's place in the batch.
+    retarget : callable or None
+        Turns what is to be reconstructed into what the network has to expect for it.
     reached : callable or None
         Says whether the asked level is reached, so that training can stop at once.
     """
@@ -155,6 +157,7 @@ class Task:
     sizes: Tensor | None = None
     size_weights: Tensor | None = None
     reached: Callable[[], bool] | None = None
+    retarget: Callable[[Batch, Batch], Batch] | None = None
 
 
 def train(
@@ -267,6 +270,8 @@ class _Run:
         task, rows = self.task, len(batch.x)
         context = Context(rng=self.rng)
         weights = None
+        if task.retarget is not None:
+            target = task.retarget(target, batch)
         if task.sizes is not None and task.size_weights is not None:
             context = Context(size=self.cut(task.sizes, rows), rng=self.rng)
             weights = self.cut(task.size_weights, rows)

@@ -33,13 +33,13 @@ class MlpEncoder(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.activation = ACTIVATIONS[activation]()
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Features:
+    def forward(self, x: Tensor, told: Tensor | None = None) -> Features:
         """Return the last hidden layer and the flattened values.
 
-        The mask, ``(batch, n_mask)``, goes into the first hidden layer beside the values.
+        What the encoder is told, ``(batch, n_told)``, goes into the first hidden layer too.
         """
         values = x.flatten(1)
-        hidden: Tensor = values if mask is None else torch.cat([values, mask], 1)
+        hidden: Tensor = values if told is None else torch.cat([values, told], 1)
         for layer in self.layers:
             hidden = self.activation(layer(hidden))
         return Features(hidden if len(self.layers) else None, values)
@@ -172,8 +172,8 @@ class Mlp:
     start : str
         ``"pca"``: before training the network is exactly PCA (to first order where the
         likelihood's link is not the identity); ``"random"``: it is not.
-    n_mask : int
-        Further inputs of the encoder, which say what is missing.
+    n_told : int
+        Further inputs of the encoder: what is missing, and how strong noise is.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Mlp:
         hidden_layer_sizes: Sequence[int],
         activation: str = "silu",
         start: str = "pca",
-        n_mask: int = 0,
+        n_told: int = 0,
     ) -> None:
         if start not in ("pca", "random"):
             raise SpecError(f"start={start!r} is not known; choose from pca, random")
@@ -194,13 +194,13 @@ class Mlp:
         self.hidden_layer_sizes = tuple(hidden_layer_sizes)
         self.activation = activation
         self.start = start
-        self.n_mask = n_mask
+        self.n_told = n_told
         self.n_linear = math.prod(shape)
         self.n_hidden = self.hidden_layer_sizes[-1] if self.hidden_layer_sizes else 0
 
     def encoder(self) -> MlpEncoder:
         """Return a module from ``(batch, *shape)`` to features."""
-        n_inputs = self.n_linear + self.n_mask
+        n_inputs = self.n_linear + self.n_told
         return MlpEncoder((n_inputs, *self.hidden_layer_sizes), self.activation)
 
     def decoder(self, latent_shape: tuple[int, ...], n_params: int, *, sized: bool) -> MlpDecoder:

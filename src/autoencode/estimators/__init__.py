@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autoencode.estimators.autoencoder import Autoencoder
+from autoencode.estimators.denoising import DenoisingAutoencoder
 from autoencode.estimators.imputer import Imputer
 
-__all__ = ["Autoencoder", "Imputer"]
+__all__ = ["Autoencoder", "DenoisingAutoencoder", "Imputer"]

@@ -188,7 +188,8 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 f"target has {wanted.n_rows} rows, X has {rows.n_rows}: they should be the same"
             )
         held = None if X_held_out is None else self._like(rows, X_held_out, "X_held_out")
-        fit = Fit(make_plan(self.get_params(), rows), rows, wanted, held)
+        given, rows, wanted = self._assigned(rows, wanted)
+        fit = Fit(make_plan(given, rows), rows, wanted, held)
         state = fit.run()
         _check_feature_names(self, with_names(rows), reset=True)
         self.n_features_in_ = rows.n_columns
@@ -200,6 +201,12 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if fit.interrupted:
             raise KeyboardInterrupt
         return self
+
+    def _assigned(
+        self, rows: Rows, target: Rows | None
+    ) -> tuple[dict[str, Any], Rows, Rows | None]:
+        """Return the parameters of a fit, what it is fitted to, and its target."""
+        return self.get_params(), rows, target
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -236,7 +243,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         fitted = state.fitted()
         self.encoder_, self.decoder_ = fitted.encoder, fitted.decoder
 
-    def truncate(self, n_components: int) -> Autoencoder:
+    def truncate(self, n_components: int) -> Self:
         """Return the best model of a smaller size; its codes differ from prefixes here.
 
         Parameters
@@ -253,7 +260,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         most = max([*self._state.sizes, self.n_components_])
         if not 1 <= n_components <= most or n_components != int(n_components):
             raise SpecError(f"n_components={n_components!r} should lie between 1 and {most}")
-        shorter: Autoencoder = clone(self).set_params(n_components=int(n_components))
+        shorter: Self = clone(self).set_params(n_components=int(n_components))
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(shorter, name, getattr(self, name))

@@ -82,7 +82,7 @@ class Mixed(Likelihood):
     ) -> tuple[Tensor, Tensor]:
         """Return the sum of the members' nats, and their slopes."""
         nats, slopes = [], []
-        x, observed, _ = target
+        x, observed = target[:2]
         for part, index in self._each():
             seen = None if observed is None else observed.index_select(1, index)
             own = Batch(x.index_select(1, index), seen)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from autoencode.interfaces import Layout
 
-__all__ = ["WIDEST_FILL", "Fill", "Moments", "fit_moments"]
+__all__ = ["WIDEST_FILL", "Fill", "Moments", "covariance_of", "fit_moments"]
 
 Array = npt.NDArray[np.float64]
 
@@ -20,6 +20,8 @@ _ROUNDS = 12
 _TOLERANCE = 1e-3
 _RIDGE = 1e-3
 """Share of the mean variance that is added to each value's, so that the inverse is stable."""
+_LEAST_LEFT = 1e-3
+"""Share of a noise's variance that an axis has at least once the noise is taken out."""
 
 _NARROW = 128
 _STEPS, _FEWER_STEPS = 16, 10
@@ -114,6 +116,12 @@ class Moments:
     def __init__(self, mean: Array, covariance: Array) -> None:
         self.mean, self.covariance = mean, covariance
 
+    def without_noise(self, variance: float) -> Moments:
+        """Return the moments of the rows without independent noise of a known variance."""
+        values, axes = np.linalg.eigh(self.covariance)
+        clean = np.maximum(values - variance, _LEAST_LEFT * variance)
+        return Moments(self.mean, (axes * clean) @ axes.T)
+
     def precision(self) -> Array:
         """Return the inverse covariance, with a small ridge."""
         size = len(self.covariance)
@@ -122,6 +130,14 @@ class Moments:
         inverse = np.linalg.inv(ridged)
         symmetric: Array = (inverse + inverse.T) / 2
         return symmetric
+
+
+def covariance_of(precision: Array) -> Array:
+    """Return the covariance that `Moments.precision` was made of, without its ridge."""
+    ridged = np.linalg.inv(precision)
+    ridge = _RIDGE / (1 + _RIDGE) * np.trace(ridged) / len(ridged)
+    covariance: Array = (ridged + ridged.T) / 2 - ridge * np.eye(len(ridged))
+    return covariance
 
 
 def fit_moments(rows: Array, layout: Layout | None = None) -> Moments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,14 @@ class TableRows(Rows):
         self.n_features = schema.n_values
         self.dtype = np.dtype(np.float64)
         self.in_memory = True
+
+    def with_cells(self, cells: npt.NDArray[np.float64]) -> TableRows:
+        """Return the same rows with other cells; the table behind them stays as it is."""
+        other = copy.copy(self)
+        other.__dict__.pop("non_finite", None)
+        other.cells = other._source = cells
+        other._counted_missing = None
+        return other
 
     @property
     def n_columns(self) -> int:

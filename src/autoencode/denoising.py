@@ -1,0 +1,147 @@
+"""Noisy rows -> rows without the noise, by a fitted model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from autoencode.corruptions import real_values
+from autoencode.data.rows import Rows
+from autoencode.guess import guessed_where_needed, restored
+from autoencode.interfaces import Batch, Context
+from autoencode.network import encode_observed
+from autoencode.noise import Noise, Others, hit_cells, level_of_rows, noise_of
+from autoencode.numerics import matrix_products
+from autoencode.preprocess.filling import Moments, covariance_of
+from autoencode.state import State
+
+__all__ = ["Denoised", "denoised"]
+
+Array = npt.NDArray[np.float64]
+
+_PIECE = 2048
+_FEWEST_ROWS = 20
+"""Rows from which the kind of their noise can be told; for fewer it is taken to be normal."""
+
+
+class Denoised:
+    """Rows without noise, and what was found of it.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_values)
+        In the data's units.
+    changed : ndarray of bool, same shape
+        Which values are not as they were given.
+    noise : Noise
+        In the network's units.
+    levels : ndarray of shape (n_rows,)
+        Of normal noise, the deviation in each row; else the same for all.
+    """
+
+    def __init__(
+        self, values: Array, changed: npt.NDArray[np.bool_], noise: Noise, levels: Array
+    ) -> None:
+        self.values, self.changed, self.noise, self.levels = values, changed, noise, levels
+
+
+def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None) -> Denoised:
+    """Take the noise out of rows.
+
+    Parameters
+    ----------
+    state : State
+        A model of full length that was fitted to restore rows.
+    rows : Rows
+        Noisy ones; what is missing is restored as well.
+    noise : Noise or None
+        What noise there is; None: it is found out, given what rows without it are.
+    level : float or None
+        Deviation of normal noise, in the network's units, where it is known.
+
+    Returns
+    -------
+    Denoised
+        Values that the noise did not touch are as they were given.
+    """
+    raw = np.concatenate([block for _, block in rows.blocks()]).astype(np.float64, copy=False)
+    missing = np.isnan(raw)
+    values = np.where(missing, 0.0, state.scaling.forward(raw))
+    if missing.any():
+        values = _mean(state, Batch(*_tensors(values, ~missing)))
+    real = real_values(state.composition.layout)
+    seen = values[:, real]
+    covariance = covariance_of(state.precision)[np.ix_(real, real)]  # type: ignore[arg-type]
+    others = Others([(np.arange(len(raw)), Moments(np.zeros(len(covariance)), covariance))])
+    found, levels, chance = _examined(others, seen, raw[:, real], noise, level)
+    if found.kind == "none":
+        return Denoised(state.scaling.backward(values), missing, found, levels)
+    result = values.copy()
+    if found.replaces:
+        found, chance, expected = hit_cells(others, found, seen, raw[:, real], chance)
+        result[:, real] += chance * (expected - seen)
+        suspect = np.zeros(values.shape, dtype=bool)
+        suspect[:, real] = chance > 0.5
+        guess = _mean(state, Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect)))
+        weights = np.zeros_like(values)
+        weights[:, real] = chance
+        result = np.where(suspect, values + weights * (guess - values), result)
+        changed = weights > 0
+    else:
+        strength = torch.from_numpy(np.stack([np.ones_like(levels), np.square(levels)], axis=1))
+        guess = _mean(state, Batch(torch.from_numpy(values), level=strength))
+        result[:, real] = guess[:, real]
+        changed = np.zeros(values.shape, dtype=bool)
+        changed[:, real] = True
+    after = state.scaling.backward(result)
+    kept = ~(changed | missing)
+    after[kept] = raw[kept]
+    return Denoised(after, ~kept, found, levels)
+
+
+def _examined(
+    others: Others, values: Array, raw: Array, noise: Noise | None, level: float | None
+) -> tuple[Noise, Array, Array | None]:
+    """Return the noise, each row's level and what is known of which cells it hit."""
+    _, moments = others.parts[0]
+    if level is not None:
+        return Noise("gaussian", level), np.full(len(values), level), None
+    if noise is not None:
+        return noise, np.full(len(values), noise.level), None
+    levels, overall, error = level_of_rows(moments, values)
+    if len(values) < _FEWEST_ROWS:
+        return Noise("gaussian", overall, error), levels, None
+    found, chance = noise_of(Others.noisy(moments, values), values, raw, overall)
+    if found.kind == "gaussian":
+        found = replace(found, error=error)
+    else:
+        levels = np.full(len(values), found.level)
+    return found, levels, chance
+
+
+def _tensors(values: Array, observed: npt.NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(values), torch.from_numpy(observed)
+
+
+def _mean(state: State, batch: Batch) -> Array:
+    """Return what the model makes of spoilt rows, scaled."""
+    fitted = state.fitted(torch.float64)
+    encoder, decoder = fitted.encoder, fitted.decoder
+    network = state.networks.get(state.source(state.n_components))
+    result: Array = np.empty(tuple(batch.x.shape))
+    with torch.inference_mode(), matrix_products("ieee"):
+        for start in range(0, len(result), _PIECE):
+            piece = guessed_where_needed(encoder, batch.rows(start, start + _PIECE))
+            if network is None:
+                values = piece.x
+            else:
+                code = encode_observed(encoder, piece, Context())
+                params = decoder.decoder(code.z, Context())
+                values = decoder.likelihood.mean(params).flatten(1)
+                values = restored(network, values, piece)
+            result[start : start + _PIECE] = values.numpy()
+    return result

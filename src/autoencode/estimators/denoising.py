@@ -1,0 +1,233 @@
+"""Denoising that chooses its own noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from autoencode.data.rows import Rows
+from autoencode.denoising import Denoised, denoised
+from autoencode.errors import DataError, SpecError
+from autoencode.estimators.autoencoder import Autoencoder
+from autoencode.imputation import joined
+from autoencode.interfaces import Layout
+from autoencode.noise import Noise
+from autoencode.planning import segments_of
+from autoencode.preprocess.scaling import choose_scaling
+from autoencode.preprocess.table_rows import TableRows
+from autoencode.situation import situation_of
+from autoencode.state import State
+
+__all__ = ["DenoisingAutoencoder"]
+
+_FEATURE_NOISE = "gaussian:level=0.6"
+"""What codes are learned under: of the levels tried the one whose codes say most of classes."""
+
+
+class DenoisingAutoencoder(Autoencoder):
+    """Autoencoder that learns to restore spoilt rows, and finds out what noise there is.
+
+    Three situations, told by what ``fit`` is given: pairs of noisy and clean rows
+    (``target``); clean rows, from which noise of all levels is learned at once, and that of
+    the rows given to `denoise` is estimated; noisy rows alone.
+
+    Parameters
+    ----------
+    n_components : int, float or None, default=None
+        None: no bottleneck, for `denoise`. Else codes, as in `Autoencoder`, learned from
+        rows with noise.
+    noise : {"auto", "gaussian", "impulse", "swap"}, default="auto"
+        What kind of noise there is or will be: added to every value; a fixed value in place
+        of some; another row's value in place of some.
+    rows : {"auto", "clean", "noisy"}, default="auto"
+        What the rows given to ``fit`` are; "auto": noisy if there is plainly noise in them.
+    columns, hidden_layer_sizes, architecture, bottleneck, likelihood, penalties
+        As in `Autoencoder`.
+    max_epochs, max_time, batch_size, learning_rate, validation_fraction, scaling
+        As in `Autoencoder`.
+    device, dtype, n_threads, random_state, verbose
+        As in `Autoencoder`.
+
+    Attributes
+    ----------
+    situation_ : {"pairs", "clean", "noisy"}
+        What the model was fitted to.
+    noise_ : Noise
+        What noise was found in ``fit``; of kind "none" for clean rows. The level of normal
+        noise is in the data's units, or in columns' deviations where these differ.
+    """
+
+    def __init__(
+        self,
+        n_components: float | None = None,
+        *,
+        noise: str = "auto",
+        rows: str = "auto",
+        columns: Any = None,
+        hidden_layer_sizes: Any = "auto",
+        architecture: Any = "auto",
+        bottleneck: Any = "plain",
+        likelihood: Any = "auto",
+        penalties: Any = (),
+        max_epochs: Any = "auto",
+        max_time: float | None = None,
+        batch_size: Any = "auto",
+        learning_rate: Any = "auto",
+        validation_fraction: float = 0.1,
+        scaling: str = "auto",
+        device: Any = "auto",
+        dtype: Any = "auto",
+        n_threads: Any = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            n_components,
+            columns=columns,
+            hidden_layer_sizes=hidden_layer_sizes,
+            architecture=architecture,
+            bottleneck=bottleneck,
+            likelihood=likelihood,
+            penalties=penalties,
+            max_epochs=max_epochs,
+            max_time=max_time,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            validation_fraction=validation_fraction,
+            scaling=scaling,
+            device=device,
+            dtype=dtype,
+            n_threads=n_threads,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.noise = noise
+        self.rows = rows
+
+    def fit(self, X: Any, y: Any = None, *, target: Any = None, X_held_out: Any = None) -> Self:
+        """Fit to clean rows, noisy rows, or pairs of both.
+
+        Parameters
+        ----------
+        X : array-like, frame, sparse matrix or path
+            ``(n_samples, n_features)``, or pictures ``(n_samples, height, width)``.
+        y : object, ignored
+            For pipelines.
+        target : like X, optional
+            The same rows without noise.
+        X_held_out : like X, optional
+            Held-out rows, instead of a part of X; only for clean rows.
+
+        Returns
+        -------
+        DenoisingAutoencoder
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the data cannot be used; the message names the column.
+        SpecError
+            If a parameter is not allowed.
+        """
+        self._held_out = X_held_out is not None
+        try:
+            return super().fit(X, y, target=target, X_held_out=X_held_out)
+        finally:
+            del self._held_out, self._situation
+
+    def _assigned(
+        self, rows: Rows, target: Rows | None
+    ) -> tuple[dict[str, Any], Rows, Rows | None]:
+        given = self.get_params() | {"nested": "auto", "missing": "ignorable"}
+        layout = Layout(rows.n_features, segments_of(rows))
+        scaling = choose_scaling(self.scaling, named=rows.names is not None)
+        found = situation_of(rows, target, layout, scaling, self.noise, self.rows)
+        self._situation = found
+        if found.name != "clean" and self._held_out:
+            raise SpecError("X_held_out needs clean rows: leave it out")
+        if self.n_components is not None:
+            return given | {"corruption": _FEATURE_NOISE}, rows, target
+        given |= {
+            "corruption": found.corruption,
+            "penalties": (*self.penalties, *found.penalties),
+        }
+        if found.target is not None:
+            fraction = float(self.validation_fraction)
+            training = rows.n_rows - round(fraction * rows.n_rows)
+            given |= {"n_components": min(training, rows.n_features), "nested": False}
+        return given, found.rows, found.target
+
+    def _adopt(self, state: State) -> None:
+        if hasattr(self, "_situation"):
+            state.facts["situation"] = self._situation.name
+            state.facts["noise"] = self._situation.noise.header()
+        super()._adopt(state)
+        self.situation_ = state.facts["situation"]
+        self.noise_ = self._in_units(Noise.from_header(state.facts["noise"]))
+
+    def _in_units(self, noise: Noise) -> Noise:
+        if noise.kind != "gaussian":
+            return noise
+        unit = self._state.scaling.unit
+        return replace(noise, level=noise.level * unit, error=noise.error * unit)
+
+    def denoise(self, X: Any, *, level: float | None = None) -> Any:
+        """Take the noise out of rows; what it did not touch stays as it is, bit by bit.
+
+        Parameters
+        ----------
+        X : array-like, frame or path
+            Noisy rows; what is missing is restored as well.
+        level : float, optional
+            Standard deviation of normal noise, in the data's units (in columns' deviations
+            where these differ); without it, the noise is that of ``fit``, or it is found
+            out if that was to clean rows.
+
+        Returns
+        -------
+        ndarray or frame
+            As the data was given.
+        """
+        return self.denoise_with_noise(X, level=level)[0]
+
+    def denoise_with_noise(self, X: Any, *, level: float | None = None) -> tuple[Any, Noise]:
+        """Return the same, and what noise was found; see `denoise`."""
+        self._require_decoder()
+        rows = self._check(X)
+        if self.n_components is not None:
+            values = self._reconstructed(rows)
+            return self._shaped(values, rows, clip=True), Noise("none")
+        result = self._denoised(rows, level)
+        if isinstance(rows, TableRows):
+            cells = rows.schema.gather(result.values, clip=True)
+            return joined(rows, cells, _columns(rows, result)), self._in_units(result.noise)
+        values = result.values.astype(rows.dtype, copy=False)
+        return values.reshape(len(values), *rows.sample_shape), self._in_units(result.noise)
+
+    def _denoised(self, rows: Rows, level: float | None) -> Denoised:
+        check_is_fitted(self)
+        state = self._state
+        if level is not None:
+            if not (isinstance(level, int | float) and 0 < level < math.inf):
+                raise SpecError(f"level={level!r} should be None or a positive number")
+            level = float(level) / state.scaling.unit
+        known = Noise.from_header(state.facts["noise"])
+        if state.precision is None:
+            raise DataError(
+                f"rows of {state.n_values} values are too long to take noise out of: fit to parts"
+            )
+        noise = None if state.facts["situation"] == "clean" else known
+        return denoised(state, rows, noise, level)
+
+
+def _columns(rows: TableRows, result: Denoised) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which cells of a table changed, ``(n_rows, n_columns)``."""
+    changed = np.zeros((rows.n_rows, rows.n_columns), dtype=bool)
+    for place, span in enumerate(rows.schema.spans):
+        changed[:, place] = result.changed[:, span.values].any(1)
+    return changed

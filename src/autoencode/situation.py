@@ -1,0 +1,263 @@
+"""What a denoising model is fitted to: clean rows, noisy rows, or pairs of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from autoencode.corruptions import real_values
+from autoencode.data.arrays import open_array
+from autoencode.data.rows import FloatArray, Rows
+from autoencode.errors import DataError, SpecError
+from autoencode.interfaces import Layout
+from autoencode.noise import KINDS, Noise, Others, hit_cells, noise_floor, noise_of
+from autoencode.preprocess.filling import Fill, fit_moments
+from autoencode.preprocess.scaling import Scaling, fit_scaling
+from autoencode.preprocess.table_rows import TableRows
+
+__all__ = ["SITUATIONS", "Situation", "situation_of"]
+
+Array = npt.NDArray[np.float64]
+
+SITUATIONS = ("clean", "noisy", "pairs")
+
+_MOST_ROWS = 4000
+_WEAKEST, _STRONGEST = 0.05, 2.5
+"""Deviations of normal noise that a model of clean rows learns to take out."""
+_MARGIN = 1.25
+_FEWEST_AXES, _LEAST_FLAT = 3, 0.06
+"""Axes with nothing but noise, and their share, from which rows are taken to be noisy."""
+_LEAST_EXACT = 0.02
+"""Share of values that noise leaves alone, from which it takes the place of the others."""
+_LEAST_AT_ATOMS = 0.25
+_CORRELATED = 0.1
+_UNEVEN = 2.0
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What there is to learn from.
+
+    Attributes
+    ----------
+    name : str
+        One of `SITUATIONS`.
+    noise : Noise
+        What is known of it before the fit, in the network's units.
+    rows : Rows
+        To fit to.
+    target : Rows or None
+        What is to come out, where it is not the rows.
+    corruption : str
+        How rows are spoilt in training.
+    penalties : tuple of str
+        That go with it.
+    """
+
+    name: str
+    noise: Noise
+    rows: Rows
+    target: Rows | None
+    corruption: str
+    penalties: tuple[str, ...] = ()
+
+
+def situation_of(
+    rows: Rows, target: Rows | None, layout: Layout, scaling: str, noise: str, given: str
+) -> Situation:
+    """Find out what kind of noise is to be learned, from what was given.
+
+    Parameters
+    ----------
+    rows : Rows
+        Clean or noisy.
+    target : Rows or None
+        The same rows without noise, where they are known.
+    layout : Layout
+        What the values are.
+    scaling : str
+        As for `fit_scaling`.
+    noise : str
+        "auto", or one of `KINDS` but "none".
+    given : str
+        "auto", "clean" or "noisy": what the rows are.
+
+    Returns
+    -------
+    Situation
+        All that a fit needs to know.
+
+    Raises
+    ------
+    DataError
+        If the noise of one value goes with that of others: it cannot be told from the rows.
+    """
+    if noise not in ("auto", *KINDS[1:]):
+        raise SpecError(f"noise={noise!r} is not known; choose from auto, {', '.join(KINDS[1:])}")
+    if given not in ("auto", "clean", "noisy"):
+        raise SpecError(f"rows={given!r} is not known; choose from auto, clean, noisy")
+    sample = _Sample(rows if target is None else target, layout, scaling)
+    if target is not None:
+        return _pairs(sample, rows, target)
+    if given == "clean":
+        return _clean(rows, noise)
+    found, chance = sample.noise(noise)
+    if found.kind == "none" or (given == "auto" and not sample.plain(found)):
+        return _clean(rows, noise)
+    if found.kind == "gaussian":
+        level = found.level
+        return Situation(
+            "noisy", found, rows, None, f"known:level={level!r}", (f"divergence:level={level!r}",)
+        )
+    return _noisy_cells(sample, found, chance, rows)
+
+
+def _clean(rows: Rows, noise: str) -> Situation:
+    corruption = "restoring" + {
+        "auto": f":noise=({_WEAKEST}, {_STRONGEST})",
+        "gaussian": f":noise=({_WEAKEST}, {_STRONGEST}),hidden=None",
+    }.get(noise, ":noise=None")
+    return Situation("clean", Noise("none"), rows, None, corruption)
+
+
+class _Sample:
+    """Some of the rows, scaled; only values that are numbers."""
+
+    def __init__(self, rows: Rows, layout: Layout, scaling: str) -> None:
+        self.layout, self.real = layout, real_values(layout)
+        self.scaling: Scaling = fit_scaling((b for _, b in rows.blocks()), scaling, layout)
+        every = -(-rows.n_rows // _MOST_ROWS)
+        self.places = np.arange(0, rows.n_rows, every)
+        self.raw, self.values = self.read(rows, self.places)
+        self.moments = fit_moments(self.values)
+        self.missing = np.isnan(self.values)
+        self.values = self.complete(self.values)
+
+    def read(self, rows: Rows, places: npt.NDArray[np.intp]) -> tuple[Array, Array]:
+        """Return rows as they were given, and scaled."""
+        raw = rows.take(places).astype(np.float64, copy=False)
+        return raw[:, self.real], self.scaling.forward(raw)[:, self.real]
+
+    def complete(self, values: Array) -> Array:
+        """Return rows with their best linear guess where values are missing."""
+        missing = np.isnan(values)
+        if not missing.any():
+            return values
+        fill = Fill(torch.from_numpy(self.moments.precision()))
+        known = torch.from_numpy(np.where(missing, 0.0, values - self.moments.mean))
+        with torch.inference_mode():
+            guess = fill(known, torch.from_numpy(~missing)).numpy()
+        complete: Array = guess + self.moments.mean
+        return complete
+
+    def noise(self, asked: str) -> tuple[Noise, Array]:
+        """Return the noise of the rows, and the chance that it hit each cell."""
+        deviation, error, self.flat = noise_floor(self.moments, len(self.values))
+        normal = Noise("gaussian", deviation, error)
+        if asked == "gaussian":
+            return normal, np.zeros_like(self.values)
+        found, chance = noise_of(Others.across(self.values), self.values, self.raw, deviation)
+        if asked not in ("auto", found.kind):
+            raise DataError(
+                f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"
+            )
+        return (normal if found.kind == "gaussian" else found), chance
+
+    def plain(self, found: Noise) -> bool:
+        """Say whether noise is so plain that rows must be noisy, without being told."""
+        if found.replaces:
+            return True
+        axes = self.flat * len(self.real)
+        return self.flat >= _LEAST_FLAT and axes >= _FEWEST_AXES - 0.5
+
+
+def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Situation:
+    """Take cells that were probably hit for missing ones."""
+    holed = np.where(chance > 0.5, np.nan, sample.values)
+    found, _, _ = hit_cells(Others.across(holed), found, sample.values, sample.raw, chance)
+    places = np.arange(rows.n_rows)
+    raw, values = sample.read(rows, places)
+    given = np.isnan(values)
+    values = sample.complete(values)
+    others = Others.across(holed) if len(places) == len(holed) else None
+    if others is None:
+        others = Others([(places, fit_moments(holed))])
+    _, chance, _ = hit_cells(others, found, values, raw)
+    suspect = (chance > 0.5) & ~given
+    without = _without(rows, sample, suspect)
+    return Situation("noisy", found, without, None, "restoring:noise=None")
+
+
+def _without(rows: Rows, sample: _Sample, suspect: npt.NDArray[np.bool_]) -> Rows:
+    """Return rows in which suspect values are missing."""
+    if isinstance(rows, TableRows):
+        cells = rows.cells.copy()
+        columns = {span.values.start: span.cells for span in rows.schema.spans}
+        for place, value in enumerate(sample.real):
+            if int(value) in columns:
+                cells[suspect[:, place], columns[int(value)]] = np.nan
+        return rows.with_cells(cells)
+    values: FloatArray = rows.dense().astype(np.float64)
+    values[:, sample.real] = np.where(suspect, np.nan, values[:, sample.real])
+    return open_array(values.reshape(len(values), *rows.sample_shape), checked=False)
+
+
+def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
+    """Learn from clean rows with fresh noise of the kind that the pairs show."""
+    raw, values = sample.read(rows, sample.places)
+    wanted, noisy = sample.values, sample.complete(values)
+    counted = ~(sample.missing | np.isnan(values))
+    step = np.where(counted, noisy - wanted, 0.0)
+    hit = np.abs(step) > 1e-9
+    share = float(hit.sum() / max(counted.sum(), 1))
+    if not share:
+        raise DataError("X and target are the same: there is no noise to learn from")
+    if share < 1 - _LEAST_EXACT:
+        noise = _replaced(sample, noisy, raw, hit, share)
+        return Situation("pairs", noise, target, None, "restoring:noise=None")
+    levels = np.sqrt(np.square(step).sum(1) / np.maximum(counted.sum(1), 1))
+    level = float(np.sqrt(np.square(step).sum() / max(counted.sum(), 1)))
+    noise = Noise("gaussian", level, level / np.sqrt(2 * counted.sum()))
+    if not _is_white(step):
+        # Not noise of a kind that could be drawn anew: the pairs themselves are all there is.
+        return Situation("pairs", noise, rows, target, "none")
+    lowest, highest = np.quantile(levels, [0.02, 0.98])
+    spread = f"({float(lowest) / _MARGIN!r}, {float(highest) * _MARGIN!r})"
+    return Situation("pairs", noise, target, None, f"restoring:noise={spread},hidden=None")
+
+
+def _replaced(
+    sample: _Sample, noisy: Array, raw: Array, hit: npt.NDArray[np.bool_], share: float
+) -> Noise:
+    """Return noise that takes the place of values, measured where it is known to be."""
+    others = Others([(np.arange(len(noisy)), sample.moments)])
+    found, chance = noise_of(Others.noisy(sample.moments, noisy), noisy, raw, None)
+    kind = "swap" if found.kind == "none" else found.kind
+    start = found if found.kind != "none" else Noise("swap")
+    found, _, _ = hit_cells(others, start, noisy, raw, chance)
+    if kind == "swap":
+        weights = (*((1 - share) * w / (1 - found.weights[2]) for w in found.weights[:2]), share)
+        return replace(found, level=share, weights=weights)
+    # Where the value was another one before, noise alone put this one there.
+    atoms = []
+    for atom in found.atoms:
+        at = atom.at(raw)
+        atoms.append(replace(atom, share=float(hit[at].sum() / max((hit | ~at).sum(), 1))))
+    return replace(found, level=sum(atom.share for atom in atoms), atoms=tuple(atoms))
+
+
+def _is_white(step: Array) -> bool:
+    """Say whether noise is as strong in all columns, and that of each is its own."""
+    deviations = step.std(0)
+    used = deviations > 0
+    if not used.any() or deviations[used].max() > _UNEVEN * deviations[used].min():
+        return False
+    count = int(used.sum())
+    if count < 2:
+        return True
+    correlation = np.asarray(np.corrcoef(step[:, used].T))
+    others = (np.square(correlation).sum() - count) / (count * (count - 1))
+    return bool(others < 1 / len(step) + _CORRELATED**2)
