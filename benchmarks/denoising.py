@@ -38,6 +38,7 @@ MARGINS = {
 }
 """What ours is compared with in each situation, and the dB that it may be below."""
 
+PEER_PACKAGES = ("scikit-image", "PyWavelets", "scipy")
 Line = dict[str, Any]
 Figures = dict[tuple[str, str], dict[str, float]]
 """By set and noise, by method; means over seeds."""
@@ -177,7 +178,7 @@ def report_counts(figures: Figures) -> None:
 
 
 def report_found(runs: dict[str, dict[str, list[Line]]]) -> None:
-    """Print the noise that ours found, beside the true one."""
+    """Print the noise that ours found; its level beside the true one where the kind is right."""
     rows = []
     for name, of in runs.items():
         for noise in noises(name):
@@ -186,10 +187,14 @@ def report_found(runs: dict[str, dict[str, list[Line]]]) -> None:
                 if not lines:
                     continue
                 kinds = [line["found"]["kind"] for line in lines]
-                levels = [line["found"]["level"] / noise.level for line in lines]
-                right = f"{sum(kind == noise.kind for kind in kinds)}/{len(kinds)}"
-                found = ", ".join(dict.fromkeys(kinds))
-                rows.append([name, noise.name, situation, found, right, float(np.mean(levels))])
+                levels = [
+                    line["found"]["level"] / noise.level
+                    for line in lines
+                    if line["found"]["kind"] == noise.kind
+                ]
+                right, found = f"{len(levels)}/{len(kinds)}", ", ".join(dict.fromkeys(kinds))
+                ratio = float(np.mean(levels)) if levels else None
+                rows.append([name, noise.name, situation, found, right, ratio])
     columns = ["set", "noise", "situation", "kind found", "right", "level found / true"]
     print_table("noise found by ours", columns, rows)
 
@@ -239,7 +244,7 @@ def main() -> None:
     report_counts(figures)
     report_found(runs)
     report_seconds(runs)
-    print_machine()
+    print_machine(PEER_PACKAGES)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class Noise:
 
     @property
     def name(self) -> str:
-        """Return kind and level, for tables and files; of pictures, 255 times the deviation."""
+        """Return kind and level, as in tables and files."""
         return f"{self.kind} {self.level:.3g}"
 
 
