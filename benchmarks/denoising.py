@@ -38,6 +38,8 @@ MARGINS = {
 }
 """What ours is compared with in each situation, and the dB that it may be below."""
 
+ALSO_RIGHT = {"salt_pepper": "impulse", "mask": "impulse"}
+"""The kind that these two are when it is not told which values replace others."""
 PEER_PACKAGES = ("scikit-image", "PyWavelets", "scipy")
 Line = dict[str, Any]
 Figures = dict[tuple[str, str], dict[str, float]]
@@ -190,7 +192,7 @@ def report_found(runs: dict[str, dict[str, list[Line]]]) -> None:
                 levels = [
                     line["found"]["level"] / noise.level
                     for line in lines
-                    if line["found"]["kind"] == noise.kind
+                    if line["found"]["kind"] in (noise.kind, ALSO_RIGHT.get(noise.kind))
                 ]
                 right, found = f"{len(levels)}/{len(kinds)}", ", ".join(dict.fromkeys(kinds))
                 ratio = float(np.mean(levels)) if levels else None
