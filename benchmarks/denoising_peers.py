@@ -26,6 +26,7 @@ WIDTHS = {"digits": 256, "mnist": 512, "Satellite": 256, "breast_cancer": 256}
 STEPS = 4_000
 BATCH = 128
 HELD_OUT = 0.1
+FEWEST_JUDGED = 500
 CHECKS = 40
 PATIENCE = 8
 """Checks on held-out rows without a gain after which training ends."""
@@ -138,17 +139,14 @@ def train_denoiser(rows: Rows, noise: Noise) -> Callable[[Values], Values]:
     callable
         From noisy to restored rows, of the same shape.
     """
-    # The one place that needs a seed of its own: layers are initialised by the global one.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(rows.seed)
-        flat = rows.train.reshape(len(rows.train), -1)
-        n_held = round(HELD_OUT * len(flat))
-        model = Denoiser(_tensor(flat[n_held:]), WIDTHS[rows.name])
+    flat = rows.train.reshape(len(rows.train), -1)
+    held, train = np.split(flat, [round(HELD_OUT * len(flat))])
+    model = _untrained(train, rows)
+    # Few rows are judged under several draws of noise.
+    held = np.tile(held, (-(-FEWEST_JUDGED // len(held)), 1))
     rng = np.random.default_rng([rows.seed, 3])
     limits = rows.limits
-    held = flat[:n_held]
     held_noisy = _tensor(add_noise(held, noise, limits, rng))
-    train = flat[n_held:]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     best, kept, since = np.inf, copy.deepcopy(model.state_dict()), 0
@@ -172,6 +170,13 @@ def train_denoiser(rows: Rows, noise: Noise) -> Callable[[Values], Values]:
             break
     model.load_state_dict(kept)
     return lambda noisy: _restored(model, noisy)
+
+
+def _untrained(train: Values, rows: Rows) -> Denoiser:
+    """Return a network whose first weights the seed draws; the global generator is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rows.seed)
+        return Denoiser(_tensor(train), WIDTHS[rows.name])
 
 
 def _restored(model: Denoiser, noisy: Values) -> Values:
