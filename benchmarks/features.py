@@ -151,7 +151,9 @@ def split(name: str, data: Path, seed: int, *, quick: bool = False) -> Split:
     parts = [
         rows.take(part) if isinstance(rows, pa.Table) else rows[part] for part in (train, test)
     ]
-    return Split(*parts, target[train], target[test], max(2, columns // 4), seed)
+    # Few rows, as with --quick, have no more components than half of them.
+    length = min(max(2, columns // 4), len(train) // 2)
+    return Split(*parts, target[train], target[test], length, seed)
 
 
 def raw(given: Split) -> tuple[Values, Values, Line]:
