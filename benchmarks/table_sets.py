@@ -265,10 +265,13 @@ def table_parser(description: str, tables: Sequence[str], seeds: int) -> argpars
     return result
 
 
-def print_machine() -> None:
-    """Print the machine, the versions, and whether others used its cores meanwhile."""
+def print_machine(peers: Sequence[str] = ()) -> None:
+    """Print the machine, versions (of peers' packages too), and whether others used its cores."""
     print("\n" + "; ".join(f"{key}: {value}" for key, value in machine(None).items()))
-    print("versions: " + ", ".join(f"{key} {value}" for key, value in versions(PACKAGES).items()))
+    print(
+        "versions: "
+        + ", ".join(f"{key} {value}" for key, value in versions((*PACKAGES, *peers)).items())
+    )
     others = WHOLE_RUN.share()
     if others > BUSY:
         print(f"CAUTION: others used {others:.0%} of the cores meanwhile: seconds are not to be")
