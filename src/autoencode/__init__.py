@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any
 from autoencode._version import __version__
 
 if TYPE_CHECKING:
+    from autoencode.augmentation_gain import AugmentationGain, measure_augmentation
     from autoencode.estimators import Autoencoder, Imputer
     from autoencode.loading import load
 
-__all__ = ["Autoencoder", "Imputer", "__version__", "load"]
+__all__ = [
+    "AugmentationGain",
+    "Autoencoder",
+    "Imputer",
+    "__version__",
+    "load",
+    "measure_augmentation",
+]
 
 _ESTIMATORS = ("Autoencoder", "Imputer")
+_GAIN = ("AugmentationGain", "measure_augmentation")
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +30,10 @@ def __getattr__(name: str) -> Any:
         from autoencode import estimators
 
         return getattr(estimators, name)
+    if name in _GAIN:
+        from autoencode import augmentation_gain
+
+        return getattr(augmentation_gain, name)
     if name == "load":
         from autoencode.loading import load
 

@@ -109,7 +109,7 @@ def require_classes(y: Any, n_rows: int) -> npt.NDArray[Any]:
         raise DataError(
             f"y has shape {labels.shape}; it should have one class for each row, ({n_rows},)"
         )
-    if bool(np.any([label is None or label != label for label in labels.tolist()])):  # noqa: PLR0124
+    if bool(np.any([label is None or label != label for label in labels.tolist()])):
         raise DataError("y has missing classes; leave these rows out")
     return labels
 
