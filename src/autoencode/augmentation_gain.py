@@ -26,7 +26,7 @@ __all__ = ["AugmentationGain", "measure_augmentation"]
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
-_WAYS = (("differences", 0.25), ("differences", 0.5), ("restore", 0.5))
+_WAYS = (("differences", 0.25), ("differences", 0.5))
 _AMOUNTS = (2, 5)
 
 

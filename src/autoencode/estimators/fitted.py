@@ -235,7 +235,7 @@ class FittedCoding(TransformerMixin):
         result = self._plausible(values, rows, choice.seed)
         return result if labels is None else (result, np.tile(labels, choice.count))
 
-    def _plausible(self, values: FloatArray, rows: Rows, seed: int) -> Any:
+    def _plausible(self, values: npt.NDArray[np.float64], rows: Rows, seed: int) -> Any:
         """Return drawn values as the data was given; levels by their probabilities."""
         schema = self._state.schema
         if schema is None:
