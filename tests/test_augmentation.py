@@ -189,7 +189,7 @@ def test_restoring_hides_cells_and_leaves_the_others(
 def test_missing_cells_of_arrays_and_of_an_informative_model(wine: Rows) -> None:
     rng = np.random.default_rng(0)
     X, y = wine
-    X = X / X.std(0)
+    X, y = X[::2, :5] / X[::2, :5].std(0), y[::2]
     holes = np.where((rng.random(X.shape) < 0.3) & (X.mean(0) < X), np.nan, X)
     for missing in ("ignorable", "informative"):
         model = Autoencoder(None, missing=missing, max_epochs=1, random_state=0).fit(holes)
@@ -241,14 +241,14 @@ def test_a_gain_is_found_where_there_is_one() -> None:
     y = np.arange(40) % 2
     X = rng.normal(size=(40, 3)) + 3.0 * y[:, None]
     tree = DecisionTreeClassifier(min_samples_leaf=30)
-    options = {"ways": [("differences", 0.3), ("interpolate", 1.0)], "random_state": 0}
-    found = measure_augmentation(linear(), X, y, tree, amounts=[1, 5], **options)
-    assert found.amount in (1, 5)
+    options = {"ways": [("differences", 0.3)], "n_repeats": 1, "random_state": 0}
+    found = measure_augmentation(linear(), X, y, tree, amounts=[1, 4], **options)
+    assert found.amount in (1, 4)
     assert found.score_without < 0.6
     assert found.score_with > 0.8
     assert 0 < found.standard_error < found.gain
     assert str(found).startswith(f"{found.amount} x {found.kind} at {found.strength:g}: score 0.")
-    again = measure_augmentation(linear(), X, y, tree, amounts=[1, 5], **options)
+    again = measure_augmentation(linear(), X, y, tree, amounts=[1, 4], **options)
     assert again == found
     more, labels = found.enlarge(linear().fit(X), X, y, random_state=0)
     assert np.array_equal(more[:40], X)

@@ -67,6 +67,8 @@ def augment(
     Columns that are kept come first, as they are in the row that was varied. The
     output holds new rows only: one variant of every row, then the next.
     """
+    if label is None and kind in ("differences", "interpolate"):
+        raise typer.BadParameter(f"--kind {kind} needs --label, the column with the classes")
     require_output(output, force=force)
     kept = [*(keep or ()), *([label] if label is not None and label not in (keep or ()) else [])]
     fitted, rows = load_with_rows(model, data, drop=drop, keep=kept, trust=trust, decodes=True)
@@ -88,7 +90,9 @@ def augment(
 
 
 def _classes(rows: Rows, label: str) -> list[object]:
+    from autoencode.data.table_files import with_nulls
+
     kept: pa.Table | None = rows.kept
     assert kept is not None  # the column was asked for, and is there
-    classes: list[object] = kept.column(label).to_pylist()
+    classes: list[object] = with_nulls(kept.select([label])).column(label).to_pylist()
     return classes
