@@ -255,6 +255,30 @@ def test_a_gain_is_found_where_there_is_one() -> None:
     assert len(more) == len(labels) == 40 * (1 + found.amount)
 
 
+class Lucky(DummyClassifier):
+    """Right about one row more, the first, once it has more than 100 rows to learn from."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        self.many_ = len(X) > 100
+        return super().fit(X, y)
+
+    def predict(self, X: Any) -> Any:
+        guess = np.full(len(X), 0)
+        guess[X[:, 0] == 1000.0] = int(self.many_)
+        return guess
+
+
+def test_one_row_more_is_no_gain() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    X = rng.normal(size=(60, 3))
+    X[1, 0] = 1000.0
+    found = measure_augmentation(linear(), X, y, Lucky(), amounts=[5], random_state=0)
+    assert found.gain == pytest.approx(1 / 60)
+    assert found.standard_error == pytest.approx(1 / 60)
+    assert found.amount == 0
+
+
 def test_no_gain_is_said_and_adds_nothing(wine: Rows) -> None:
     X, y = wine
     found = measure_augmentation(linear(), X, y, DummyClassifier(), random_state=0, n_repeats=1)

@@ -28,6 +28,8 @@ Places = npt.NDArray[np.intp]
 
 _WAYS = (("differences", 0.25), ("differences", 0.5))
 _AMOUNTS = (2, 5)
+_ROUNDING = 1 + 1e-9
+"""One row more is exactly one standard error: that is no gain, however it is rounded."""
 
 
 class _Way(NamedTuple):
@@ -173,7 +175,7 @@ def measure_augmentation(
     difference = augmented - without
     error = float(np.std(difference, ddof=1) / math.sqrt(len(difference)))
     return AugmentationGain(
-        amount=best.amount if difference.mean() > error else 0,
+        amount=best.amount if difference.mean() > _ROUNDING * error else 0,
         kind=best.kind,
         strength=best.strength,
         score_without=float(without.mean()),

@@ -73,9 +73,8 @@ def augment(
     kept = [*(keep or ()), *([label] if label is not None and label not in (keep or ()) else [])]
     fitted, rows = load_with_rows(model, data, drop=drop, keep=kept, trust=trust, decodes=True)
     labels = None if label is None else _classes(rows, label)
-    options = {"kind": kind, "strength": strength, "random_state": seed}
     with naming(data):
-        found = fitted.augment(rows, count, labels, **options)
+        found = fitted.augment(rows, count, labels, kind=kind, strength=strength, random_state=seed)
     import pyarrow as pa
 
     names = getattr(fitted, "feature_names_in_", None)
@@ -90,9 +89,7 @@ def augment(
 
 
 def _classes(rows: Rows, label: str) -> list[object]:
-    from autoencode.data.table_files import with_nulls
-
     kept: pa.Table | None = rows.kept
     assert kept is not None  # the column was asked for, and is there
-    classes: list[object] = with_nulls(kept.select([label])).column(label).to_pylist()
-    return classes
+    # Columns that are carried along are as they stand in the file: nothing is a class.
+    return [None if found == "" else found for found in kept.column(label).to_pylist()]
