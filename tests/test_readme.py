@@ -46,6 +46,13 @@ def folder(tmp_path: Path) -> Path:
         day = f"{1 + place % 28:02}.{1 + place % 12:02}.2024"
         lines.append(f"R{place};{day};{degrees};{item};{rng.poisson(3)}")
     (tmp_path / "sales.csv").write_text("\n".join(lines), encoding="utf-8")
+    lines = ["length,width,colour,species"]
+    for place in range(60):
+        size = rng.normal(3 + place % 2)
+        colour = ("white", "blue", "")[rng.integers(3)]
+        species = ("daisy", "gentian")[place % 2]
+        lines.append(f"{size:.3f},{size + rng.normal():.3f},{colour},{species}")
+    (tmp_path / "flowers.csv").write_text("\n".join(lines), encoding="utf-8")
     return tmp_path
 
 
@@ -94,10 +101,21 @@ def test_the_commands_for_imputation_work(folder: Path) -> None:
             assert all(after == cell if cell else after for after, cell in pairs)
 
 
+def test_the_commands_for_augmentation_work(folder: Path) -> None:
+    (text,) = blocks("docs/augmentation.md", "sh")
+    assert run_commands(text, folder) == ["fit", "augment", "augment"]
+    assert table(folder / "more.csv")[0] == "species,length,width,colour"
+    given = [line.split(",")[3] for line in table(folder / "flowers.csv")[1:]]
+    found = [line.split(",")[0] for line in table(folder / "more.csv")[1:]]
+    assert found == 3 * given
+    assert len(table(folder / "variants.csv")) == 61
+
+
 @pytest.mark.parametrize(
     ("page", "prelude"),
     [
         ("README.md", ""),
+        ("docs/augmentation.md", ""),
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),
         ("docs/tables.md", ""),

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any
 from autoencode._version import __version__
 
 if TYPE_CHECKING:
+    from autoencode.augmentation_gain import AugmentationGain, measure_augmentation
     from autoencode.estimators import Autoencoder, DenoisingAutoencoder, Imputer
     from autoencode.loading import load
 
-__all__ = ["Autoencoder", "DenoisingAutoencoder", "Imputer", "__version__", "load"]
+__all__ = [
+    "AugmentationGain",
+    "Autoencoder",
+    "DenoisingAutoencoder",
+    "Imputer",
+    "__version__",
+    "load",
+    "measure_augmentation",
+]
 
 _ESTIMATORS = ("Autoencoder", "DenoisingAutoencoder", "Imputer")
+_GAIN = ("AugmentationGain", "measure_augmentation")
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +31,10 @@ def __getattr__(name: str) -> Any:
         from autoencode import estimators
 
         return getattr(estimators, name)
+    if name in _GAIN:
+        from autoencode import augmentation_gain
+
+        return getattr(augmentation_gain, name)
     if name == "load":
         from autoencode.loading import load
 

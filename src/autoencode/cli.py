@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from autoencode._version import __version__
+from autoencode.commands.augmenting import augment
 from autoencode.commands.coding import decode, encode, reconstruct
 from autoencode.commands.demonstration import demo
 from autoencode.commands.exporting import export
@@ -117,6 +118,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     decode: "decode model.safetensors codes.parquet -o decoded.csv",
     reconstruct: "reconstruct model.safetensors table.csv -o reconstructed.csv --keep id",
     impute: "impute model.safetensors table.csv -o completed-{draw}.parquet --draws 5",
+    augment: "augment model.safetensors table.csv -n 5 -o more.csv --label class",
     inspect: "inspect model.safetensors",
     export: "export model.safetensors --to onnx --encoder -o encoder.onnx",
     demo: "demo -o demo",

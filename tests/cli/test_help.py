@@ -10,7 +10,17 @@ import pytest
 
 from autoencode import __version__, kinds
 
-COMMANDS = ("fit", "encode", "decode", "reconstruct", "impute", "inspect", "export", "demo")
+COMMANDS = (
+    "fit",
+    "encode",
+    "decode",
+    "reconstruct",
+    "impute",
+    "augment",
+    "inspect",
+    "export",
+    "demo",
+)
 SLOW = ("torch", "numpy", "sklearn", "pyarrow", "plotly", "scipy")
 PROBE = f"""
 import sys

@@ -12,6 +12,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from torch import nn
 
+from autoencode.augmentation import choose, require_classes, variants
 from autoencode.codec import fast_encoder
 from autoencode.data.frames import to_frame
 from autoencode.data.rows import Rows
@@ -180,6 +181,70 @@ class FittedCoding(TransformerMixin):
         count = int(positive("n_draws", n_draws, whole=True, other="None"))
         return drawn(self._state, rows, values, count)
 
+    def augment(
+        self,
+        X: Any,
+        n: int,
+        y: Any = None,
+        *,
+        kind: str = "auto",
+        strength: float | None = None,
+        random_state: Any = None,
+    ) -> Any:
+        """Draw new rows that are variants of those in X.
+
+        Parameters
+        ----------
+        X : array-like, frame or path
+            Rows; cells that are missing are drawn too.
+        n : int
+            Variants of each row.
+        y : array-like of shape (n_samples,), optional
+            The class of each row.
+        kind : {"auto", "restore", "differences", "interpolate"}, default="auto"
+            "restore": corrupt rows and restore them. "differences": move each row's code
+            by a part of the difference of two rows of one class, any class.
+            "interpolate": go towards a near row of the same class, in code. The latter
+            two need ``y``; "auto" is "differences" with it, else "restore".
+        strength : float, optional
+            Share of the difference (0.5 if not given), or the largest share of the way
+            (1). To restore: share of a row's cells to hide where the model takes missing
+            values, else deviation of normal noise, in the model's scaled units; not
+            given: the model's own corruption if it is another one, else 0.5.
+        random_state : int, RandomState instance or None, default=None
+            The only source of randomness.
+
+        Returns
+        -------
+        ndarray or frame, or a pair of this and an ndarray
+            As the data was given, ``n * n_samples`` rows: one variant of every row, then
+            the next; with ``y`` their classes too.
+
+        Raises
+        ------
+        SpecError
+            If a parameter is not allowed.
+        DataError
+            If the rows or classes cannot be used.
+        """
+        self._require_decoder()
+        choice = choose(kind, strength, n, random_state, labelled=y is not None)
+        rows = self._check(X)
+        labels = None if y is None else require_classes(y, rows.n_rows)
+        values = variants(self._state, rows, labels, choice, self._piece())
+        result = self._plausible(values, rows, choice.seed)
+        return result if labels is None else (result, np.tile(labels, choice.count))
+
+    def _plausible(self, values: npt.NDArray[np.float64], rows: Rows, seed: int) -> Any:
+        """Return drawn values as the data was given; levels by their probabilities."""
+        schema = self._state.schema
+        if schema is None:
+            shape = self._state.facts["sample_shape"]
+            return values.astype(rows.dtype, copy=False).reshape(len(values), *shape)
+        normals = np.random.default_rng([seed, 1]).standard_normal((len(values), schema.n_draws))
+        cells = schema.draw(values, normals, np.zeros((schema.n_values, 2)))
+        return self._framed(schema.table(cells), rows, index=None)
+
     def _check(self, X: Any) -> Rows:
         """Read rows to encode; they should have the columns of the fit."""
         check_is_fitted(self)
@@ -209,10 +274,14 @@ class FittedCoding(TransformerMixin):
         if schema is None:
             return values.reshape(len(values), *self._state.facts["sample_shape"])
         cells = schema.gather(values.astype(np.float64, copy=False), clip=clip)
-        table, frame = schema.table(cells), self._state.facts["frame"]
+        return self._framed(schema.table(cells), rows, index=rows.index)
+
+    def _framed(self, table: Any, rows: Rows, *, index: Any) -> Any:
+        """Return a table as the kind of frame that was given, else as that of the fit."""
+        frame = self._state.facts["frame"]
         if isinstance(rows, TableRows):
             frame = {"kind": rows.kind, "dtypes": rows.dtypes}
-        return to_frame(table, frame["kind"], index=rows.index, dtypes=frame["dtypes"])
+        return to_frame(table, frame["kind"], index=index, dtypes=frame["dtypes"])
 
 
 def with_names(rows: Rows) -> Any:

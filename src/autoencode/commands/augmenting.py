@@ -1,0 +1,95 @@
+"""``autoencode augment``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from autoencode.commands.files import naming
+from autoencode.commands.models import load_with_rows, require_output, write_rows
+from autoencode.commands.options import Data, Drop, Force, Keep, Model, Table, Trust
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from autoencode.data.rows import Rows
+
+__all__ = ["augment"]
+
+Count = Annotated[
+    int, typer.Option("--count", "-n", help="New rows for each given one.", metavar="N", min=1)
+]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        help="The column of DATA with each row's class, which the model was not fitted to; it is "
+        "written too.",
+        metavar="COLUMN",
+    ),
+]
+Kind = Annotated[
+    Literal["auto", "restore", "differences", "interpolate"],
+    typer.Option(
+        help="Corrupt rows and restore them; or, with --label, move them by the difference of two "
+        "rows of one class, or towards a near row of their own. auto is differences with "
+        "--label, else restore."
+    ),
+]
+Strength = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of cells to hide, or deviation of the noise (restore), of the difference, or "
+        "at most of the way; by kind if not given.",
+        metavar="S",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="The only source of randomness.", min=0)]
+
+
+def augment(
+    model: Model,
+    data: Data,
+    count: Count,
+    output: Table = Path("-"),
+    label: Label = None,
+    kind: Kind = "auto",
+    strength: Strength = None,
+    seed: Seed = 0,
+    drop: Drop = None,
+    keep: Keep = None,
+    trust: Trust = None,
+    force: Force = False,
+) -> None:
+    """Draw new rows that are variants of given ones.
+
+    Columns that are kept come first, as they are in the row that was varied. The
+    output holds new rows only: one variant of every row, then the next.
+    """
+    if label is None and kind in ("differences", "interpolate"):
+        raise typer.BadParameter(f"--kind {kind} needs --label, the column with the classes")
+    require_output(output, force=force)
+    kept = [*(keep or ()), *([label] if label is not None and label not in (keep or ()) else [])]
+    fitted, rows = load_with_rows(model, data, drop=drop, keep=kept, trust=trust, decodes=True)
+    labels = None if label is None else _classes(rows, label)
+    with naming(data):
+        found = fitted.augment(rows, count, labels, kind=kind, strength=strength, random_state=seed)
+    import pyarrow as pa
+
+    names = getattr(fitted, "feature_names_in_", None)
+    write_rows(
+        output,
+        found if labels is None else found[0],
+        None if rows.kept is None else pa.concat_tables([rows.kept] * count),
+        names=None if names is None else [str(name) for name in names],
+        schema=fitted._state.schema,
+        force=force,
+    )
+
+
+def _classes(rows: Rows, label: str) -> list[object]:
+    kept: pa.Table | None = rows.kept
+    assert kept is not None  # the column was asked for, and is there
+    # Columns that are carried along are as they stand in the file: nothing is a class.
+    return [None if found == "" else found for found in kept.column(label).to_pylist()]
