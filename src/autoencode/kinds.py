@@ -20,7 +20,7 @@ ARCHITECTURES = ("mlp",)
 BOTTLENECKS = ("plain",)
 CORRUPTIONS = ("none", "gaussian", "mask", "hide")
 LIKELIHOODS = ("gaussian", "huber", "bernoulli", "categorical", "count", "mixed")
-PENALTIES = ("l1", "contractive")
+PENALTIES = ("l1", "l2", "decoder_l2", "kl_sparsity", "contractive")
 
 AXES = {
     "architecture": ARCHITECTURES,

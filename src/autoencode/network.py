@@ -28,6 +28,7 @@ __all__ = [
     "encode_observed",
     "filled",
     "filled_where_needed",
+    "spared",
 ]
 
 
@@ -143,12 +144,13 @@ def encode_observed(parts: EncodingParts, batch: Batch, context: Context) -> Cod
         What the bottleneck is told.
     """
     x, _, mask = filled(parts, batch)
+    told = {"rng": context.rng} if getattr(parts.encoder, "dropout", 0.0) else {}
     if parts.masked:
         if mask is None:
             mask = x.new_zeros(len(x), len(parts.first_values))
-        features = parts.encoder(x, mask)
+        features = parts.encoder(x, mask, **told)
     else:
-        features = parts.encoder(x)
+        features = parts.encoder(x, **told)
     code: Code = parts.bottleneck(features, context)
     return code
 
@@ -184,6 +186,10 @@ def decay_groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramet
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
-        spared = parameter.ndim < 2 or "linear_path" in name
-        (free if spared else decayed).append(parameter)
+        (free if spared(name, parameter) else decayed).append(parameter)
     return decayed, free
+
+
+def spared(name: str, parameter: nn.Parameter) -> bool:
+    """Say whether a parameter is a bias or on the linear path: those are never decayed."""
+    return parameter.ndim < 2 or "linear_path" in name

@@ -104,8 +104,10 @@ class AutogradStep:
     ) -> Tensor:
         """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
         self.flat.gradients.zero_()
-        loss = self.objective(self.network, self.network(batch, context), target, weights)
+        result = self.network(batch, context)
+        loss = self.objective(self.network, result, target, weights)
         loss.total.backward()
+        self.objective.adjust(result)
         return torch.stack(list(loss.terms.values())).detach()
 
 
@@ -123,6 +125,8 @@ class DenseStep:
             raise TypeError("DenseStep needs an mlp")
         if not isinstance(neck, Plain):
             raise TypeError("DenseStep needs a plain bottleneck")
+        if encoder.dropout or decoder.dropout:
+            raise TypeError("DenseStep knows no dropout")
         self.terms = objective.terms(network)
         self.flat = flat
         self.silu = isinstance(encoder.activation, nn.SiLU)
@@ -364,6 +368,7 @@ def choose_step(network: Network, objective: Objective, flat: FlatParameters) ->
         and type(network.bottleneck) is Plain
         and network.likelihood.n_params == 1
         and network.selection is None
+        and not network.encoder.dropout
         and not objective.penalties
     )
     return (DenseStep if dense else AutogradStep)(network, objective, flat)
