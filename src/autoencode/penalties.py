@@ -59,7 +59,7 @@ class Sparsity:
 
     name = ""
 
-    def __init__(self, weight: float | None, activity: float | None) -> None:
+    def __init__(self, weight: float | str | None, activity: float | None) -> None:
         if weight == AUTO:
             raise SpecError(
                 f"penalty {self.name!r}: weight='auto' would always be zero, as sparse codes "
