@@ -35,7 +35,7 @@ def curved(n_rows: int, noise: float, n_columns: int = 9) -> np.ndarray:
 def fitted(*penalties: str, architecture: str = "mlp", run: int = 0) -> Autoencoder:
     """Fit to curved rows; ``run`` tells equal fits apart."""
     del run
-    options: dict[str, Any] = {"hidden_layer_sizes": SIZES, "random_state": 0, "max_epochs": 30}
+    options: dict[str, Any] = {"hidden_layer_sizes": SIZES, "random_state": 0, "max_epochs": 40}
     options |= {"learning_rate": 0.01, "nested": False, "architecture": architecture}
     return Autoencoder(4, penalties=penalties, **options).fit(curved(600, 0.05))
 
@@ -102,16 +102,19 @@ EFFECTS = {
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_a_larger_weight_has_more_of_its_effect(name: str) -> None:
-    effects = [EFFECTS[name](trained(PENALTIES[name](weight=w))) for w in (1e-4, 0.3, 30.0)]
+    # Sparse codes cost about as much as a few nats of error.
+    weights = (1e-4, 3.0, 30.0) if name in ("l1", "kl_sparsity") else (1e-4, 0.3, 30.0)
+    effects = [EFFECTS[name](trained(PENALTIES[name](weight=w))) for w in weights]
     assert effects[0] > 1.05 * effects[1] > 1.1 * effects[2]
 
 
 @pytest.mark.parametrize("name", ["l1", "kl_sparsity"])
-@pytest.mark.parametrize("activity", [0.15, 0.3])
+@pytest.mark.parametrize("activity", [0.2, 0.3])
 def test_the_asked_activity_is_reached_by_the_networks_codes(name: str, activity: float) -> None:
     model = fitted(f"{name}:activity={activity}")
     codes = model.transform(curved(600, 0.05))
-    active = np.abs(codes) > ACTIVE * np.sqrt(np.square(codes).mean(0))
+    units = np.abs(codes) / np.sqrt(np.square(codes).mean(0))
+    active = units > ACTIVE if name == "l1" else units**2 / (units**2 + ACTIVE**2)
     assert abs(active.mean() / activity - 1) < 0.2
     (fact,) = model._state.facts["penalties"]
     assert fact["reached"] == pytest.approx(active.mean(), rel=0.1)
@@ -119,7 +122,7 @@ def test_the_asked_activity_is_reached_by_the_networks_codes(name: str, activity
     assert fact["weight"] > 0
     assert model.gate_ == 1
     assert f"{name} weight" in model.summary()
-    assert f"{activity:.1%} asked" in model.summary()
+    assert f"{activity} asked" in model.summary()
 
 
 def test_a_shorter_code_counts_only_what_is_kept() -> None:

@@ -50,11 +50,11 @@ class Sparsity:
     Parameters
     ----------
     weight : float or None
-        Nats per unit of the penalty. None: found while training, so that the share of
-        active values becomes ``activity``: integral control of the logarithm of the
+        Nats per unit of the penalty. None: found while training, so that what `measured`
+        returns becomes ``activity``: integral control of the logarithm of the
         weight, as in dual ascent on a constraint.
     activity : float or None
-        The share of code values to be active; see `ACTIVE`.
+        Which activity codes should have.
     """
 
     name = ""
@@ -81,11 +81,15 @@ class Sparsity:
         """Return the penalty at a weight of 1."""
         raise TypeError(f"{type(self).__name__} does not say what is not sparse")
 
+    def measured(self, z: Tensor, size: Tensor | None = None) -> float:
+        """Return the activity of codes: the share of kept values that are active."""
+        return active_share(z, size)
+
     def adjust(self, result: Pass) -> None:
         """Raise the weight where more is active than asked for; lower it where less is."""
         if self.aim is None:
             return
-        share = active_share(result.code.z.detach(), result.context.size)
+        share = self.measured(result.code.z.detach(), result.context.size)
         before = share if self._recent is None else self._recent
         self._recent = _MEMORY * before + (1.0 - _MEMORY) * share
         moved = self.weight * math.exp(_GAIN * (self._recent - self.aim))
@@ -146,13 +150,22 @@ class KlSparsity(Sparsity):
 
     def amount(self, relative: Tensor, kept: Tensor) -> Tensor:
         """Return the penalty at a weight of 1."""
-        squares = relative.square()
-        activations = squares / (squares + ACTIVE**2)
-        mean = activations.sum(0) / kept.sum(0).clamp_min(1)
+        mean = self.activations(relative).sum(0) / kept.sum(0).clamp_min(1)
         mean = mean[kept.any(0)].clamp(1e-4, 1 - 1e-4)
         p = self.activity
         both = p * (p / mean).log() + (1 - p) * ((1 - p) / (1 - mean)).log()
         return both.sum()
+
+    def measured(self, z: Tensor, size: Tensor | None = None) -> float:
+        """Return the activity of codes: the mean activation of kept values."""
+        relative, kept = relative_codes(z, size)
+        return float(self.activations(relative).sum() / kept.sum())
+
+    @staticmethod
+    def activations(relative: Tensor) -> Tensor:
+        """Return values in [0, 1] from codes in their units' root mean squares."""
+        squares = relative.square()
+        return squares / (squares + ACTIVE**2)
 
 
 class L2:

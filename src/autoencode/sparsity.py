@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from autoencode.batches import as_batch
 from autoencode.fit_data import FitData
 from autoencode.interfaces import Batch, Context
 from autoencode.network import Network
 from autoencode.objective import Objective
-from autoencode.penalties import Sparsity, active_share
+from autoencode.penalties import Sparsity
 
 __all__ = ["Sparse"]
 
@@ -32,8 +33,8 @@ class Sparse:
     Attributes
     ----------
     reached : dict of str to dict
-        For each phase, by name of penalty: ``weight`` and ``reached`` (the share of active
-        code values) of the best network so far.
+        For each phase, by name of penalty: ``weight`` and ``reached`` (the activity) of the
+        best network so far.
     """
 
     def __init__(self, objective: Objective, data: FitData) -> None:
@@ -63,21 +64,22 @@ class Sparse:
         """
         if not self.aims:
             return value
-        share = self._share(network)
-        missed = max(abs(share / (penalty.aim or 1.0) - 1.0) for penalty in self.aims)
+        z = self._codes(network)
+        found = [(part, part.aim or 1.0, part.measured(z)) for part in self.aims]
+        missed = max(abs(share / aim - 1.0) for _, aim, share in found)
         value += 10.0 * unit * max(0.0, missed - _TOLERANCE)
         if value < self._best.get(phase, float("inf")):
             self._best[phase] = value
             self.reached[phase] = {
-                penalty.name: {"weight": penalty.weight, "reached": share} for penalty in self.aims
+                part.name: {"weight": part.weight, "reached": share} for part, _, share in found
             }
         return value
 
-    def _share(self, network: Network) -> float:
+    def _codes(self, network: Network) -> Tensor:
         if self._rows is None:
             numbers = self.data.split.train
             numbers = numbers[:: -(-len(numbers) // _MOST_ROWS)]
             values, _ = self.data.scaled(self.data.pairs, numbers).tensors()
             self._rows = as_batch(values, missing=self.data.pairs.has_missing)
         with torch.no_grad():
-            return active_share(network.encode(self._rows, Context()).z)
+            return network.encode(self._rows, Context()).z

@@ -64,6 +64,8 @@ class Evidence:
     def opens(self, size: int, mine: Array, pca: Array) -> bool:
         """Say whether a network is better than PCA, here and in cross-validation together.
 
+        By two standard errors: the strength was chosen on the same rows.
+
         Parameters
         ----------
         size : int
@@ -75,7 +77,7 @@ class Evidence:
             return bool(mine.mean() < pca.mean()) and gate_opens(mine, pca)
         place = self.trial.sizes.index(size)
         network = np.concatenate([mine, self.trial.errors[:, place]])
-        return gate_opens(network, np.concatenate([pca, self.trial.pca[:, place]]))
+        return gate_opens(network, np.concatenate([pca, self.trial.pca[:, place]]), _MARGIN)
 
 
 def pooled(trials: Sequence[Trial]) -> Trial:
@@ -88,7 +90,8 @@ def strongest_case(trials: Mapping[float, Trial], *, few: bool) -> float:
     """Return the strength to take.
 
     The one with the least held-out error, if it gains on no penalty at all by more than two
-    standard errors: it is the best of several. Where rows are few, only those count whose held-out errors are near the
+    standard errors: it is the best of several. Where rows are few, only those count whose
+    held-out errors are near the
     training errors, if there are any: models that know their training rows by heart are of
     little use for judging others.
 

@@ -66,7 +66,7 @@ def _penalties(facts: Sequence[Mapping[str, Any]]) -> str:
         if fact["weight"] is not None:
             text += f" weight {fact['weight']:.3g}"
         if "reached" in fact:
-            text += f" ({fact['reached']:.1%} of codes active, {fact['aim']:.1%} asked)"
+            text += f" (activity {fact['reached']:.3f}, {fact['aim']:.3g} asked)"
         elif fact["chosen"]:
             text += " (chosen on held-out rows)"
         parts.append(text)
