@@ -190,6 +190,23 @@ def test_the_step_by_hand_is_not_taken_with_dropout() -> None:
         DenseStep(network, objective, flat)
 
 
+@pytest.mark.parametrize("likelihood", ["gaussian", "huber"])
+def test_the_step_by_hand_knows_squared_weights(likelihood: str) -> None:
+    whole = composition(penalties=("l2:weight=0.3",), likelihood=likelihood)
+    batch = Batch(torch.randn(30, 7, generator=seeded(1)))
+    found = []
+    for kind in (DenseStep, AutogradStep):
+        network = whole.network(4, seeded())
+        flat = FlatParameters(network)
+        step = kind(network, whole.objective(), flat)
+        found.append((step(batch, batch, Context(), None), flat.gradients))
+    for mine, reference in zip(*found, strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-4, atol=1e-5)
+    assert type(choose_step(network, whole.objective(), flat)) is DenseStep
+    both = composition(penalties=("l2", "contractive")).objective()
+    assert type(choose_step(network, both, flat)) is AutogradStep
+
+
 @pytest.mark.parametrize("share", [1, -0.1, 2])
 def test_a_dropout_that_is_no_share_is_refused(share: float) -> None:
     with pytest.raises(SpecError, match=r"dropout=.* should lie in \[0, 1\)"):
