@@ -220,7 +220,9 @@ def test_a_dropout_that_is_no_share_is_refused(share: float) -> None:
 def chosen(n_rows: int, noise: float, penalty: str, run: int = 0) -> Autoencoder:
     """Fit to curved rows with a strength that is chosen."""
     del run
-    options = {"hidden_layer_sizes": (64,), "nested": False, "max_epochs": 40, "random_state": 0}
+    options = {"hidden_layer_sizes": (64,), "nested": False, "random_state": 0}
+    # Few rows are few steps: the more epochs.
+    options["max_epochs"] = 40 if n_rows > 300 else 240
     model = Autoencoder(3, penalties=(penalty,), learning_rate=0.01, **options)
     return model.fit(curved(n_rows, noise))
 
