@@ -192,7 +192,7 @@ BAD = {
     "nested": ["yes", 2, None],
     "corruption": ["salt", 3, None],
     "likelihood": ["normal", 3, None],
-    "penalties": ["l1", ("l2",), 3, None, (3,)],
+    "penalties": ["l1", ("l3",), 3, None, (3,)],
     "missing": ["random", True, None],
     "max_epochs": [0, -1, 2.5, "x", None, np.inf],
     "max_time": [0, -1.0, "x", np.nan],

@@ -11,9 +11,9 @@ import torch
 from autoencode.batches import Prepare, StreamedBatches, TensorBatches, as_batch
 from autoencode.composition import Composition
 from autoencode.corruptions import Hide
+from autoencode.guess import guessed, guessed_where_needed
 from autoencode.interfaces import Batch, Context
 from autoencode.layout import Layout
-from autoencode.guess import guessed, guessed_where_needed
 from autoencode.preprocess.filling import Fill
 
 N_VALUES = 3

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from autoencode.composition import Composition
+from autoencode.guess import guessed
 from autoencode.interfaces import Batch, Context, LinearStart
 from autoencode.layout import Segment
-from autoencode.guess import guessed
 from autoencode.network import Network
 from autoencode.preprocess.filling import Fill
 from autoencode.steps import AutogradStep, DenseStep, FlatParameters, choose_step

@@ -10,6 +10,7 @@ import torch
 from autoencode.errors import SpecError
 
 __all__ = [
+    "FEW_ROWS",
     "batch_size",
     "device",
     "dtype",
@@ -19,6 +20,9 @@ __all__ = [
     "patience",
     "positive",
 ]
+
+FEW_ROWS = 300
+"""With fewer, a held-out part is too small to judge a network by."""
 
 _ROWS_SEEN = 4_000_000
 _MOST_EPOCHS = 400

@@ -41,6 +41,7 @@ class Plan:
 
     ``restores``: the model is judged by how well it restores hidden cells.
     ``fills``: it is to take rows with missing values, even if it was fitted to none.
+    ``few``: rows are so few that networks are judged by cross-validation.
     """
 
     composition: Composition
@@ -57,6 +58,7 @@ class Plan:
     seed: int
     restores: bool = False
     fills: bool = False
+    few: bool = False
     report: Callable[[str, History], None] | None = None
 
 
@@ -75,6 +77,8 @@ class FitData:
         Rows of the user's to hold out; None: a part of ``rows`` is.
     generator : numpy.random.Generator
         For the split.
+    split : Split or None
+        Of ``rows``, if it is not drawn.
     """
 
     def __init__(
@@ -84,10 +88,13 @@ class FitData:
         target: Rows | None,
         held_out: Rows | None,
         generator: np.random.Generator,
+        split: Split | None = None,
     ) -> None:
         self.plan = plan
         self.pairs = self.held_pairs = Pairs(rows, target)
-        if held_out is None:
+        if split is not None:
+            self.split = split
+        elif held_out is None:
             self.split = split_rows(rows.n_rows, plan.validation_fraction, generator)
         else:
             halves = halve(generator.permutation(held_out.n_rows))

@@ -25,16 +25,20 @@ from autoencode.interfaces import Batch
 from autoencode.measurement import explained_share
 from autoencode.network import Network
 from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
+from autoencode.objective import Objective
 from autoencode.outcome import Outcome, fitted_state
 from autoencode.selection import (
+    Split,
     evaluation_sizes,
     few_sizes,
     gate_opens,
     size_pattern,
     smallest_size,
 )
+from autoencode.sparsity import Sparse
 from autoencode.state import State
 from autoencode.steps import FlatParameters, choose_step
+from autoencode.strength import Evidence, Trial, penalty_facts
 from autoencode.training import Budget, History, Settings, Task, train
 
 __all__ = ["Fit"]
@@ -70,10 +74,20 @@ class Phase:
 class Fit:
     """The fit of one plan to rows (or rows and targets); `run` returns the state.
 
-    ``held_out`` are rows of the user's to hold out; else a part of ``rows`` is.
+    ``held_out`` are rows of the user's to hold out; else a part of ``rows`` is, or that of
+    ``split``. ``evidence`` is what trials found of how networks generalise.
     """
 
-    def __init__(self, plan: Plan, rows: Rows, target: Rows | None, held_out: Rows | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Rows,
+        target: Rows | None,
+        held_out: Rows | None,
+        *,
+        split: Split | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
         self.plan = plan
         self.started = time.perf_counter()
         self.interrupted = False
@@ -82,16 +96,16 @@ class Fit:
         self.networks: dict[str, Network] = {}
         generator = np.random.default_rng(plan.seed)
         self.rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
-        self.data = FitData(plan, rows, target, held_out, generator)
+        self.data = FitData(plan, rows, target, held_out, generator, split)
         self.choose = self.data.choose
+        self.evidence = evidence
+        self.objective = plan.composition.objective()
+        self.sparsity = Sparse(self.objective, self.data)
 
     def run(self) -> State:
         """Fit; after Ctrl-C the state holds what was learned and `interrupted` is true."""
         plan = self.plan
-        self.search = self._search_limit()
-        self.sizes = evaluation_sizes(self.search)
-        self.best = self.choose.weighted(self.choose.pca[:, self.sizes])
-        self.sources = ["pca"] * len(self.sizes)
+        self._begin(self.search_limit())
         if plan.composition.hidden_layer_sizes and len(self.data.split.choose):
             self._train_networks()
         else:
@@ -106,9 +120,36 @@ class Fit:
             "interrupted" if self.interrupted else self.history.stop_reason,
             self.products,
         )
-        return fitted_state(self.data, outcome, self.started)
+        state = fitted_state(self.data, outcome, self.started)
+        state.facts["penalties"] = penalty_facts(
+            self.objective, self.sparsity.reached.get(outcome.source), self.evidence
+        )
+        return state
 
-    def _search_limit(self) -> int:
+    def trial(self, search: int) -> Trial:
+        """Train once, for all sizes up to a limit, and tell what came of it."""
+        self._begin(search)
+        if self.plan.composition.nested:
+            self._train_nested()
+        else:
+            self._train_final("trial", search, 1.0)
+        (network,) = self.networks.values()
+        sizes = self.sizes if self.plan.composition.nested else [search]
+        training = self.data.judged(self.data.training, restores=self.plan.restores)
+        return Trial(
+            sizes,
+            self.choose.errors(network, sizes),
+            self.choose.pca[:, sizes],
+            training.errors(network, sizes[-1:])[:, 0],
+        )
+
+    def _begin(self, search: int) -> None:
+        self.search = search
+        self.sizes = evaluation_sizes(search)
+        self.best = self.choose.weighted(self.choose.pca[:, self.sizes])
+        self.sources = ["pca"] * len(self.sizes)
+
+    def search_limit(self) -> int:
         """Return the largest size worth looking at: where PCA reaches the asked level."""
         if not isinstance(self.plan.n_components, float):
             return self.plan.n_components
@@ -156,7 +197,8 @@ class Fit:
             ratios = np.divide(errors, floor, out=np.ones_like(errors), where=floor > 0)
             # With the gate, a size that is worse than PCA costs nothing; the small
             # remainder keeps the criterion sensitive there.
-            return float(np.minimum(ratios, 1.0).mean() + 1e-3 * ratios.mean())
+            value = float(np.minimum(ratios, 1.0).mean() + 1e-3 * ratios.mean())
+            return self.sparsity.judge("nested", network, value, 1.0)
 
         def reached() -> bool:
             # One component that reaches the level cannot be improved upon.
@@ -209,12 +251,14 @@ class Fit:
             pattern = size_pattern(size, 2 * self.plan.batch_size, _FINE_SHARE)
             epochs = max(1, epochs // 2)
 
-        objective = self.plan.composition.objective()
+        total = float(self.choose.pca[:, 0].mean())
 
         def evaluate() -> float:
             if network.selection is not None and self.plan.restores:
-                return self.choose.missingness(network, objective)
-            return float(self.choose.weighted(self.choose.errors(network, [size])).mean())
+                # Penalties are no part of what is judged.
+                return self.choose.missingness(network, Objective())
+            value = float(self.choose.weighted(self.choose.errors(network, [size])).mean())
+            return self.sparsity.judge(name, network, value, total)
 
         try:
             self._train(
@@ -242,7 +286,6 @@ class Fit:
     def _train(self, network: Network, phase: Phase) -> None:
         plan = self.plan
         flat = FlatParameters(network)
-        objective = plan.composition.objective()
         pattern = phase.pattern
         batches = self._batches(network)
         spent = time.perf_counter() - self.started
@@ -252,7 +295,7 @@ class Fit:
         task = Task(
             flat,
             batches,
-            choose_step(network, objective, flat),
+            choose_step(network, self.objective, flat),
             phase.evaluate,
             None if pattern is None else torch.from_numpy(pattern).to(plan.device),
             None if pattern is None else self._size_weights(pattern, phase.shorter),
@@ -319,7 +362,12 @@ class Fit:
             mine = errors[:, column]
             best = self.best[:, place]
             pca = self.choose.weighted(self.choose.pca[:, [size]])[:, 0]
-            better = mine.mean() < best.mean() and gate_opens(mine, pca)
+            better = bool(mine.mean() < best.mean()) and gate_opens(mine, pca)
+            if self.evidence is not None and self.sources[place] == "pca":
+                better = self.evidence.opens(size, mine, pca)
+            if self.sparsity.aims:
+                # PCA's codes are not sparse, whatever they cost.
+                better = True
             if network.selection is not None and self.plan.restores:
                 # What it knows of missing cells cannot be seen in observed ones.
                 better = not gate_opens(pca, mine)

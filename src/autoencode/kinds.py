@@ -30,7 +30,7 @@ CORRUPTIONS = (
     "restoring",
 )
 LIKELIHOODS = ("gaussian", "huber", "bernoulli", "categorical", "count", "mixed")
-PENALTIES = ("l1", "contractive", "divergence")
+PENALTIES = ("l1", "l2", "decoder_l2", "kl_sparsity", "contractive", "divergence")
 
 AXES = {
     "architecture": ARCHITECTURES,

@@ -28,6 +28,7 @@ __all__ = [
     "Network",
     "decay_groups",
     "encode_observed",
+    "spared",
 ]
 
 
@@ -150,8 +151,11 @@ def encode_observed(parts: EncodingParts, batch: Batch, context: Context) -> Cod
     """
     if parts.masked or parts.noisy or batch.observed is not None:
         batch = guessed(parts, batch)
-    told = batch.told if parts.masked or parts.noisy else None
-    features = parts.encoder(batch.x) if told is None else parts.encoder(batch.x, told)
+    told = {"rng": context.rng} if getattr(parts.encoder, "dropout", 0.0) else {}
+    if parts.masked or parts.noisy:
+        features = parts.encoder(batch.x, batch.told, **told)
+    else:
+        features = parts.encoder(batch.x, **told)
     code: Code = parts.bottleneck(features, context)
     return code
 
@@ -164,6 +168,10 @@ def decay_groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramet
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
-        spared = parameter.ndim < 2 or "linear_path" in name
-        (free if spared else decayed).append(parameter)
+        (free if spared(name, parameter) else decayed).append(parameter)
     return decayed, free
+
+
+def spared(name: str, parameter: nn.Parameter) -> bool:
+    """Say whether a parameter is a bias or on the linear path: those are never decayed."""
+    return parameter.ndim < 2 or "linear_path" in name

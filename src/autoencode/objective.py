@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autoencode.interfaces import Batch, Loss, Pass, Penalty
 from autoencode.network import Network
+from autoencode.penalties import Sparsity
 
 __all__ = ["Objective", "balanced_nats", "hidden_cells"]
 
@@ -75,6 +76,12 @@ class Objective:
         for penalty in self.penalties:
             terms[penalty.name] = penalty(network, result)
         return Loss(torch.stack(list(terms.values())).sum(), terms)
+
+    def adjust(self, result: Pass) -> None:
+        """Let penalties that aim at something see how near they are, after each step."""
+        for penalty in self.penalties:
+            if isinstance(penalty, Sparsity):
+                penalty.adjust(result)
 
 
 def hidden_cells(given: Batch, target: Batch) -> Tensor:

@@ -19,6 +19,7 @@ from autoencode.fit_data import Plan
 from autoencode.interfaces import Corruption, Layout, Segment
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
+from autoencode.selection import FEWEST_ROWS
 from autoencode.spec import describe, make
 from autoencode.training import History
 
@@ -53,7 +54,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
     limit, threads, verbose = given["max_time"], given["n_threads"], given["verbose"]
     max_time = None if limit is None else defaults.positive("max_time", limit)
     whole = threads != "auto"
-    composition = _composition(given, n_components, rows)
+    composition, few = _composition(given, n_components, rows)
     mixed = bool(composition.segments)
     n_mixed = rows.n_features if mixed else 0
     return Plan(
@@ -74,6 +75,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         report=verbose if callable(verbose) else _say if verbose else None,
         restores=restores,
         fills=isinstance(rows, TableRows),
+        few=few,
     )
 
 
@@ -84,7 +86,9 @@ def _seed(random_state: Any) -> int:
         raise SpecError(f"random_state={random_state!r} cannot be used: {error}") from None
 
 
-def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> Composition:
+def _composition(
+    given: Mapping[str, Any], n_components: float, rows: Rows
+) -> tuple[Composition, bool]:
     sizes = defaults.hidden_layer_sizes(given["hidden_layer_sizes"], rows.n_features)
     nested = given["nested"]
     if isinstance(nested, str) and nested == "auto":
@@ -93,8 +97,6 @@ def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> C
         raise SpecError(f"nested={nested!r} should be 'auto', True or False")
     if isinstance(n_components, float) and not nested:
         raise SpecError("nested=False needs n_components as a whole number")
-    if isinstance(given["penalties"], str) or not isinstance(given["penalties"], Iterable):
-        raise SpecError(f"penalties={given['penalties']!r} should be a sequence of penalties")
     segments = segments_of(rows)
     likelihood, corruption = given["likelihood"], given["corruption"]
     if likelihood == "auto":
@@ -106,12 +108,13 @@ def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> C
     missing = given["missing"]
     if missing not in ("ignorable", "informative"):
         raise SpecError(f"missing={missing!r} should be 'ignorable' or 'informative'")
+    few = _few(given, rows, segments, likelihood, corruption)
     composition = Composition(
         architecture="mlp" if given["architecture"] == "auto" else given["architecture"],
         bottleneck=given["bottleneck"],
         corruption=corruption,
         likelihood=likelihood,
-        penalties=tuple(given["penalties"]),
+        penalties=_penalties(given["penalties"], few=few),
         hidden_layer_sizes=sizes,
         sample_shape=(rows.n_features,),
         nested=bool(nested) and bool(sizes),
@@ -121,7 +124,25 @@ def _composition(given: Mapping[str, Any], n_components: float, rows: Rows) -> C
         informative=missing == "informative" and rows.has_missing,
     )
     composition.check()
-    return composition
+    return composition, few
+
+
+def _penalties(given: Any, *, few: bool) -> tuple[Any, ...]:
+    """Return the penalties; where rows are few, "auto" is one whose strength is chosen."""
+    if isinstance(given, str) and given == "auto":
+        return ("l2:weight=auto",) if few else ()
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise SpecError(f"penalties={given!r} should be 'auto' or a sequence of penalties")
+    return tuple(given)
+
+
+def _few(
+    given: Mapping[str, Any], rows: Rows, segments: Any, likelihood: Any, corruption: Any
+) -> bool:
+    """Say whether cross-validation should judge: few complete rows of plain numbers."""
+    plain = not segments and not rows.has_missing and given["n_components"] is not None
+    plain = plain and corruption == "none" and likelihood == "gaussian"
+    return plain and FEWEST_ROWS <= rows.n_rows < defaults.FEW_ROWS
 
 
 def segments_of(rows: Rows) -> tuple[Segment, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "FEWEST_ROWS",
     "Split",
     "evaluation_sizes",
     "few_sizes",
@@ -113,19 +114,21 @@ def size_pattern(largest: int, rows: int, full_share: float) -> npt.NDArray[np.i
     return result
 
 
-def gate_opens(network: Array, pca: Array) -> bool:
+def gate_opens(network: Array, pca: Array, margin: float = 1.0) -> bool:
     """Say whether the network is better than PCA by more than one standard error.
 
     Parameters
     ----------
     network, pca : ndarray of shape (rows,)
         Squared error of each held-out row by either.
+    margin : float
+        Standard errors that the gain has to exceed.
     """
     gain = pca - network
     if len(gain) < 2:
         return False
     error = gain.std(ddof=1) / math.sqrt(len(gain))
-    return bool(gain.mean() > error)
+    return bool(gain.mean() > margin * error)
 
 
 def smallest_size(sizes: list[int], explained: Array, level: float) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from autoencode.errors import SpecError
 
-__all__ = ["Spec", "describe", "make", "module_of", "parse"]
+__all__ = ["Spec", "describe", "make", "module_of", "parse", "with_option"]
 
 Spec = str | Callable[..., Any]
 
@@ -65,6 +65,19 @@ def _option(spec: str, text: str) -> tuple[str, Any]:
         if value.strip().isidentifier():
             return key.strip(), value.strip()
         raise SpecError(f"{spec!r}: the value of {key.strip()!r} is not a plain value") from None
+
+
+def with_option(spec: str, key: str, value: Any) -> str:
+    """Return a spec with another value of one option.
+
+    Raises
+    ------
+    SpecError
+        As `parse`.
+    """
+    name, options = parse(spec)
+    options[key] = value
+    return f"{name}:" + ",".join(f"{k}={v!r}" for k, v in options.items())
 
 
 def module_of(spec: str) -> str | None:

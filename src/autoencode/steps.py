@@ -1,7 +1,7 @@
 """The optimisation step behind one seam: rows in, gradients, updated weights.
 
 `AutogradStep` serves every composition. `DenseStep` does the same for the commonest
-one (mlp, plain bottleneck, unit gaussian likelihood, no penalty) by a backward pass
+one (mlp, plain bottleneck, no penalty but squared weights) by a backward pass
 written out over preallocated buffers; `choose_step` takes it where it applies.
 """
 
@@ -21,6 +21,7 @@ from autoencode.interfaces import Batch, Context, Likelihood
 from autoencode.likelihoods import Gaussian
 from autoencode.network import Network, decay_groups
 from autoencode.objective import Objective
+from autoencode.penalties import L2
 
 __all__ = ["AutogradStep", "DenseStep", "FlatParameters", "Step", "choose_step"]
 
@@ -41,7 +42,7 @@ class FlatParameters:
         decayed, free = decay_groups(module)
         ordered = [*decayed, *free]
         total = sum(parameter.numel() for parameter in ordered)
-        split = sum(parameter.numel() for parameter in decayed)
+        split = self.n_decayed = sum(parameter.numel() for parameter in decayed)
         first = ordered[0]
         self.values = torch.empty(total, dtype=first.dtype, device=first.device)
         self.gradients = torch.zeros_like(self.values)
@@ -105,13 +106,15 @@ class AutogradStep:
     ) -> Tensor:
         """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
         self.flat.gradients.zero_()
-        loss = self.objective(self.network, self.network(batch, context), target, weights)
+        result = self.network(batch, context)
+        loss = self.objective(self.network, result, target, weights)
         loss.total.backward()
+        self.objective.adjust(result)
         return torch.stack(list(loss.terms.values())).detach()
 
 
 class DenseStep:
-    """The same for an mlp with plain codes and no penalty, backward by hand.
+    """The same for an mlp with plain codes and no penalty but `L2`, backward by hand.
 
     Buffers are allocated once per number of rows; every product writes into one of
     them or straight into the flat gradient. Squared error is written out here, the slope
@@ -124,7 +127,10 @@ class DenseStep:
             raise TypeError("DenseStep needs an mlp")
         if not isinstance(neck, Plain):
             raise TypeError("DenseStep needs a plain bottleneck")
+        if encoder.dropout or decoder.dropout:
+            raise TypeError("DenseStep knows no dropout")
         self.terms = objective.terms(network)
+        self.l2 = _only_l2(objective)
         self.flat = flat
         self.silu = isinstance(encoder.activation, nn.SiLU)
         self.encoder = [_Dense(layer) for layer in dense_layers(encoder.layers)]
@@ -159,7 +165,7 @@ class DenseStep:
         result = self._decode(z, work)
         if self.squared and target.observed is None:
             work.terms[0] = self._squared_error(x, inputs, result, target, weights, work)
-            return work.terms
+            return self._penalised(work.terms)
         self.flat.gradients.zero_()
         nats, slope = self.likelihood.gradient(
             result[:, None], target, weights, balanced=self.balanced
@@ -169,7 +175,15 @@ class DenseStep:
         self.likelihood_gradients(1.0 / len(x))
         self._backward(x, inputs, slope, work)
         work.terms[0] = nats / len(x)
-        return work.terms
+        return self._penalised(work.terms)
+
+    def _penalised(self, terms: Tensor) -> Tensor:
+        """Add the slope and the value of squared weights: they are one piece of memory."""
+        if self.l2 is not None:
+            decayed = self.flat.values[: self.flat.n_decayed]
+            self.flat.gradients[: self.flat.n_decayed].add_(decayed, alpha=2 * self.l2)
+            terms[-1] = self.l2 * torch.dot(decayed, decayed)
+        return terms
 
     def likelihood_gradients(self, factor: float) -> None:
         """Turn sums over rows into means."""
@@ -366,9 +380,17 @@ def choose_step(network: Network, objective: Objective, flat: FlatParameters) ->
         and type(network.bottleneck) is Plain
         and network.likelihood.n_params == 1
         and network.selection is None
-        and not objective.penalties
+        and not network.encoder.dropout
+        and (not objective.penalties or _only_l2(objective) is not None)
     )
     return (DenseStep if dense else AutogradStep)(network, objective, flat)
+
+
+def _only_l2(objective: Objective) -> float | None:
+    """Return the weight of squared weights if they are the only penalty."""
+    if len(objective.penalties) != 1 or type(objective.penalties[0]) is not L2:
+        return None
+    return float(objective.penalties[0].weight)
 
 
 def _is_squared_error(likelihood: Likelihood) -> bool:

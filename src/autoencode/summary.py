@@ -50,11 +50,27 @@ def describe_state(state: State, *, restores: bool = False) -> str:
         f"{columns} -> {purpose}, by {kind}",
         f"left out: {apart}" if apart else "",
         _quality(state, restores=restores),
+        _penalties(facts.get("penalties", ())),
         f"{facts['n_rows']} rows: {facts['n_train']} to train, {facts['n_choose']} to choose, "
         f"{facts['n_claim']} to measure; {facts['seconds']:.1f} s; "
         f"stopped: {facts['stop_reason']}",
     ]
     return "\n".join(line for line in lines if line)
+
+
+def _penalties(facts: Sequence[Mapping[str, Any]]) -> str:
+    """Return the penalties, their weights and how these came about; "" without any."""
+    parts = []
+    for fact in facts:
+        text = fact["name"]
+        if fact["weight"] is not None:
+            text += f" weight {fact['weight']:.3g}"
+        if "reached" in fact:
+            text += f" (activity {fact['reached']:.3f}, {fact['aim']:.3g} asked)"
+        elif fact["chosen"]:
+            text += " (chosen on held-out rows)"
+        parts.append(text)
+    return f"penalties: {', '.join(parts)}" if parts else ""
 
 
 def left_out(rows: Sequence[Mapping[str, Any]]) -> str:

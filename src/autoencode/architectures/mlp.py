@@ -26,22 +26,30 @@ class MlpEncoder(nn.Module):
         Number of inputs, then the hidden layers' sizes.
     activation : str
         One of `ACTIVATIONS`.
+    dropout : float
+        Share of each hidden layer's units that is left out of every row in training.
     """
 
-    def __init__(self, widths: Sequence[int], activation: str) -> None:
+    def __init__(self, widths: Sequence[int], activation: str, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.activation = ACTIVATIONS[activation]()
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Features:
+    def forward(
+        self, x: Tensor, told: Tensor | None = None, rng: torch.Generator | None = None
+    ) -> Features:
         """Return the last hidden layer and the flattened values.
 
         What the encoder is told, ``(batch, n_told)``, goes into the first hidden layer too.
+        Without ``rng``, and outside training, no unit is left out.
         """
         values = x.flatten(1)
         hidden: Tensor = values if told is None else torch.cat([values, told], 1)
         for layer in self.layers:
             hidden = self.activation(layer(hidden))
+            if self.dropout and self.training and rng is not None:
+                hidden = dropped(hidden, self.dropout, rng)
         return Features(hidden if len(self.layers) else None, values)
 
 
@@ -62,6 +70,8 @@ class MlpDecoder(nn.Module):
         One of `ACTIVATIONS`.
     sized : bool
         Whether the size of a shortened code is an input of the first layer.
+    dropout : float
+        As in `MlpEncoder`.
     """
 
     def __init__(
@@ -72,8 +82,10 @@ class MlpDecoder(nn.Module):
         activation: str,
         *,
         sized: bool,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = dropout
         n_outputs = math.prod(shape)
         self.shape = shape
         self.sized = sized and bool(widths)
@@ -90,6 +102,8 @@ class MlpDecoder(nn.Module):
             hidden = torch.cat([z, self.kept(z, context)], 1) if self.sized else z
             for layer in self.layers:
                 hidden = self.activation(layer(hidden))
+                if self.dropout and self.training and context.rng is not None:
+                    hidden = dropped(hidden, self.dropout, context.rng)
             result = result + self.output(hidden)
         shaped: Tensor = result.unflatten(1, self.shape)
         return shaped
@@ -139,6 +153,15 @@ class MlpDecoder(nn.Module):
             mine[0].weight[:, count:] = theirs[0].weight[:, total : total + count]
 
 
+def dropped(hidden: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Return units with a share of them set to zero, the others larger by as much.
+
+    Srivastava et al. (2014), section 4; scaled in training, so that prediction needs nothing.
+    """
+    coins = torch.rand(hidden.shape, generator=rng, dtype=hidden.dtype, device=rng.device)
+    return hidden * (coins.to(hidden.device) >= share) / (1.0 - share)
+
+
 def dense_layers(layers: nn.ModuleList) -> list[nn.Linear]:
     """Return the layers of an mlp as what they are."""
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
@@ -174,6 +197,9 @@ class Mlp:
         likelihood's link is not the identity); ``"random"``: it is not.
     n_told : int
         Further inputs of the encoder: what is missing, and how strong noise is.
+    dropout : float
+        Share of each hidden layer's units that is left out of every row in training, in
+        [0, 1). Predictions use all of them.
     """
 
     def __init__(
@@ -183,7 +209,10 @@ class Mlp:
         activation: str = "silu",
         start: str = "pca",
         n_told: int = 0,
+        dropout: float = 0.0,
     ) -> None:
+        if not 0 <= dropout < 1:
+            raise SpecError(f"dropout={dropout!r} should lie in [0, 1)")
         if start not in ("pca", "random"):
             raise SpecError(f"start={start!r} is not known; choose from pca, random")
         if activation not in ACTIVATIONS:
@@ -195,13 +224,14 @@ class Mlp:
         self.activation = activation
         self.start = start
         self.n_told = n_told
+        self.dropout = float(dropout)
         self.n_linear = math.prod(shape)
         self.n_hidden = self.hidden_layer_sizes[-1] if self.hidden_layer_sizes else 0
 
     def encoder(self) -> MlpEncoder:
         """Return a module from ``(batch, *shape)`` to features."""
         n_inputs = self.n_linear + self.n_told
-        return MlpEncoder((n_inputs, *self.hidden_layer_sizes), self.activation)
+        return MlpEncoder((n_inputs, *self.hidden_layer_sizes), self.activation, self.dropout)
 
     def decoder(self, latent_shape: tuple[int, ...], n_params: int, *, sized: bool) -> MlpDecoder:
         """Return a module from codes to ``(batch, n_params, *shape)``."""
@@ -211,4 +241,5 @@ class Mlp:
             (n_params, *self.shape),
             self.activation,
             sized=sized,
+            dropout=self.dropout,
         )

@@ -172,7 +172,7 @@ def fit(
         "bottleneck": bottleneck,
         "corruption": corruption,
         "likelihood": likelihood,
-        "penalties": tuple(penalty or ()),
+        "penalties": tuple(penalty) if penalty else "auto",
         "scaling": scaling,
         "max_time": max_time,
         "max_epochs": max_epochs,

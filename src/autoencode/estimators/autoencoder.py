@@ -19,6 +19,7 @@ from autoencode.planning import make_plan, plain
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.state import State
 from autoencode.summary import describe_state, fitted_columns
+from autoencode.trials import choose_strengths
 
 __all__ = ["Autoencoder"]
 
@@ -42,8 +43,10 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         One part on each axis, as ``"name:key=value"``; "auto" where it is the default.
     nested : "auto" or bool, default="auto"
         Train all shorter codes too, so that the components are ordered.
-    penalties : sequence of str, default=()
-        Further terms of the loss, such as ``"l1:weight=0.01"``.
+    penalties : "auto" or sequence of str, default="auto"
+        Further terms of the loss, such as ``"l2:weight=0.01"``, ``"contractive:weight=auto"``
+        (chosen on held-out rows) or ``"l1:activity=0.1"`` (found while training). "auto" is
+        none; with fewer than 300 complete rows of plain numbers, ``"l2:weight=auto"``.
     missing : {"ignorable", "informative"}, default="ignorable"
         Whether that a cell is missing says nothing about its value, given the others.
         "informative": it may depend on the value itself (large incomes are not told), and
@@ -114,7 +117,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         nested: Any = "auto",
         corruption: Any = "auto",
         likelihood: Any = "auto",
-        penalties: Any = (),
+        penalties: Any = "auto",
         missing: str = "ignorable",
         max_epochs: Any = "auto",
         max_time: float | None = None,
@@ -189,7 +192,8 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             )
         held = None if X_held_out is None else self._like(rows, X_held_out, "X_held_out")
         given, rows, wanted = self._assigned(rows, wanted)
-        fit = Fit(make_plan(given, rows), rows, wanted, held)
+        plan, evidence = choose_strengths(make_plan(given, rows), rows, wanted, held)
+        fit = Fit(plan, rows, wanted, held, evidence=evidence)
         state = fit.run()
         _check_feature_names(self, with_names(rows), reset=True)
         self.n_features_in_ = rows.n_columns
