@@ -54,6 +54,8 @@ _NESTED_TIME = 0.45
 _FINE_TIME = 0.5
 _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
+_AVERAGING = 0.01
+"""Where rows are spoilt anew in every step, the last steps' weights are as good as chance."""
 _SIZE_EXPONENT = 0.5
 """Errors at different sizes are weighted by PCA's error to the power of minus this."""
 
@@ -324,7 +326,11 @@ class Fit:
             with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):
                 train(
                     task,
-                    settings=Settings(plan.learning_rate, patience=patience),
+                    settings=Settings(
+                        plan.learning_rate,
+                        patience=patience,
+                        averaging=_AVERAGING if plan.restores else 0.0,
+                    ),
                     budget=Budget(phase.epochs, seconds),
                     rng=self.rng,
                     history=self.history.begin(phase.name, spent),

@@ -53,7 +53,7 @@ class HeldOut:
     Attributes
     ----------
     incomplete : ndarray of bool of shape (rows,) or None
-        In which rows cells are hidden; None: in none.
+        Which rows are without noise, but lose cells; None: none.
     pca : ndarray of shape (rows, k + 1)
         PCA's squared error of each row with 0, 1, ..., k components, over its values
         that are observed (or hidden).
@@ -100,8 +100,11 @@ class HeldOut:
         if self.x.observed is not None:
             known = torch.ones_like(self.x.observed) if wanted is None else wanted
             hidden = known & ~self.x.observed
-            self.incomplete = hidden.any(1).cpu().numpy()
-            wanted = torch.where(hidden.any(1, keepdim=True), hidden, known)
+            # Of noisy rows all values are to be restored, of others those that are hidden.
+            level = self.x.level
+            noisy = hidden.new_zeros(len(hidden), 1) if level is None else level[:, 1:] > 0
+            self.incomplete = ~noisy[:, 0].cpu().numpy()
+            wanted = torch.where(noisy, known, hidden)
         self.y = Batch(truth.x, wanted)
 
     @staticmethod
