@@ -10,7 +10,7 @@ import numpy as np
 
 from autoencode.noise_parts.description import KINDS, Array, Atom, Noise
 from autoencode.noise_parts.impulses import at_atoms, impulses, measured, widths
-from autoencode.noise_parts.levels import LEAST_LEVEL, level_of_rows, noise_floor
+from autoencode.noise_parts.levels import LEAST_LEVEL, is_normal, level_of_rows, noise_floor
 from autoencode.noise_parts.others import Others
 from autoencode.noise_parts.swaps import swapped, swaps
 
@@ -20,6 +20,7 @@ __all__ = [
     "Noise",
     "Others",
     "hit_cells",
+    "is_normal",
     "level_of_rows",
     "noise_floor",
     "noise_of",

@@ -14,7 +14,7 @@ from autoencode.data.arrays import open_array
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.interfaces import Layout
-from autoencode.noise import KINDS, Noise, Others, hit_cells, noise_floor, noise_of
+from autoencode.noise import KINDS, Noise, Others, hit_cells, is_normal, noise_floor, noise_of
 from autoencode.preprocess.filling import Fill, fit_moments
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.preprocess.table_rows import TableRows
@@ -103,6 +103,8 @@ def situation_of(
     if given == "clean":
         return _clean(rows, noise)
     found, chance = sample.noise(noise)
+    if given == "noisy":
+        sample.require_plain(found)
     if found.kind == "none" or (given == "auto" and not sample.plain(found)):
         return _clean(rows, noise)
     if found.kind == "gaussian":
@@ -184,6 +186,22 @@ class _Sample:
         center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
         return replace(noise, center=tuple(center.tolist()), scale=tuple(scale.tolist()))
 
+    def require_plain(self, found: Noise) -> None:
+        """Refuse rows that are said to be noisy, but whose noise cannot be told."""
+        if found.kind not in ("none", "gaussian") or self.flat * len(self.real) >= _FEWEST_AXES:
+            return
+        if is_normal(self.moments, self.values):
+            raise DataError(
+                "the noise of each value seems to go along with that of its neighbours, so it "
+                "cannot be told from what the rows have in common; fit to pairs of noisy and "
+                "clean rows (target=), or to clean rows"
+            )
+        if found.kind == "none":
+            raise DataError(
+                "no noise can be told in the rows: say which kind it is (noise=), fit to pairs "
+                "of noisy and clean rows (target=), or take them as clean (rows='clean')"
+            )
+
     def plain(self, found: Noise) -> bool:
         """Say whether noise is so plain that rows must be noisy, without being told."""
         if found.replaces:
@@ -238,9 +256,11 @@ def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
     counted = ~(sample.missing | np.isnan(values))
     step = np.where(counted, noisy - wanted, 0.0)
     hit = np.abs(step) > 1e-9
-    share = float(hit.sum() / max(counted.sum(), 1))
-    if not share:
+    touched = hit.any(0)
+    if not touched.any():
         raise DataError("X and target are the same: there is no noise to learn from")
+    counted &= touched
+    share = float(hit.sum() / max(counted.sum(), 1))
     if share < 1 - _LEAST_EXACT:
         noise = _replaced(sample, noisy, raw, hit, share)
         return Situation("pairs", sample.own(noise), target, None, "restoring:noise=None")

@@ -62,15 +62,16 @@ def _stands_out(at: Flags, mean: Array, values: Array) -> bool:
 
 def _candidates(raw: Array) -> tuple[list[Atom], list[Atom]]:
     """Return values that stand often: extremes and the commonest of all; extremes of each."""
-    found, counts = np.unique(raw, return_counts=True)
+    found, counts = np.unique(raw[~np.isnan(raw)], return_counts=True)
     often = dict(zip(found.tolist(), counts.tolist(), strict=True))
     least = max(_LEAST_SHARE / 2 * raw.size, 20)
     width = raw.shape[1]
     values = dict.fromkeys([float(found[0]), float(found[-1]), float(found[int(counts.argmax())])])
     fixed = [Atom((value,) * width) for value in values if often[value] > least]
-    varying = np.ptp(raw, axis=0) > 0
+    lowest, highest = np.nanmin(raw, axis=0), np.nanmax(raw, axis=0)
+    varying = highest > lowest
     extremes = []
-    for extreme in (raw.min(0), raw.max(0)):
+    for extreme in (lowest, highest):
         atom = Atom(tuple(np.where(varying, extreme, np.nan).tolist()))
         if atom.at(raw).sum() > least + width:
             extremes.append(atom)

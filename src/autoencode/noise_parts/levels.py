@@ -9,9 +9,10 @@ import numpy as np
 from autoencode.noise_parts.description import Array
 from autoencode.preprocess.filling import Moments
 
-__all__ = ["LEAST_LEVEL", "level_of_rows", "noise_floor"]
+__all__ = ["LEAST_LEVEL", "is_normal", "level_of_rows", "noise_floor"]
 
 _LEVELS = np.geomspace(0.01, 8.0, 121)
+_MOST_KURTOSIS = 3.4
 LEAST_LEVEL = 0.015
 """Deviation, in units of the preprocessed data, below which there is no noise to speak of."""
 
@@ -52,6 +53,26 @@ def noise_floor(moments: Moments, n_rows: int) -> tuple[float, float, float]:
     variance = float(means[flat - 1])
     error = math.sqrt(variance) / math.sqrt(2.0 * flat * max(n_rows, 1))
     return math.sqrt(max(variance, 0.0)), error, flat / max(count, 1)
+
+
+def is_normal(moments: Moments, values: Array) -> bool:
+    """Say whether rows look normal along the axes of least variance, as noise does.
+
+    Of rows without noise a few are far out along any of them: the fourth moments are large.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the rows.
+    values : ndarray of shape (rows, n_values)
+        Complete.
+    """
+    variances, axes = np.linalg.eigh(moments.covariance)
+    used = variances > 1e-6 * variances[-1]
+    least = axes[:, used][:, : max(1, int(used.sum()) // 2)]
+    scores = (values - moments.mean) @ least
+    kurtosis = np.mean(scores**4, axis=0) / np.square(np.mean(scores**2, axis=0))
+    return bool(np.median(kurtosis) < _MOST_KURTOSIS)
 
 
 def level_of_rows(moments: Moments, values: Array) -> tuple[Array, float, float]:
