@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +15,18 @@ from autoencode.data.rows import Rows
 from autoencode.guess import Guess, guessed_where_needed, restored
 from autoencode.interfaces import Batch, Context
 from autoencode.network import encode_observed
-from autoencode.noise import Noise, Others, hit_cells, level_of_rows, noise_of
+from autoencode.noise import LevelCurve, Noise, Others, apparent_levels, hit_cells, noise_of
 from autoencode.numerics import matrix_products
 from autoencode.preprocess.filling import Moments, covariance_of
 from autoencode.preprocess.scaling import Scaling
 from autoencode.state import State
 
-__all__ = ["Denoised", "denoised", "restored_values"]
+__all__ = ["Denoised", "denoised", "level_curve", "restored_values"]
 
 Array = npt.NDArray[np.float64]
 
 _PIECE = 2048
+_CURVE_ROWS = 1000
 _FEWEST_ROWS = 20
 """Rows from which the kind of their noise can be told; for fewer it is taken to be normal."""
 
@@ -78,7 +80,8 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     real = real_values(state.composition.layout)
     units, others = _units(state, noise, real)
     given = units.forward(state.scaling.backward(values)[:, real])
-    found, levels, chance = _examined(others, given, raw[:, real], noise, level)
+    curve = LevelCurve(**state.facts["level_curve"])
+    found, levels, chance = _examined(others, curve, given, raw[:, real], noise, level)
     if found.kind == "none":
         return Denoised(state.scaling.backward(values), missing, found, levels)
     result = values.copy()
@@ -106,6 +109,18 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     return Denoised(after, ~kept, found, levels)
 
 
+def level_curve(state: State, rows: Rows) -> dict[str, Any]:
+    """Return how strong noise seems in rows that the model was fitted to, as plain values."""
+    real = real_values(state.composition.layout)
+    if state.precision is None:
+        return asdict(LevelCurve((0.0,), ((0.0, 0.0, 0.0),)))
+    every = -(-rows.n_rows // _CURVE_ROWS)
+    raw = rows.take(np.arange(0, rows.n_rows, every)).astype(np.float64, copy=False)
+    values = state.scaling.forward(raw[~np.isnan(raw).any(1)])[:, real]
+    _, others = _units(state, None, real)
+    return asdict(LevelCurve.measure(others.parts[0][1], values))
+
+
 def _units(state: State, noise: Noise | None, real: npt.NDArray[np.intp]) -> tuple[Scaling, Others]:
     """Return the units that noise is measured in, and what predicts rows in them."""
     assert state.precision is not None
@@ -124,7 +139,12 @@ def _forward(scaling: Scaling, places: npt.NDArray[np.intp], values: Array) -> A
 
 
 def _examined(
-    others: Others, values: Array, raw: Array, noise: Noise | None, level: float | None
+    others: Others,
+    curve: LevelCurve,
+    values: Array,
+    raw: Array,
+    noise: Noise | None,
+    level: float | None,
 ) -> tuple[Noise, Array, Array | None]:
     """Return the noise, each row's level and what is known of which cells it hit."""
     _, moments = others.parts[0]
@@ -132,7 +152,7 @@ def _examined(
         return Noise("gaussian", level), np.full(len(values), level), None
     if noise is not None:
         return noise, np.full(len(values), noise.level), None
-    levels, overall, error = level_of_rows(moments, values)
+    levels, overall, error = curve.levels_of(apparent_levels(moments, values))
     if len(values) < _FEWEST_ROWS:
         return Noise("gaussian", overall, error), levels, None
     found, chance = noise_of(Others.noisy(moments, values), values, raw, overall)

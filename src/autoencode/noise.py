@@ -10,18 +10,25 @@ import numpy as np
 
 from autoencode.noise_parts.description import KINDS, Array, Atom, Noise
 from autoencode.noise_parts.impulses import at_atoms, impulses, measured, widths
-from autoencode.noise_parts.levels import LEAST_LEVEL, is_normal, level_of_rows, noise_floor
+from autoencode.noise_parts.levels import (
+    LEAST_LEVEL,
+    LevelCurve,
+    apparent_levels,
+    is_normal,
+    noise_floor,
+)
 from autoencode.noise_parts.others import Others
 from autoencode.noise_parts.swaps import swapped, swaps
 
 __all__ = [
     "KINDS",
     "Atom",
+    "LevelCurve",
     "Noise",
     "Others",
+    "apparent_levels",
     "hit_cells",
     "is_normal",
-    "level_of_rows",
     "noise_floor",
     "noise_of",
 ]

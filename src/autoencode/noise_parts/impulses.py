@@ -12,12 +12,16 @@ from autoencode.noise_parts.description import Array, Atom, Flags, Noise, Places
 __all__ = ["at_atoms", "impulses", "measured", "widths"]
 
 _BINS = 40
-_FEWEST_IN_BIN = 60
+_FEWEST_IN_BIN = 100
 _LEAST_SHARE = 0.005
 """Share of cells that is the least to be called noise."""
 _FAR = 0.9
 _OUT_OF_PLACE = 1.3
 _LEAST_WIDTH = 0.02
+_OUTERMOST = 10
+_ALL_NOISE = 1.2
+"""Shares differ by chance: up to this multiple of the noise's it is all noise."""
+_FAR_OFF = (3.0, 4.0, 6.0, 8.0, 12.0)
 
 
 def impulses(mean: Array, values: Array, raw: Array) -> tuple[Atom, ...]:
@@ -28,17 +32,20 @@ def impulses(mean: Array, values: Array, raw: Array) -> tuple[Atom, ...]:
     """
     fixed, extremes = _candidates(raw)
     scales = widths(values - mean, None)
+    best: tuple[Atom, ...] = ()
+    most = 0.0
     for atoms in (fixed, extremes):
-        often = [
-            atom
-            for atom in atoms
-            if _least_share(atom.at(raw), _distances(atom, mean, values, raw, scales))
-            > _LEAST_SHARE
-        ]
+        found = {}
+        for atom in atoms:
+            share = _least_share(atom.at(raw), _distances(atom, mean, values, raw, scales))
+            if share > _LEAST_SHARE:
+                found[atom] = share * np.isfinite(atom.values).mean()
         # Noise that puts one value anywhere is what the others come from as well.
-        if any(_stands_out(atom.at(raw), mean, values) for atom in often):
-            return tuple(often)
-    return ()
+        if any(_stands_out(atom.at(raw), mean, values) for atom in found):
+            total = float(sum(atom.at(raw).mean() for atom in found))
+            if total > most:
+                best, most = tuple(found), total
+    return best
 
 
 def _stands_out(at: Flags, mean: Array, values: Array) -> bool:
@@ -68,14 +75,23 @@ def _candidates(raw: Array) -> tuple[list[Atom], list[Atom]]:
     width = raw.shape[1]
     values = dict.fromkeys([float(found[0]), float(found[-1]), float(found[int(counts.argmax())])])
     fixed = [Atom((value,) * width) for value in values if often[value] > least]
-    lowest, highest = np.nanmin(raw, axis=0), np.nanmax(raw, axis=0)
-    varying = highest > lowest
     extremes = []
-    for extreme in (lowest, highest):
-        atom = Atom(tuple(np.where(varying, extreme, np.nan).tolist()))
+    for outermost in (slice(None, _OUTERMOST), slice(-_OUTERMOST, None)):
+        atom = Atom(tuple(_commonest(column, outermost) for column in raw.T))
         if atom.at(raw).sum() > least + width:
             extremes.append(atom)
     return fixed, extremes
+
+
+def _commonest(column: Array, outermost: slice) -> float:
+    """Return the commonest of a column's outermost values; NaN if there is but one value."""
+    found, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+    if len(found) < 2:
+        return math.nan
+    outer, often = found[outermost], counts[outermost]
+    # The farther out, the fewer there would be without noise.
+    far = np.square(outer - np.median(column[~np.isnan(column)]))
+    return float(outer[int((often * far).argmax())])
 
 
 def _distances(atom: Atom, mean: Array, values: Array, raw: Array, scales: Array) -> Array:
@@ -93,7 +109,8 @@ def _distances(atom: Atom, mean: Array, values: Array, raw: Array, scales: Array
 
 def _edges(distances: Array) -> Array:
     """Return the bounds of a few bins with as many cells each."""
-    edges: Array = np.nanquantile(distances, np.linspace(0, 1, _BINS + 1)[1:-1])
+    bins = int(np.clip(distances.size // (2 * _FEWEST_IN_BIN), 4, _BINS))
+    edges: Array = np.nanquantile(distances, np.linspace(0, 1, bins + 1)[1:-1])
     return edges
 
 
@@ -107,9 +124,28 @@ def _shares(at: Flags, distances: Array, edges: Array) -> tuple[Array, Places]:
 
 
 def _least_share(at: Flags, distances: Array) -> float:
-    shares, counts = _shares(at, distances, _edges(distances))
-    used = np.sort(shares[counts >= _FEWEST_IN_BIN])
-    return float(used[: max(1, len(used) // 10)].mean()) if len(used) else 0.0
+    """Return the share of cells with the value where the others speak against it.
+
+    Of cells so far from what is expected that hardly any has the value by itself; how far
+    that is, is seen from the shares.
+    """
+    far = np.abs(distances)
+    edges = _edges(distances)
+    by_bin, counts = _shares(at, distances, edges)
+    used = counts >= _FEWEST_IN_BIN
+    order = np.argsort(by_bin[used])[: max(1, int(used.sum()) // 5)]
+    if not len(order):
+        return 0.0
+    found = [(float(by_bin[used][order].mean()), float(counts[used][order].sum()))]
+    for limit in _FAR_OFF:
+        beyond = far > limit
+        if beyond.sum() >= _FEWEST_IN_BIN:
+            found.append((float(at[beyond].mean()), float(beyond.sum())))
+    # The least that is not the least by chance alone.
+    certain = [
+        (share + 2 * math.sqrt((share + 1 / count) / count), share) for share, count in found
+    ]
+    return min(certain)[1]
 
 
 def widths(residual: Array, chance: Array | None) -> Array:
@@ -156,6 +192,6 @@ def at_atoms(noise: Noise, mean: Array, values: Array, raw: Array) -> Array:
         at = atom.at(raw)
         distances = _distances(atom, mean, values, raw, np.array(noise.scales))
         bins = np.searchsorted(np.array(atom.edges), np.nan_to_num(distances))
-        ratio = np.minimum(atom.share / np.maximum(atom.observed, 1e-12), 1.0)
+        ratio = np.minimum(_ALL_NOISE * atom.share / np.maximum(atom.observed, 1e-12), 1.0)
         chance[at] = np.maximum(chance[at], ratio[bins[at]])
     return chance

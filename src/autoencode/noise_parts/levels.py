@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from autoencode.noise_parts.description import Array
 from autoencode.preprocess.filling import Moments
 
-__all__ = ["LEAST_LEVEL", "is_normal", "level_of_rows", "noise_floor"]
+__all__ = ["LEAST_LEVEL", "LevelCurve", "apparent_levels", "is_normal", "noise_floor"]
 
 _LEVELS = np.geomspace(0.01, 8.0, 121)
 _MOST_KURTOSIS = 3.4
+_CURVE = (0.0, *np.geomspace(0.02, 4.0, 24).tolist())
+_WIDER = 1.5
+_FEWEST_ROWS = 20
 LEAST_LEVEL = 0.015
 """Deviation, in units of the preprocessed data, below which there is no noise to speak of."""
 
@@ -75,39 +79,85 @@ def is_normal(moments: Moments, values: Array) -> bool:
     return bool(np.median(kurtosis) < _MOST_KURTOSIS)
 
 
-def level_of_rows(moments: Moments, values: Array) -> tuple[Array, float, float]:
-    """Estimate how strong normal noise is in each row, given what rows without noise are.
+def apparent_levels(moments: Moments, values: Array) -> Array:
+    """Return how strong noise seems in each row, if rows without it were normal.
 
-    By likelihood along the principal axes; how the strengths are spread over rows is
-    estimated with them (Robbins, 1956), so that rows alike are treated alike.
+    By likelihood along the principal axes. Rows without noise that are far out seem noisy
+    as well: `LevelCurve` allows for that.
 
     Parameters
     ----------
     moments : Moments
         Of rows without noise.
     values : ndarray of shape (rows, n_values)
-        Centred.
+        Complete.
 
     Returns
     -------
-    levels : ndarray of shape (rows,)
-        Deviations of the noise.
-    level, error : float
-        Root mean square over rows, and its standard error.
+    ndarray of shape (rows,)
+        Deviations.
     """
     variances, axes = np.linalg.eigh(moments.covariance)
     variances = np.maximum(variances, 1e-6)
-    squares = np.square(values @ axes)
+    squares = np.square((values - moments.mean) @ axes)
     total = variances[None, :] + np.square(_LEVELS)[:, None]
     likelihood = -0.5 * (squares @ (1.0 / total).T + np.log(total).sum(1))
-    likelihood -= likelihood.max(1, keepdims=True)
-    chance = np.exp(likelihood)
-    weights = np.full(len(_LEVELS), 1.0 / len(_LEVELS))
-    for _ in range(50):
-        joint = chance * weights
-        share = joint / joint.sum(1, keepdims=True)
-        weights = share.mean(0)
-    levels = np.exp(share @ np.log(_LEVELS))
-    level = float(np.sqrt(np.mean(np.square(levels))))
-    information = 0.5 * np.square(2 * level / (variances + level**2)).sum() * len(values)
-    return levels, level, 1.0 / math.sqrt(max(float(information), 1e-12))
+    chance = np.exp(likelihood - likelihood.max(1, keepdims=True))
+    levels: Array = np.exp(chance @ np.log(_LEVELS) / chance.sum(1))
+    return levels
+
+
+@dataclass(frozen=True)
+class LevelCurve:
+    """How strong noise of a known strength seems in rows that had none before.
+
+    Attributes
+    ----------
+    levels : tuple of float
+        Deviations of noise, from 0 on.
+    quantiles : tuple of tuple of float
+        For each, quantiles (0.1, 0.5 and 0.9) of what it seems to be.
+    """
+
+    levels: tuple[float, ...]
+    quantiles: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def measure(cls, moments: Moments, values: Array) -> LevelCurve:
+        """Add noise to rows without it, and see."""
+        generator = np.random.default_rng(0)
+        found = []
+        for level in _CURVE:
+            noisy = values + level * generator.standard_normal(values.shape)
+            seems = apparent_levels(moments, noisy)
+            found.append(tuple(np.quantile(seems, [0.1, 0.5, 0.9]).tolist()))
+        return cls(_CURVE, tuple(found))
+
+    def levels_of(self, seems: Array) -> tuple[Array, float, float]:
+        """Return the strength of the noise in rows.
+
+        Rows of which the strength seems to differ no more than by chance are taken to
+        have the same.
+
+        Parameters
+        ----------
+        seems : ndarray of shape (rows,)
+            As from `apparent_levels`.
+
+        Returns
+        -------
+        levels : ndarray of shape (rows,)
+            Deviations; 0 where there is no noise.
+        level, error : float
+            That of the middle row, and its standard error.
+        """
+        lowest, middle, highest = np.maximum.accumulate(np.array(self.quantiles)).T
+        level = float(np.interp(np.median(seems), middle, self.levels))
+        bounds = [np.interp(level, self.levels, part) for part in (lowest, highest)]
+        width = math.log(bounds[1] / bounds[0])
+        error = level * width / (2.56 * math.sqrt(len(seems))) * 1.25
+        found = np.quantile(seems, [0.1, 0.9])
+        if len(seems) >= _FEWEST_ROWS and math.log(found[1] / found[0]) < _WIDER * width + 0.05:
+            return np.full(len(seems), level), level, error
+        levels: Array = np.interp(seems, middle, self.levels)
+        return levels, level, error

@@ -14,6 +14,7 @@ __all__ = ["Others"]
 
 _FOLDS = 6
 _FEWEST_ROWS = 20
+_MANY_ROWS = 10
 
 
 class Others:
@@ -55,6 +56,10 @@ class Others:
         factor = float((found * apart).sum() / max(np.square(apart).sum(), 1e-300))
         covariance = min(max(factor, 0.05), 1.0) * apart
         variances = np.diag(found)
+        if len(values) < _MANY_ROWS * len(clean):
+            # Too few to measure the variance of each column: the noise's is the same in all.
+            added = float((variances - np.diag(clean)).mean())
+            variances = np.maximum(np.diag(clean) + added, 1e-6)
         least = np.linalg.eigvalsh(covariance + np.diag(variances))[0]
         variances = variances + max(0.0, 1e-6 - float(least))
         return cls([(None, Moments(mean, covariance + np.diag(variances)))])
