@@ -301,7 +301,7 @@ def test_every_kind_but_the_default_changes_the_fit(axis: str, name: str) -> Non
         (
             "penalty",
             "l3",
-            "penalty='l3' is not known; choose from contractive, decoder_l2, divergence, kl_sparsity",
+            "penalty='l3' is not known; choose from contractive, decoder_l2, divergence",
         ),
         ("penalty", "l1:weight=0", "weight=0 should be a positive number"),
         ("penalty", "contractive:weight=-2", "weight=-2 should be a positive number"),
