@@ -81,7 +81,7 @@ class Composition:
     def known_noise(self) -> float:
         """Deviation of the noise that the rows themselves have, scaled; 0: none is known."""
         corrupter = self.corrupter()
-        return 0.0 if corrupter is None else corrupter.known
+        return float(getattr(corrupter, "known", 0.0))
 
     def network(self, n_components: int, rng: torch.Generator | None = None) -> Network:
         """Return a network for codes of this length.

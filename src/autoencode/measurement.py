@@ -46,7 +46,7 @@ class HeldOut:
         The best linear guess of rows that are incomplete or noisy.
     spoil : callable or None
         Hides cells of a batch, or adds noise; then what counts is how well hidden cells
-        are restored, and all cells of rows in which none is hidden.
+        are restored, and all cells of rows that are told to be noisy and lose none.
     copies : int
         How often each row is taken, spoilt in other ways, at most; fewer where rows are
         many.
@@ -73,6 +73,9 @@ class HeldOut:
         noise: float = 0.0,
     ) -> None:
         self.rows, self.principal, self.training = rows, principal, training
+        self.restores = spoil is not None
+        self.stein: Stein | None = None
+        self.trust: torch.Tensor | None = None
         if not len(rows):
             total = sum(float(np.square(b - principal.mean).sum()) for b in training.blocks())
             explained = np.concatenate([[0.0], np.cumsum(principal.variances)])
@@ -83,9 +86,8 @@ class HeldOut:
         self.x = as_batch(values, missing=missing)
         self.y = self.x if target is None else as_batch(target, missing=missing)
         self.truth = self.y
-        self.restores = spoil is not None
-        self.trust: torch.Tensor | None = None
-        self.stein = Stein(noise, *self.x[:2]) if noise and self.restores else None
+        if noise and self.restores:
+            self.stein = Stein(noise, *self.x[:2])
         if spoil is not None:
             self._spoil(spoil, 1 if self.stein else copies)
         if self.stein is not None:
@@ -108,8 +110,11 @@ class HeldOut:
         wanted = truth.observed
         if self.x.observed is not None:
             known = torch.ones_like(self.x.observed) if wanted is None else wanted
-            hidden = known & ~self.x.observed
-            wanted = torch.where(hidden.any(1, keepdim=True), hidden, known)
+            wanted = hidden = known & ~self.x.observed
+            if self.x.level is not None:
+                # Noisy rows lose no cell: all of theirs are to be restored.
+                noisy = (self.x.level[:, 1:] > 0) & ~hidden.any(1, keepdim=True)
+                wanted = torch.where(noisy, known, hidden)
         self.y = Batch(truth.x, wanted)
 
     @staticmethod
