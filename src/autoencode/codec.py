@@ -111,7 +111,7 @@ class Encoder(Scaled):
 
     def _coded(self, batch: Batch) -> Tensor:
         if self.noisy:
-            batch = batch._replace(level=self.level.expand(len(batch.x), 2))
+            batch = batch._replace(level=self.level.expand(batch.x.shape[0], 2))
         code: Code = encode_observed(self, batch, Context())
         return code.z * self.code_scale
 
