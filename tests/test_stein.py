@@ -142,6 +142,20 @@ def test_rows_are_moved_by_a_small_step_where_they_are_observed() -> None:
     assert signs_like(torch.zeros(2, 2), seeded()).dtype == torch.float32
 
 
+def test_only_numbers_are_taken_to_be_noisy() -> None:
+    real = torch.arange(WIDTH) < 4
+    given = torch.where(real, NOISY, CLEAN)
+    stein = Stein(DEVIATION, given, None, real)
+    assert not bool((stein.move(Batch(given)).x - given)[:, 4:].any())
+    # Halfway to zero: whole rows count, the noise of their first values alone.
+    found = stein.risk((given / 2).square().sum(1), (stein.move(Batch(given)).x - given) / 2, 0)
+    off = found - (given / 2 - CLEAN).square().sum(1)
+    assert abs(float(off.mean())) < 3 * float(off.std()) / COUNT**0.5
+    # Rows that stay as they are miss by the noise.
+    kept = stein.linear_risk(np.zeros((COUNT, 1)), None)
+    np.testing.assert_allclose(kept, 4 * DEVIATION**2)
+
+
 # The penalty.
 
 

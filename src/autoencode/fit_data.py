@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from autoencode.composition import Composition
-from autoencode.corruptions import Hide
+from autoencode.corruptions import Hide, real_values
 from autoencode.data.rows import Rows
 from autoencode.guess import Guess
 from autoencode.measurement import HeldOut
@@ -175,7 +175,9 @@ class FitData:
             rng = torch.Generator(self.plan.device).manual_seed(self.plan.seed)
             spoil = partial(corrupt, rng=rng)
         known = 0.0 if hides else composition.known_noise
-        return HeldOut(rows, self.start, self.training, self.guess(), spoil, copies, known)
+        real = torch.zeros(self.n_values, dtype=torch.bool)
+        real[real_values(composition.layout)] = True
+        return HeldOut(rows, self.start, self.training, self.guess(), spoil, copies, known, real)
 
     def principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
         """Return the leading principal components of some rows."""

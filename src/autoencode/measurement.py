@@ -54,6 +54,8 @@ class HeldOut:
         Deviation of the noise that the rows themselves have. Errors are then estimates of
         those against the rows without it (Stein's unbiased risk; Ramani et al., 2008,
         eq. 12).
+    real : Tensor or None
+        ``(n_values,)``: which values have that noise; None: all.
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class HeldOut:
         spoil: Callable[[Batch], Batch] | None = None,
         copies: int = 8,
         noise: float = 0.0,
+        real: torch.Tensor | None = None,
     ) -> None:
         self.rows, self.principal, self.training = rows, principal, training
         self.restores = spoil is not None
@@ -87,7 +90,7 @@ class HeldOut:
         self.y = self.x if target is None else as_batch(target, missing=missing)
         self.truth = self.y
         if noise and self.restores:
-            self.stein = Stein(noise, *self.x[:2])
+            self.stein = Stein(noise, *self.x[:2], real)
         if spoil is not None:
             self._spoil(spoil, 1 if self.stein else copies)
         if self.stein is not None:
@@ -97,7 +100,6 @@ class HeldOut:
             self.x = self._guessed(guess, self.x)
         self.pca = self._pca_errors()
         if self.stein is not None:
-            assert guess.shrink is not None
             self.pca = self.stein.linear_risk(self.pca, guess.shrink)
 
     def _spoil(self, spoil: Callable[[Batch], Batch], most: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoencode.corruptions import real_values
 from autoencode.errors import SpecError
 from autoencode.guess import guessed, noisy_rows, trust
 from autoencode.interfaces import Batch, Context, Pass, Penalty
@@ -266,6 +267,12 @@ class Divergence:
         signs = signs_like(rows, result.context.rng)
         if batch.observed is not None:
             signs = signs * batch.observed
+        layout = network.likelihood.layout
+        if layout.segments:
+            # Only numbers are noisy.
+            real = torch.zeros(layout.n_values, dtype=signs.dtype)
+            real[real_values(layout)] = 1.0
+            signs = signs * real.to(signs.device)
         moved = Batch(rows + STEP * signs, batch.observed, None, batch.level)
         with torch.no_grad():
             moved = guessed(network, moved)

@@ -38,6 +38,8 @@ class Stein:
         ``(rows, n_values)``: the noisy rows.
     observed : Tensor or None
         Boolean, same shape: False where a value is missing, and does not count.
+    real : Tensor or None
+        Boolean, ``(n_values,)``: which values are numbers, as only they are noisy; None: all.
 
     Attributes
     ----------
@@ -47,11 +49,15 @@ class Stein:
 
     moved: Batch
 
-    def __init__(self, deviation: float, x: Tensor, observed: Tensor | None) -> None:
+    def __init__(
+        self, deviation: float, x: Tensor, observed: Tensor | None, real: Tensor | None = None
+    ) -> None:
         self.variance = deviation**2
         self.signs = signs_like(x, torch.Generator(x.device).manual_seed(0))
         if observed is not None:
             self.signs = self.signs * observed
+        if real is not None:
+            self.signs = self.signs * real.to(x.device)
         self.counts = self.signs.abs().sum(1)
 
     def move(self, batch: Batch) -> Batch:
@@ -74,7 +80,7 @@ class Stein:
         divergence = (self.signs[rows] * change).sum(1) / STEP
         return residual + self.variance * (2 * divergence - self.counts[rows])
 
-    def linear_risk(self, errors: Array, shrink: Shrink) -> Array:
+    def linear_risk(self, errors: Array, shrink: Shrink | None) -> Array:
         """Return the same for the linear guess, without chance.
 
         Parameters
@@ -82,10 +88,13 @@ class Stein:
         errors : ndarray of shape (rows, k + 1)
             Squared distances from the noisy rows by number of components; that of all
             components is the guess itself.
+        shrink : Shrink or None
+            What the guess is made by; None: it is the noisy rows.
         """
-        level = torch.tensor([[1.0, self.variance]], dtype=torch.float64)
-        shrunk = shrink.axes * shrink.factors(level)
-        slopes = (shrunk * shrink.axes).sum(1)
+        slopes = torch.ones(self.signs.shape[1], dtype=torch.float64)
+        if shrink is not None:
+            level = torch.tensor([[1.0, self.variance]], dtype=torch.float64)
+            slopes = (shrink.axes * shrink.factors(level) * shrink.axes).sum(1)
         counts = self.counts.double().cpu().numpy()
         result = errors - self.variance * counts[:, None]
         result[:, -1] += 2 * self.variance * (self.signs.abs().double().cpu() @ slopes).numpy()
