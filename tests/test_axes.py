@@ -50,7 +50,6 @@ OPTIONS = {
     ("corruption", "salt_pepper"): {"level": 0.5},
     ("corruption", "swap"): {"level": 0.5},
     ("corruption", "hide"): {"level": 0.1, "rows": 0.9, "together": False},
-    ("corruption", "known"): {"level": 0.5},
     ("corruption", "restoring"): {"noise": 0.5, "hidden": 0.1},
     ("likelihood", "gaussian"): {"scale": 0.5},
     ("likelihood", "huber"): {"delta": 0.3, "scale": "learned"},
@@ -63,11 +62,7 @@ OPTIONS = {
     ("penalty", "decoder_l2"): {"weight": 0.5},
     ("penalty", "kl_sparsity"): {"weight": 0.5, "activity": 0.2},
     ("penalty", "contractive"): {"weight": 0.5},
-    ("penalty", "divergence"): {"level": 0.5},
 }
-# A penalty for rows of which it is told how noisy they are; it has no weight but a level.
-FOR_NOISE, KNOWN = "divergence", "known:level=0.3"
-WEIGHTED = [name for name in PENALTIES if name != FOR_NOISE]
 SIZES = {"shape", "hidden_layer_sizes", "n_told", "n_hidden", "n_linear", "n_components", "layout"}
 N_VALUES, N_COMPONENTS = 7, 4
 # A number, a level of three, a count, a yes or no, and a column of two segments.
@@ -85,7 +80,7 @@ def composition(axis: str = "bottleneck", spec: str = "plain", **changes: Any) -
     choices = {
         "architecture": "mlp",
         "bottleneck": "plain",
-        "corruption": KNOWN if spec == FOR_NOISE else "none",
+        "corruption": "none",
         "likelihood": "gaussian",
         "penalties": (),
         "hidden_layer_sizes": (12, 8),
@@ -93,14 +88,13 @@ def composition(axis: str = "bottleneck", spec: str = "plain", **changes: Any) -
         "nested": True,
         "segments": SEGMENTS if spec.startswith("mixed") else (),
         "masked": spec in ("hide", "restoring"),
-        "noisy": spec in ("known", "restoring", FOR_NOISE),
+        "noisy": spec == "restoring",
         **changes,
     }
     return Composition(**choices | choice(axis, spec))
 
 
 def choice(axis: str, spec: str) -> dict[str, Any]:
-    spec = f"{spec}:level=0.3" if spec == FOR_NOISE else spec
     return {"penalties": (spec,)} if axis == "penalty" else {axis: spec}
 
 
@@ -155,11 +149,10 @@ def fitted(axis: str, spec: str, data: str = "", run: int = 0) -> Autoencoder:
     del run
     name = data or parse(spec)[0]
     rows = data_for(name)
-    noisy = spec.startswith(FOR_NOISE) or spec == KNOWN
-    options = {"corruption": KNOWN if noisy else "none", "penalties": (), "learning_rate": 0.01}
+    options = {"corruption": "none", "penalties": (), "learning_rate": 0.01}
     options |= {"random_state": 0, **choice(axis, spec)}
     options["max_epochs"] = 40 if name in ("bernoulli", "hide") else 20
-    model = Autoencoder(None if noisy else 2, hidden_layer_sizes=(16,), **options)
+    model = Autoencoder(2, hidden_layer_sizes=(16,), **options)
     model.rows = rows
     return model.fit(rows)
 
@@ -262,8 +255,7 @@ def test_every_kind_but_the_default_changes_the_fit(axis: str, name: str) -> Non
         "likelihood": "gaussian",
     }
     plainest = "corruption" if axis != "likelihood" else axis
-    spec = KNOWN if name == FOR_NOISE else usual[plainest]
-    plain = fitted(plainest, spec, data=name)
+    plain = fitted(plainest, usual[plainest], data=name)
     same = told(fitted(axis, name)) == told(plain)
     assert same == (usual.get(axis) == name)
 
@@ -276,10 +268,9 @@ def test_every_kind_but_the_default_changes_the_fit(axis: str, name: str) -> Non
         ("architecture", "mpl", "choose from mlp; did you mean 'mlp'?"),
         ("bottleneck", "plane", "choose from plain; did you mean 'plain'?"),
         ("bottleneck", "plain:k=3", "unexpected keyword argument 'k'"),
-        ("corruption", "salt", "choose from block, gaussian, hide, known, mask, none"),
+        ("corruption", "salt", "choose from block, gaussian, hide, mask, none, none"),
         ("corruption", "gaussian:level=0", "level=0 should be a positive number"),
         ("corruption", "gaussian:level=(0, 1)", "level=(0, 1) should be a positive number, or a"),
-        ("corruption", "known:level=-1", "level=-1 should be a positive number"),
         ("corruption", "mask:level=1.5", "level=1.5 should be a share, or a range of shares"),
         ("corruption", "block:level=-0.1", "level=-0.1 should be a share, or a range of shares"),
         ("corruption", "swap:level=(0.5, 0.2)", "level=(0.5, 0.2) should be a share, or a range"),
@@ -301,13 +292,10 @@ def test_every_kind_but_the_default_changes_the_fit(axis: str, name: str) -> Non
         (
             "penalty",
             "l3",
-            "penalty='l3' is not known; choose from contractive, decoder_l2, divergence",
+            "penalty='l3' is not known; choose from contractive, decoder_l2, kl_sparsity",
         ),
         ("penalty", "l1:weight=0", "weight=0 should be a positive number"),
         ("penalty", "contractive:weight=-2", "weight=-2 should be a positive number"),
-        ("penalty", "divergence", "missing a required argument: 'level'"),
-        ("penalty", "divergence:level=0.3", "needs corruption='known:level=...'"),
-        ("penalty", "divergence:level=0", "level=0 should be a positive number"),
         ("corruption", "gaussian:level=high", "level='high' should be a positive number, or a"),
         ("corruption", "mask:level=half", "level='half' should be a share, or a range of shares"),
         (
@@ -376,7 +364,7 @@ def trained(penalty: Any) -> Network:
     return network
 
 
-@pytest.mark.parametrize("name", WEIGHTED)
+@pytest.mark.parametrize("name", PENALTIES)
 def test_a_larger_weight_makes_the_penalised_quantity_smaller(name: str) -> None:
     batch = rows(count=64)
     amounts = []

@@ -23,7 +23,7 @@ SPECS = {
     "salt_pepper": "salt_pepper:level=(0.1,0.5)",
     "swap": "swap:level=(0.1,0.5)",
 }
-TOLD = (*SPECS, "known", "restoring")
+TOLD = (*SPECS, "restoring")
 N_ROWS = 80
 
 

@@ -36,6 +36,7 @@ ORDER = (
     "preprocess",
     "guess",
     "stein",
+    "noise_parts",
     "noise",
     "quality",
     "opening",

@@ -79,7 +79,7 @@ def test_the_generator_alone_decides(name: str, missing: float) -> None:
     first, same, other = (corrupt(given, seeded(seed)) for seed in (0, 0, 1))
     for one, two in zip(first, same, strict=True):
         assert one is two is None or torch.equal(one, two)
-    assert torch.equal(first.x, other.x) == (name in ("none", "known"))
+    assert torch.equal(first.x, other.x) == (name == "none")
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -237,17 +237,7 @@ def test_a_block_is_one_run_of_neighbours(level: float | tuple[float, float]) ->
     assert sorted(starts.unique().tolist()) == list(range(20 - shortest + 1))
 
 
-# Noise that is there already, and both ways at once.
-
-
-def test_known_noise_is_told_and_not_added() -> None:
-    given = rows(50)
-    corrupt = CORRUPTIONS["known"](LAYOUT, level=0.3)
-    spoilt = corrupt(given, seeded())
-    assert torch.equal(spoilt.x, given.x)
-    assert corrupt.tells
-    assert corrupt.known == 0.3
-    torch.testing.assert_close(spoilt.level, torch.tensor([[1.0, 0.09]]).double().expand(50, 2))
+# Both ways at once.
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.3])

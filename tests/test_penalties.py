@@ -104,7 +104,7 @@ EFFECTS = {
 }
 
 
-@pytest.mark.parametrize("name", EFFECTS)
+@pytest.mark.parametrize("name", PENALTIES)
 def test_a_larger_weight_has_more_of_its_effect(name: str) -> None:
     # Sparse codes cost about as much as a few nats of error.
     weights = (1e-4, 3.0, 30.0) if name in ("l1", "kl_sparsity") else (1e-4, 0.3, 30.0)
@@ -161,7 +161,7 @@ def test_l2_spares_biases_and_the_linear_path() -> None:
             torch.testing.assert_close(grad, parameter.detach() * float(inside))
 
 
-@pytest.mark.parametrize("name", EFFECTS)
+@pytest.mark.parametrize("name", PENALTIES)
 def test_a_penalty_is_proportional_to_its_weight(name: str) -> None:
     network = composition().network(4, seeded())
     one, three = (

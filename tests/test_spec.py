@@ -62,14 +62,14 @@ def test_a_known_name_is_built_with_its_options() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gausian", "corruption='gausian' is not known; choose from block, gaussian, hide, known"),
+        ("gausian", "corruption='gausian' is not known; choose from block, gaussian, hide, mask"),
         ("gausian", "did you mean 'gaussian'?"),
-        ("zzz", "choose from block, gaussian, hide, known"),
+        ("zzz", "choose from block, gaussian, hide, mask"),
         ("", "corruption='' is not known"),
         ("mask:depth=1", "got an unexpected keyword argument 'depth'"),
         (
             3,
-            "corruption=3 is neither a name nor callable; choose from block, gaussian, hide, known",
+            "corruption=3 is neither a name nor callable; choose from block, gaussian, hide, mask",
         ),
         ("no.such.module:Class", "corruption='no.such.module:Class' cannot be imported"),
         ("autoencode.spec:Missing", "cannot be imported"),

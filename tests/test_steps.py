@@ -234,8 +234,6 @@ def test_a_step_leaves_rows_target_and_weights_as_they_were() -> None:
         ({"likelihood": "mixed"}, DenseStep),
         ({"corruption": "hide", "masked": True}, DenseStep),
         ({"corruption": "restoring", "masked": True, "noisy": True}, DenseStep),
-        ({"corruption": "known", "noisy": True}, DenseStep),
-        ({"penalties": ("divergence:level=0.3",), "noisy": True}, AutogradStep),
         ({"penalties": ("l2",)}, DenseStep),
         ({"masked": True, "informative": True}, AutogradStep),
         ({"penalties": ("l1",)}, AutogradStep),

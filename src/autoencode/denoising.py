@@ -11,15 +11,16 @@ from torch import Tensor
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
-from autoencode.guess import guessed_where_needed, restored
+from autoencode.guess import Guess, guessed_where_needed, restored
 from autoencode.interfaces import Batch, Context
 from autoencode.network import encode_observed
 from autoencode.noise import Noise, Others, hit_cells, level_of_rows, noise_of
 from autoencode.numerics import matrix_products
 from autoencode.preprocess.filling import Moments, covariance_of
+from autoencode.preprocess.scaling import Scaling
 from autoencode.state import State
 
-__all__ = ["Denoised", "denoised"]
+__all__ = ["Denoised", "denoised", "restored_values"]
 
 Array = npt.NDArray[np.float64]
 
@@ -72,35 +73,54 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     missing = np.isnan(raw)
     values = np.where(missing, 0.0, state.scaling.forward(raw))
     if missing.any():
-        values = _mean(state, Batch(*_tensors(values, ~missing)))
+        holed = Batch(*_tensors(values, ~missing))
+        values = np.where(missing, restored_values(state, holed, "missing"), values)
     real = real_values(state.composition.layout)
-    seen = values[:, real]
-    covariance = covariance_of(state.precision)[np.ix_(real, real)]  # type: ignore[arg-type]
-    others = Others([(np.arange(len(raw)), Moments(np.zeros(len(covariance)), covariance))])
-    found, levels, chance = _examined(others, seen, raw[:, real], noise, level)
+    units, others = _units(state, noise, real)
+    given = units.forward(state.scaling.backward(values)[:, real])
+    found, levels, chance = _examined(others, given, raw[:, real], noise, level)
     if found.kind == "none":
         return Denoised(state.scaling.backward(values), missing, found, levels)
     result = values.copy()
+    changed = np.zeros(values.shape, dtype=bool)
     if found.replaces:
-        found, chance, expected = hit_cells(others, found, seen, raw[:, real], chance)
-        result[:, real] += chance * (expected - seen)
-        suspect = np.zeros(values.shape, dtype=bool)
-        suspect[:, real] = chance > 0.5
-        guess = _mean(state, Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect)))
-        weights = np.zeros_like(values)
-        weights[:, real] = chance
-        result = np.where(suspect, values + weights * (guess - values), result)
+        found, chance, expected = hit_cells(others, found, given, raw[:, real], chance)
+        suspect, weights = np.zeros(values.shape, dtype=bool), np.zeros(values.shape)
+        suspect[:, real], weights[:, real] = chance > 0.5, chance
+        guess = values.copy()
+        guess[:, real] = _forward(state.scaling, real, units.backward(expected))
+        known = np.where(suspect, 0.0, values)
+        holed = Batch(*_tensors(known, ~suspect))
+        guess = np.where(suspect, restored_values(state, holed, "missing"), guess)
+        result += weights * (guess - values)
         changed = weights > 0
     else:
         strength = torch.from_numpy(np.stack([np.ones_like(levels), np.square(levels)], axis=1))
-        guess = _mean(state, Batch(torch.from_numpy(values), level=strength))
+        noisy = Batch(torch.from_numpy(values), level=strength)
+        guess = restored_values(state, noisy, "noise")
         result[:, real] = guess[:, real]
-        changed = np.zeros(values.shape, dtype=bool)
         changed[:, real] = True
     after = state.scaling.backward(result)
     kept = ~(changed | missing)
     after[kept] = raw[kept]
     return Denoised(after, ~kept, found, levels)
+
+
+def _units(state: State, noise: Noise | None, real: npt.NDArray[np.intp]) -> tuple[Scaling, Others]:
+    """Return the units that noise is measured in, and what predicts rows in them."""
+    assert state.precision is not None
+    center, scale = state.scaling.center[real], state.scaling.scale[real]
+    covariance = covariance_of(state.precision)[np.ix_(real, real)]
+    units = Scaling(center, scale)
+    if noise is not None and noise.center:
+        units = Scaling(np.array(noise.center), np.array(noise.scale))
+    ratio = scale / units.scale
+    moments = Moments(units.forward(center[None])[0], covariance * np.outer(ratio, ratio))
+    return units, Others([(None, moments)])
+
+
+def _forward(scaling: Scaling, places: npt.NDArray[np.intp], values: Array) -> Array:
+    return (values - scaling.center[places]) / scaling.scale[places]
 
 
 def _examined(
@@ -127,21 +147,41 @@ def _tensors(values: Array, observed: npt.NDArray[np.bool_]) -> tuple[Tensor, Te
     return torch.from_numpy(values), torch.from_numpy(observed)
 
 
-def _mean(state: State, batch: Batch) -> Array:
-    """Return what the model makes of spoilt rows, scaled."""
+def restored_values(state: State, batch: Batch, use: str) -> Array:
+    """Return what a model that restores rows makes of spoilt ones.
+
+    Parameters
+    ----------
+    state : State
+        The model.
+    batch : Batch
+        Rows, scaled, in float64.
+    use : str
+        "noise" or "missing": what is to be taken out or restored. The linear guess does
+        it where the network was no better at this.
+    """
     fitted = state.fitted(torch.float64)
     encoder, decoder = fitted.encoder, fitted.decoder
+    composition = state.composition
+    guess = Guess(
+        encoder.fill,
+        encoder.shrink,
+        composition.masked,
+        composition.noisy,
+        composition.layout.first_values(),
+    )
     network = state.networks.get(state.source(state.n_components))
+    if not state.facts["used_for"].get(use, False):
+        network = None
     result: Array = np.empty(tuple(batch.x.shape))
     with torch.inference_mode(), matrix_products("ieee"):
         for start in range(0, len(result), _PIECE):
-            piece = guessed_where_needed(encoder, batch.rows(start, start + _PIECE))
-            if network is None:
-                values = piece.x
-            else:
+            piece = guessed_where_needed(guess, batch.rows(start, start + _PIECE))
+            values = piece.x
+            if network is not None:
                 code = encode_observed(encoder, piece, Context())
                 params = decoder.decoder(code.z, Context())
-                values = decoder.likelihood.mean(params).flatten(1)
-                values = restored(network, values, piece)
+                mean = decoder.likelihood.mean(params).flatten(1)
+                values = restored(network, mean, piece)
             result[start : start + _PIECE] = values.numpy()
     return result

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from autoencode.composition import Composition
-from autoencode.corruptions import Hide, real_values
+from autoencode.corruptions import Hide
 from autoencode.data.rows import Rows
 from autoencode.guess import Guess
 from autoencode.measurement import HeldOut
@@ -128,8 +128,6 @@ class FitData:
         moments = fit_moments(np.concatenate(list(rows.blocks_with_missing())), layout)
         # Means over what is observed are off where what is missing depends on the rest.
         center = scaling.center + scaling.scale * moments.mean
-        if composition.known_noise:
-            moments = moments.without_noise(composition.known_noise**2)
         return Scaling(center, scaling.scale), moments
 
     def scaled(self, pairs: Pairs, numbers: Numbers) -> ScaledRows:
@@ -174,10 +172,7 @@ class FitData:
                 corrupt = Hide(composition.layout, level=level, rows=1.0, together=False)
             rng = torch.Generator(self.plan.device).manual_seed(self.plan.seed)
             spoil = partial(corrupt, rng=rng)
-        known = 0.0 if hides else composition.known_noise
-        real = torch.zeros(self.n_values, dtype=torch.bool)
-        real[real_values(composition.layout)] = True
-        return HeldOut(rows, self.start, self.training, self.guess(), spoil, copies, known, real)
+        return HeldOut(rows, self.start, self.training, self.guess(), spoil, copies)
 
     def principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
         """Return the leading principal components of some rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,10 +11,10 @@ import torch
 
 from autoencode.corruptions import real_values
 from autoencode.data.arrays import open_array
-from autoencode.data.rows import FloatArray, Rows
+from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.interfaces import Layout
-from autoencode.noise import KINDS, Noise, Others, hit_cells, noise_floor, noise_of
+from autoencode.noise import KINDS, Noise, Others, hit_cells, is_normal, noise_floor, noise_of
 from autoencode.preprocess.filling import Fill, fit_moments
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.preprocess.table_rows import TableRows
@@ -53,8 +54,6 @@ class Situation:
         What is to come out, where it is not the rows.
     corruption : str
         How rows are spoilt in training.
-    penalties : tuple of str
-        That go with it.
     """
 
     name: str
@@ -62,7 +61,6 @@ class Situation:
     rows: Rows
     target: Rows | None
     corruption: str
-    penalties: tuple[str, ...] = ()
 
 
 def situation_of(
@@ -105,13 +103,12 @@ def situation_of(
     if given == "clean":
         return _clean(rows, noise)
     found, chance = sample.noise(noise)
+    if given == "noisy":
+        sample.require_plain(found)
     if found.kind == "none" or (given == "auto" and not sample.plain(found)):
         return _clean(rows, noise)
     if found.kind == "gaussian":
-        level = found.level
-        return Situation(
-            "noisy", found, rows, None, f"known:level={level!r}", (f"divergence:level={level!r}",)
-        )
+        return _noisy_values(sample, found, rows)
     return _noisy_cells(sample, found, chance, rows)
 
 
@@ -153,6 +150,24 @@ class _Sample:
         complete: Array = guess + self.moments.mean
         return complete
 
+    def replaced(self, rows: Rows, values: Array) -> Rows:
+        """Return rows with other values, scaled, where they are numbers; NaN is missing."""
+        center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
+        raw = values * scale + center
+        if isinstance(rows, TableRows):
+            everything = np.concatenate([block for _, block in rows.blocks()])
+            everything[:, self.real] = np.nan_to_num(raw)
+            found, cells = rows.schema.gather(everything, clip=False), rows.cells.copy()
+            for span in rows.schema.spans:
+                inside = (self.real >= span.values.start) & (self.real < span.values.stop)
+                if inside.any():
+                    lost = np.asarray(np.isnan(raw[:, inside]).any(axis=1))
+                    cells[:, span.cells] = np.where(lost[:, None], np.nan, found[:, span.cells])
+            return rows.with_cells(cells)
+        whole = rows.dense().astype(np.float64)
+        whole[:, self.real] = raw
+        return open_array(whole.reshape(len(whole), *rows.sample_shape), checked=False)
+
     def noise(self, asked: str) -> tuple[Noise, Array]:
         """Return the noise of the rows, and the chance that it hit each cell."""
         deviation, error, self.flat = noise_floor(self.moments, len(self.values))
@@ -166,12 +181,55 @@ class _Sample:
             )
         return (normal if found.kind == "gaussian" else found), chance
 
+    def own(self, noise: Noise) -> Noise:
+        """Return noise with the units that it was measured in."""
+        center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
+        return replace(noise, center=tuple(center.tolist()), scale=tuple(scale.tolist()))
+
+    def require_plain(self, found: Noise) -> None:
+        """Refuse rows that are said to be noisy, but whose noise cannot be told."""
+        if found.kind not in ("none", "gaussian") or self.flat * len(self.real) >= _FEWEST_AXES:
+            return
+        if is_normal(self.moments, self.values):
+            raise DataError(
+                "the noise of each value seems to go along with that of its neighbours, so it "
+                "cannot be told from what the rows have in common; fit to pairs of noisy and "
+                "clean rows (target=), or to clean rows"
+            )
+        if found.kind == "none":
+            raise DataError(
+                "no noise can be told in the rows: say which kind it is (noise=), fit to pairs "
+                "of noisy and clean rows (target=), or take them as clean (rows='clean')"
+            )
+
     def plain(self, found: Noise) -> bool:
         """Say whether noise is so plain that rows must be noisy, without being told."""
         if found.replaces:
             return True
         axes = self.flat * len(self.real)
         return self.flat >= _LEAST_FLAT and axes >= _FEWEST_AXES - 0.5
+
+
+def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
+    """Take rows that are as spread as clean ones would be for these.
+
+    Along each principal axis they are shrunk to the variance that is left without the
+    noise: less than the best guess of each row would be, since guesses are alike.
+    """
+    noisy = sample.moments.covariance
+    variances, axes = np.linalg.eigh(noisy)
+    clean = np.maximum(variances - found.level**2, 0.0)
+    factors = np.sqrt(clean / np.maximum(variances, 1e-300))
+    _, values = sample.read(rows, np.arange(rows.n_rows))
+    missing = np.isnan(values)
+    values = sample.complete(values) - sample.moments.mean
+    values = (values @ axes * factors) @ axes.T + sample.moments.mean
+    restored = sample.replaced(rows, np.where(missing, np.nan, values))
+    # Rows with less variance have a smaller unit.
+    ratio = math.sqrt(variances.sum() / max(clean.sum(), 1e-300))
+    found = replace(found, level=found.level * ratio, error=found.error * ratio)
+    level = f"({found.level / _MARGIN!r}, {found.level * _MARGIN!r})"
+    return Situation("noisy", found, restored, None, f"restoring:noise={level},hidden=None")
 
 
 def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Situation:
@@ -184,25 +242,11 @@ def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Si
     values = sample.complete(values)
     others = Others.across(holed) if len(places) == len(holed) else None
     if others is None:
-        others = Others([(places, fit_moments(holed))])
+        others = Others([(None, fit_moments(holed))])
     _, chance, _ = hit_cells(others, found, values, raw)
-    suspect = (chance > 0.5) & ~given
-    without = _without(rows, sample, suspect)
-    return Situation("noisy", found, without, None, "restoring:noise=None")
-
-
-def _without(rows: Rows, sample: _Sample, suspect: npt.NDArray[np.bool_]) -> Rows:
-    """Return rows in which suspect values are missing."""
-    if isinstance(rows, TableRows):
-        cells = rows.cells.copy()
-        columns = {span.values.start: span.cells for span in rows.schema.spans}
-        for place, value in enumerate(sample.real):
-            if int(value) in columns:
-                cells[suspect[:, place], columns[int(value)]] = np.nan
-        return rows.with_cells(cells)
-    values: FloatArray = rows.dense().astype(np.float64)
-    values[:, sample.real] = np.where(suspect, np.nan, values[:, sample.real])
-    return open_array(values.reshape(len(values), *rows.sample_shape), checked=False)
+    values[(chance > 0.5) | given] = np.nan
+    without = sample.replaced(rows, values)
+    return Situation("noisy", sample.own(found), without, None, "restoring:noise=None")
 
 
 def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
@@ -212,12 +256,14 @@ def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
     counted = ~(sample.missing | np.isnan(values))
     step = np.where(counted, noisy - wanted, 0.0)
     hit = np.abs(step) > 1e-9
-    share = float(hit.sum() / max(counted.sum(), 1))
-    if not share:
+    touched = hit.any(0)
+    if not touched.any():
         raise DataError("X and target are the same: there is no noise to learn from")
+    counted &= touched
+    share = float(hit.sum() / max(counted.sum(), 1))
     if share < 1 - _LEAST_EXACT:
         noise = _replaced(sample, noisy, raw, hit, share)
-        return Situation("pairs", noise, target, None, "restoring:noise=None")
+        return Situation("pairs", sample.own(noise), target, None, "restoring:noise=None")
     levels = np.sqrt(np.square(step).sum(1) / np.maximum(counted.sum(1), 1))
     level = float(np.sqrt(np.square(step).sum() / max(counted.sum(), 1)))
     noise = Noise("gaussian", level, level / np.sqrt(2 * counted.sum()))
@@ -233,7 +279,7 @@ def _replaced(
     sample: _Sample, noisy: Array, raw: Array, hit: npt.NDArray[np.bool_], share: float
 ) -> Noise:
     """Return noise that takes the place of values, measured where it is known to be."""
-    others = Others([(np.arange(len(noisy)), sample.moments)])
+    others = Others([(None, sample.moments)])
     found, chance = noise_of(Others.noisy(sample.moments, noisy), noisy, raw, None)
     kind = "swap" if found.kind == "none" else found.kind
     start = found if found.kind != "none" else Noise("swap")
