@@ -268,7 +268,7 @@ def test_every_kind_but_the_default_changes_the_fit(axis: str, name: str) -> Non
         ("architecture", "mpl", "choose from mlp; did you mean 'mlp'?"),
         ("bottleneck", "plane", "choose from plain; did you mean 'plain'?"),
         ("bottleneck", "plain:k=3", "unexpected keyword argument 'k'"),
-        ("corruption", "salt", "choose from block, gaussian, hide, mask, none, none"),
+        ("corruption", "salt", "choose from block, gaussian, hide, mask, none"),
         ("corruption", "gaussian:level=0", "level=0 should be a positive number"),
         ("corruption", "gaussian:level=(0, 1)", "level=(0, 1) should be a positive number, or a"),
         ("corruption", "mask:level=1.5", "level=1.5 should be a share, or a range of shares"),

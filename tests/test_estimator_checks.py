@@ -14,7 +14,7 @@ from autoencode import Autoencoder, Imputer
 ESTIMATORS = [
     Autoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
     Autoencoder(hidden_layer_sizes=()),
-    Autoencoder(),
+    Autoencoder(max_epochs=40),
     Imputer(),
     Imputer(missing="informative"),
 ]
