@@ -9,7 +9,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from autoencode import Autoencoder, Imputer
+from autoencode import Autoencoder, DenoisingAutoencoder, Imputer
 
 ESTIMATORS = [
     Autoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
@@ -17,6 +17,8 @@ ESTIMATORS = [
     Autoencoder(max_epochs=40),
     Imputer(),
     Imputer(missing="informative"),
+    DenoisingAutoencoder(max_epochs=3),
+    DenoisingAutoencoder(2, hidden_layer_sizes=(8,), max_epochs=2),
 ]
 
 # What scikit-learn asks of its own estimators beyond the list that it gives to others.
