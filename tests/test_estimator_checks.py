@@ -9,14 +9,16 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from autoencode import Autoencoder, Imputer
+from autoencode import Autoencoder, DenoisingAutoencoder, Imputer
 
 ESTIMATORS = [
     Autoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
     Autoencoder(hidden_layer_sizes=()),
-    Autoencoder(),
+    Autoencoder(max_epochs=40),
     Imputer(),
     Imputer(missing="informative"),
+    DenoisingAutoencoder(max_epochs=3),
+    DenoisingAutoencoder(2, hidden_layer_sizes=(8,), max_epochs=2),
 ]
 
 # What scikit-learn asks of its own estimators beyond the list that it gives to others.

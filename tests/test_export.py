@@ -112,6 +112,15 @@ def test_what_is_missing_in_an_array_is_filled_in(
     assert difference(run(path, bent), model.transform(bent)) <= TOLERANCE
 
 
+def test_a_model_that_is_told_of_noise_takes_rows_without(bent: np.ndarray, tmp_path: Path) -> None:
+    options = {"corruption": "gaussian:level=(0.05,0.3)", "learning_rate": 0.01}
+    model = Autoencoder(3, hidden_layer_sizes=(32,), max_epochs=30, random_state=0, **options)
+    model.fit(bent)
+    assert model.gate_ == 1
+    assert model._state.composition.noisy
+    assert difference(run(exported(model, tmp_path), bent), model.transform(bent)) <= TOLERANCE
+
+
 def test_the_file_says_who_wrote_it_and_what_the_columns_are(
     bent: np.ndarray, tmp_path: Path
 ) -> None:

@@ -10,16 +10,19 @@ import pytest
 import torch
 
 from autoencode.composition import Composition, linear_start
-from autoencode.corruptions import Hide
+from autoencode.corruptions import CORRUPTIONS, Hide
 from autoencode.data.arrays import open_array
-from autoencode.guess import Guess
+from autoencode.guess import Guess, trust
+from autoencode.interfaces import Batch
 from autoencode.layout import Layout
 from autoencode.measurement import HeldOut, quantiles
 from autoencode.network import Network
 from autoencode.preprocess.filling import Fill, fit_moments
 from autoencode.preprocess.principal import PrincipalComponents, principal_components
 from autoencode.preprocess.scaling import fit_scaling
+from autoencode.preprocess.shrinking import Shrink
 from autoencode.scaled_rows import Pairs, ScaledRows
+from autoencode.spec import make
 
 N_VALUES = 5
 LAYOUT = Layout(N_VALUES)
@@ -132,6 +135,68 @@ def test_only_hidden_cells_count_where_cells_are_to_be_restored(missing: float) 
     # What is shown says something of what is hidden, but a full-length code not everything.
     left = np.square(truth - guess)[counted].mean()
     assert 0.01 < left < 0.6 * np.square(shown[counted]).mean()
+
+
+NOISY = {"gaussian": "gaussian:level=(0.3,0.9)", "restoring": "restoring:noise=(0.3,0.9)"}
+
+
+def judged_under_noise(name: str) -> tuple[Bench, HeldOut, Guess]:
+    """Judge by rows that are noisy, or of which every other is."""
+    bench = Bench(hidden=0.3)
+    corrupt = make("corruption", CORRUPTIONS, NOISY[name], LAYOUT)
+    spoil = partial(corrupt, rng=torch.Generator().manual_seed(3))
+    shrink = Shrink(torch.from_numpy(bench.moments.covariance))
+    guess = Guess(bench.guess.fill, shrink, corrupt.hides, True, LAYOUT.first_values())
+    held = HeldOut(bench.held, bench.principal, bench.training, guess, spoil, copies=4)
+    return bench, held, guess
+
+
+def noisy_rows(batch: Batch) -> np.ndarray:
+    """Give the values that the encoder is told, before the noise was taken out of them."""
+    gain, variance = batch.level[:, :1], batch.level[:, 1:]
+    return (batch.told[:, -N_VALUES:] * (gain.square() + variance).sqrt()).numpy()
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_of_noisy_rows_all_cells_are_to_be_restored(name: str) -> None:
+    bench, held, _ = judged_under_noise(name)
+    truth, guess = held.compared(None, N_VALUES)
+    assert len(truth) == 4 * len(bench.x)
+    noisy = held.x.level[:, 1].numpy() > 0
+    assert noisy.mean() == (1.0 if name == "gaussian" else 0.5)
+    if name == "restoring":
+        assert np.array_equal(held.incomplete, ~noisy)
+    expected = np.tile(bench.x, (4, 1))
+    np.testing.assert_allclose(truth[noisy], expected[noisy])
+    hidden = np.zeros_like(expected, dtype=bool)
+    if held.x.observed is not None:
+        hidden = ~held.x.observed.numpy()
+    assert np.array_equal(np.isnan(truth[~noisy]), ~hidden[~noisy])
+    # The linear guess, which is what PCA of full length makes of them, is better than rows.
+    left = np.square(truth - guess)[noisy].sum(1)
+    given = noisy_rows(held.x)[noisy]
+    assert left.mean() < 0.8 * np.square(given - expected[noisy]).sum(1).mean()
+    np.testing.assert_allclose(held.pca[noisy, -1], left)
+
+
+def test_errors_are_weighed_by_what_noise_leaves() -> None:
+    bench, held, _ = judged_under_noise("restoring")
+    weighed = held.weighted(np.ones((len(held.pca), 2)))
+    expected = 1 / np.square(trust(held.x.level).numpy())
+    np.testing.assert_allclose(weighed, np.tile(expected, (1, 2)))
+    assert bench.held_out.weighted(bench.held_out.pca) is bench.held_out.pca
+
+
+def test_a_network_that_is_pca_restores_noisy_rows_like_it() -> None:
+    bench, held, guess = judged_under_noise("gaussian")
+    whole = Composition(
+        "mlp", "plain", NOISY["gaussian"], "gaussian", (), (), (N_VALUES,), nested=False, noisy=True
+    )
+    network = whole.network(N_VALUES, torch.Generator().manual_seed(0)).double()
+    network.start_linear(linear_start(bench.principal))
+    network.shrink = guess.shrink
+    errors = held.errors(network, [N_VALUES])[:, 0]
+    np.testing.assert_allclose(errors, held.pca[:, -1], rtol=1e-6, atol=1e-9)
 
 
 def test_the_same_cells_are_hidden_again() -> None:

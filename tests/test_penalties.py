@@ -44,6 +44,10 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def normal(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=seeded(1))
+
+
 def composition(**changes: Any) -> Composition:
     choices = {
         "architecture": "mlp",
@@ -155,6 +159,40 @@ def test_l2_spares_biases_and_the_linear_path() -> None:
             inside = not spared(key, parameter) and (name == "l2" or key.startswith("decoder"))
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             torch.testing.assert_close(grad, parameter.detach() * float(inside))
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_penalty_is_proportional_to_its_weight(name: str) -> None:
+    network = composition().network(4, seeded())
+    one, three = (
+        PENALTIES[name](weight=w)(network, network(Batch(normal(6, 7)), Context(rng=seeded())))
+        for w in (1, 3)
+    )
+    torch.testing.assert_close(3 * one, three)
+
+
+def test_contractive_equals_the_jacobian_in_expectation() -> None:
+    network = composition().network(4, seeded()).double()
+    batch = Batch(normal(6, 7).double())
+
+    def encode(x: torch.Tensor) -> torch.Tensor:
+        return network.encode(Batch(x), Context()).z
+
+    jacobian = torch.autograd.functional.jacobian(encode, batch.x)
+    exact = torch.stack([jacobian[i, :, i].square().sum() for i in range(6)]).mean()
+    many = Batch(batch.x.repeat(4000, 1))
+    estimate = PENALTIES["contractive"](weight=0.5)(network, network(many, Context(rng=seeded())))
+    assert float(estimate.detach()) == pytest.approx(0.5 * float(exact), rel=0.02)
+
+
+def test_l1_is_the_sum_of_absolute_codes_in_root_mean_squares() -> None:
+    network = composition().network(4, seeded())
+    result = network(Batch(normal(6, 7)), Context(size=torch.tensor([1, 2, 3, 4, 1, 2])))
+    codes = result.code.z.detach().numpy()
+    kept = np.array([6, 4, 2, 1])
+    units = np.sqrt(np.square(codes).sum(0) / kept)
+    expected = 0.5 * np.abs(codes / units).sum() / 6
+    assert float(PENALTIES["l1"](weight=0.5)(network, result).detach()) == pytest.approx(expected)
 
 
 # Dropout.

@@ -56,18 +56,21 @@ def test_module_of_an_outside_part() -> None:
 def test_a_known_name_is_built_with_its_options() -> None:
     part = make("corruption", CORRUPTIONS, "gaussian:level=0.25", LAYOUT)
     assert isinstance(part, GaussianNoise)
-    assert part.level == 0.25
+    assert part.lowest == part.highest == 0.25
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gausian", "corruption='gausian' is not known; choose from gaussian, hide, mask, none"),
+        ("gausian", "corruption='gausian' is not known; choose from block, gaussian, hide, mask"),
         ("gausian", "did you mean 'gaussian'?"),
-        ("zzz", "choose from gaussian, hide, mask, none"),
+        ("zzz", "choose from block, gaussian, hide, mask"),
         ("", "corruption='' is not known"),
         ("mask:depth=1", "got an unexpected keyword argument 'depth'"),
-        (3, "corruption=3 is neither a name nor callable; choose from gaussian, hide, mask, none"),
+        (
+            3,
+            "corruption=3 is neither a name nor callable; choose from block, gaussian, hide, mask",
+        ),
         ("no.such.module:Class", "corruption='no.such.module:Class' cannot be imported"),
         ("autoencode.spec:Missing", "cannot be imported"),
     ],

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from autoencode.composition import Composition
-from autoencode.guess import guessed
+from autoencode.guess import guessed, rescaled
 from autoencode.interfaces import Batch, Context, LinearStart
 from autoencode.layout import Segment
 from autoencode.network import Network
 from autoencode.preprocess.filling import Fill
+from autoencode.preprocess.shrinking import Shrink
 from autoencode.steps import AutogradStep, DenseStep, FlatParameters, choose_step
 
 N_VALUES, N_COMPONENTS = 7, 4
@@ -129,6 +130,53 @@ def test_tables_with_holes_have_autograds_gradients_too(
             assert float(parameter.grad.abs().max()) > 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("holes", [False, True])
+@pytest.mark.parametrize("shrinks", [False, True])
+@pytest.mark.parametrize("likelihood", ["gaussian", "huber", "bernoulli"])
+def test_noisy_rows_have_autograds_gradients_too(
+    likelihood: str, shrinks: bool, holes: bool, dtype: torch.dtype
+) -> None:
+    whole = composition(likelihood=likelihood, masked=holes, noisy=True)
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-10
+    steps = []
+    for kind in (DenseStep, AutogradStep):
+        network = drawn(whole, dtype)
+        network.fill = Fill(torch.eye(7, dtype=dtype) + 0.1)
+        network.shrink = Shrink(torch.eye(7, dtype=dtype) + 0.1) if shrinks else None
+        steps.append(kind(network, whole.objective(), FlatParameters(network)))
+    dense, autograd = steps
+    for turn, rows in enumerate((5, 12, 5)):
+        x = normal(rows, N_VALUES, seed=turn, dtype=dtype)
+        observed = normal(rows, N_VALUES, seed=turn + 5, dtype=dtype) > -0.5 if holes else None
+        level = torch.stack([torch.linspace(0.5, 1, rows), torch.linspace(0.8, 0, rows)], 1)
+        batch = guessed(network, Batch(x, observed, None, level.to(dtype)))
+        target = Batch((normal(rows, N_VALUES, seed=turn + 10, dtype=dtype) > 0).to(dtype))
+        retargeted = rescaled(network, target, batch)
+        assert (retargeted is target) == (likelihood == "bernoulli")
+        size = torch.randint(1, N_COMPONENTS + 1, (rows,), generator=torch.Generator())
+        terms = [step(batch, retargeted, Context(size=size), None).clone() for step in steps]
+        torch.testing.assert_close(*terms, rtol=tolerance, atol=0)
+        assert float(autograd.flat.gradients.abs().max()) > 0
+        assert relative(dense.flat.gradients, autograd.flat.gradients) <= tolerance
+
+
+def test_levels_are_told_to_the_encoder() -> None:
+    whole = composition(noisy=True)
+    network = drawn(whole)
+    step = choose_step(network, whole.objective(), FlatParameters(network))
+    assert type(step) is DenseStep
+    x = normal(4, N_VALUES, seed=0, dtype=torch.float32)
+    terms = []
+    for variance in (None, 0.0, 0.5):
+        level = None if variance is None else torch.tensor([[1.0, variance]]).expand(4, 2)
+        batch = guessed(network, Batch(x, None, None, level))
+        terms.append(step(batch, Batch(x), Context(), None).clone())
+    # Rows of which nothing is said are taken to be without noise.
+    assert torch.equal(terms[0], terms[1])
+    assert not torch.equal(terms[1], terms[2])
+
+
 def test_the_mask_is_told_to_the_encoder() -> None:
     whole = composition(masked=True)
     network = drawn(whole)
@@ -185,6 +233,8 @@ def test_a_step_leaves_rows_target_and_weights_as_they_were() -> None:
         ({"likelihood": "huber"}, DenseStep),
         ({"likelihood": "mixed"}, DenseStep),
         ({"corruption": "hide", "masked": True}, DenseStep),
+        ({"corruption": "restoring", "masked": True, "noisy": True}, DenseStep),
+        ({"penalties": ("l2",)}, DenseStep),
         ({"masked": True, "informative": True}, AutogradStep),
         ({"penalties": ("l1",)}, AutogradStep),
         ({"penalties": ("contractive",)}, AutogradStep),

@@ -199,9 +199,12 @@ class SaltPepper(_Noise):
     def spoil(self, batch: Batch, level: Tensor, rng: torch.Generator) -> Tensor:
         """Return values some of which are extreme."""
         x = batch.x
-        seen = x if batch.observed is None else torch.where(batch.observed, x, 0.0)
+        least, most = x, x
+        if batch.observed is not None:
+            least = x.masked_fill(~batch.observed, math.inf)
+            most = x.masked_fill(~batch.observed, -math.inf)
         coins = torch.rand(x.shape, generator=rng, dtype=x.dtype, device=x.device)
-        extreme = torch.where(coins < 0.5, seen.amin(0), seen.amax(0))
+        extreme = torch.where(coins < 0.5, least.amin(0), most.amax(0))
         if self.real is not None:
             extreme = torch.where(self.real.to(x.device), extreme, _others(self, batch, rng))
         return torch.where(self.chosen(x, level, rng), extreme, x)

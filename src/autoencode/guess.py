@@ -160,12 +160,12 @@ def _explained(parts: GuessParts, batch: Batch) -> Batch:
     told = []
     if parts.masked:
         if observed is None:
-            told.append(x.new_zeros(len(x), len(parts.first_values)))
+            told.append(x.new_zeros(x.shape[0], len(parts.first_values)))
         else:
             told.append(1.0 - observed[:, parts.first_values].to(x.dtype))
     if parts.noisy:
         if level is None:
-            level = torch.tensor([[1.0, 0.0]], dtype=x.dtype, device=x.device).expand(len(x), 2)
+            level = torch.tensor([[1.0, 0.0]], dtype=x.dtype, device=x.device).expand(x.shape[0], 2)
         gain, variance = level[:, :1], level[:, 1:]
         told += [gain, 0.25 * torch.log(variance + _FAINT)]
         told.append(x / torch.sqrt(gain * gain + variance))
@@ -173,5 +173,5 @@ def _explained(parts: GuessParts, batch: Batch) -> Batch:
             x = parts.shrink(x, level)
     if not told:
         # The encoder hears nothing, yet there is a guess.
-        told.append(x.new_zeros(len(x), 0))
+        told.append(x.new_zeros(x.shape[0], 0))
     return Batch(x, observed, torch.cat(told, 1), level)

@@ -69,6 +69,9 @@ class HeldOut:
         copies: int = 8,
     ) -> None:
         self.rows, self.principal, self.training = rows, principal, training
+        self.restores = spoil is not None
+        self.trust: torch.Tensor | None = None
+        self.incomplete: npt.NDArray[np.bool_] | None = None
         if not len(rows):
             total = sum(float(np.square(b - principal.mean).sum()) for b in training.blocks())
             explained = np.concatenate([[0.0], np.cumsum(principal.variances)])
@@ -79,9 +82,6 @@ class HeldOut:
         self.x = as_batch(values, missing=missing)
         self.y = self.x if target is None else as_batch(target, missing=missing)
         self.truth = self.y
-        self.restores = spoil is not None
-        self.trust: torch.Tensor | None = None
-        self.incomplete: npt.NDArray[np.bool_] | None = None
         if spoil is not None:
             self._spoil(spoil, copies)
         if self.x.observed is not None or self.x.level is not None:

@@ -108,6 +108,7 @@ def _composition(
     if corruption == "auto":
         corruption = _hiding(given, rows)
     layout = Layout(rows.n_features, segments)
+    # One from outside may be any callable: then it does neither.
     part: Corruption = make("corruption", CORRUPTIONS, corruption, layout)
     missing = given["missing"]
     if missing not in ("ignorable", "informative"):
@@ -123,8 +124,8 @@ def _composition(
         sample_shape=(rows.n_features,),
         nested=bool(nested) and bool(sizes),
         segments=segments,
-        masked=rows.has_missing or part.hides,
-        noisy=part.tells,
+        masked=rows.has_missing or getattr(part, "hides", False),
+        noisy=getattr(part, "tells", False),
         informative=missing == "informative" and rows.has_missing,
     )
     composition.check()

@@ -1,0 +1,87 @@
+"""Every choice on an axis goes with every choice on the others, without code for the pair."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import autoencode
+from autoencode import Autoencoder
+from autoencode.kinds import ARCHITECTURES, BOTTLENECKS, CORRUPTIONS, LIKELIHOODS
+
+# Where there is a range, the encoder is told each row's level.
+SPECS = {
+    "gaussian": "gaussian:level=(0.1,1.0)",
+    "mask": "mask:level=(0.1,0.5)",
+    "block": "block:level=(0.1,0.5)",
+    "salt_pepper": "salt_pepper:level=(0.1,0.5)",
+    "swap": "swap:level=(0.1,0.5)",
+}
+TOLD = (*SPECS, "restoring")
+N_ROWS = 80
+
+
+@functools.cache
+def data_for(likelihood: str) -> Any:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N_ROWS, 2)) @ rng.normal(size=(2, 5)) + 0.1 * rng.normal(size=(N_ROWS, 5))
+    if likelihood == "bernoulli":
+        return np.where(X > 0, 1.0, 0.0)
+    if likelihood == "categorical":
+        return np.eye(5)[X.argmax(1)]
+    if likelihood == "count":
+        return np.log1p(rng.poisson(np.exp(X)))
+    if likelihood == "mixed":
+        columns = {"x": X[:, 0], "y": X[:, 1], "level": np.array(list("abc"))[X[:, 2:].argmax(1)]}
+        return pd.DataFrame(columns | {"n": rng.poisson(np.exp(X[:, 3])), "yes": X[:, 4] > 0})
+    return X
+
+
+@pytest.mark.parametrize("n_components", [2, None])
+@pytest.mark.parametrize(
+    ("architecture", "bottleneck", "corruption", "likelihood"),
+    list(itertools.product(ARCHITECTURES, BOTTLENECKS, CORRUPTIONS, LIKELIHOODS)),
+)
+def test_any_combination_fits_decodes_and_is_kept(
+    architecture: str,
+    bottleneck: str,
+    corruption: str,
+    likelihood: str,
+    n_components: int | None,
+    tmp_path: Path,
+) -> None:
+    X = data_for(likelihood)
+    model = Autoencoder(
+        n_components,
+        architecture=architecture,
+        bottleneck=bottleneck,
+        corruption=SPECS.get(corruption, corruption),
+        likelihood=likelihood,
+        penalties=(),
+        hidden_layer_sizes=(6,),
+        max_epochs=3,
+        random_state=0,
+    ).fit(X)
+    state = model._state
+    assert state.composition.noisy == (corruption in TOLD)
+    # The network was trained, whether or not it is better than PCA after so little of it.
+    assert len(model.history_["epoch"]) > 1
+    assert np.isfinite(model.history_["held_out"]).all()
+    # Nothing is to be learned where rows are kept whole and nothing happens to them.
+    if corruption != "none" or n_components is not None:
+        assert len(set(model.history_["train_reconstruction"])) > 1
+    codes = model.transform(X)
+    assert codes.shape == (N_ROWS, model.n_components_)
+    rebuilt = model.inverse_transform(codes)
+    assert np.shape(rebuilt) == np.shape(X)
+    assert type(model.reconstruct(X)) is type(X)
+    model.save(tmp_path / "model.safetensors")
+    loaded = autoencode.load(tmp_path / "model.safetensors")
+    assert loaded.transform(X).tobytes() == codes.tobytes()
+    assert np.array_equal(loaded.reconstruct(X), model.reconstruct(X))
