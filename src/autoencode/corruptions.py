@@ -294,49 +294,61 @@ class Hide(Corruption):
 
 
 class Restoring(Corruption):
-    """Spoil rows in both ways from which a network learns to restore them.
+    """Spoil rows in the ways from which a network learns to restore them, in turn.
 
-    Every other row gets normal noise, of a strength that it is told; the others lose cells.
+    Rows get normal noise, or values of other rows, of a strength that is told; or lose cells.
 
     Parameters
     ----------
     layout : Layout
         What the values are.
-    noise : float or pair of float or None
-        As the level of ``gaussian``; None: all rows lose cells.
-    hidden : float or pair of float or None
-        As the level of ``hide``; None: all rows get noise.
+    noise, swap, hidden : float or pair of float or None
+        As the levels of ``gaussian``, ``swap`` and ``hide``; None: not this way.
     """
 
     def __init__(
-        self, layout: Layout, noise: Level | None = (0.05, 2.5), hidden: Level | None = (0.0, 0.6)
+        self,
+        layout: Layout,
+        noise: Level | None = (0.05, 2.5),
+        swap: Level | None = (0.02, 0.5),
+        hidden: Level | None = (0.0, 0.6),
     ) -> None:
-        if noise is None and hidden is None:
-            raise SpecError("corruption 'restoring': noise and hidden should not both be None")
-        self.noise = None if noise is None else GaussianNoise(layout, noise)
-        if self.noise is not None:
-            self.noise.tells = True
-        self.hide = None if hidden is None else Hide(layout, hidden, rows=1.0, together=False)
-        self.tells, self.hides = self.noise is not None, self.hide is not None
+        self.parts: list[Corruption] = []
+        for part, level in ((GaussianNoise, noise), (Swap, swap)):
+            if level is not None:
+                told = part(layout, level)
+                told.tells = True
+                self.parts.append(told)
+        if hidden is not None:
+            self.parts.append(Hide(layout, hidden, rows=1.0, together=False))
+        if not self.parts:
+            raise SpecError("corruption 'restoring': noise, swap and hidden should not all be None")
+        self.tells = any(part.tells for part in self.parts)
+        self.hides = hidden is not None
 
     def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
-        """Return rows half of which are noisy, while the others are incomplete."""
-        if self.noise is None or self.hide is None:
-            only = self.noise or self.hide
-            assert only is not None
-            return only(batch, rng)
-        noisy, hidden = self.noise(batch, rng), self.hide(batch, rng)
-        assert noisy.level is not None and hidden.observed is not None  # noqa: PT018
-        count, device = len(batch.x), batch.x.device
-        coins = torch.randperm(count, generator=rng, device=device)[:, None] % 2 == 0
-        clean = torch.tensor([1.0, 0.0], dtype=batch.x.dtype, device=device)
-        seen = torch.ones_like(hidden.observed) if batch.observed is None else batch.observed
-        return Batch(
-            torch.where(coins, noisy.x, hidden.x),
-            torch.where(coins, seen, hidden.observed),
-            None,
-            torch.where(coins, noisy.level, clean),
-        )
+        """Return rows, each spoilt in one of the ways."""
+        turn = torch.randperm(len(batch.x), generator=rng, device=batch.x.device)[:, None]
+        turn = turn % len(self.parts)
+        result = self._complete(batch)
+        for place, part in enumerate(self.parts):
+            spoilt = self._complete(part(batch, rng))
+            chosen = [
+                None if new is None else torch.where(turn == place, new, old)
+                for new, old in zip(spoilt, result, strict=True)
+            ]
+            result = Batch(*chosen)  # type: ignore[arg-type]
+        return result
+
+    def _complete(self, batch: Batch) -> Batch:
+        """Return rows with all that any of them is told."""
+        x, observed, _, level = batch
+        if self.hides and observed is None:
+            observed = torch.ones_like(x, dtype=torch.bool)
+        if self.tells and level is None:
+            clean = torch.tensor([[1.0, 0.0]], dtype=x.dtype, device=x.device)
+            level = clean.expand(len(x), 2)
+        return Batch(x, observed, None, level)
 
 
 def real_values(layout: Layout) -> npt.NDArray[np.intp]:

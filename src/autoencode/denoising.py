@@ -86,7 +86,13 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
         return Denoised(state.scaling.backward(values), missing, found, levels)
     result = values.copy()
     changed = np.zeros(values.shape, dtype=bool)
-    if found.replaces:
+    if found.kind == "swap" and state.facts["used_for"].get("swap"):
+        kept = 1.0 - found.level
+        strength = torch.tensor([[kept, 1.0 - kept**2]], dtype=torch.float64)
+        swapped = Batch(torch.from_numpy(values), level=strength.expand(len(values), 2))
+        result[:, real] = restored_values(state, swapped, "swap")[:, real]
+        changed[:, real] = True
+    elif found.replaces:
         found, chance, expected = hit_cells(others, found, given, raw[:, real], chance)
         suspect, weights = np.zeros(values.shape, dtype=bool), np.zeros(values.shape)
         suspect[:, real], weights[:, real] = chance > 0.5, chance

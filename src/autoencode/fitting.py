@@ -274,10 +274,12 @@ class Fit:
 
     def _uses(self, mine: Array, pca: Array) -> dict[str, bool]:
         """Say at what the network is better than the linear guess: each has its gate."""
-        incomplete = self.choose.incomplete
-        hidden = np.zeros(len(mine), dtype=bool) if incomplete is None else incomplete
-        rows = {"missing": hidden, "noise": ~hidden} if self.choose.trust is not None else {}
-        rows = rows or {"missing": np.ones(len(mine), dtype=bool)}
+        if self.choose.trust is None:
+            return {"missing": gate_opens(mine, pca)}
+        none = np.zeros(len(mine), dtype=bool)
+        found = (self.choose.incomplete, self.choose.swapped)
+        hidden, swapped = (none if part is None else part for part in found)
+        rows = {"missing": hidden, "swap": swapped, "noise": ~(hidden | swapped)}
         return {
             use: gate_opens(mine[places], pca[places])
             for use, places in rows.items()

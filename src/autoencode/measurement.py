@@ -54,6 +54,8 @@ class HeldOut:
     ----------
     incomplete : ndarray of bool of shape (rows,) or None
         Which rows are without noise, but lose cells; None: none.
+    swapped : ndarray of bool of shape (rows,) or None
+        Which have values of others in place of some of their own; None: none.
     pca : ndarray of shape (rows, k + 1)
         PCA's squared error of each row with 0, 1, ..., k components, over its values
         that are observed (or hidden).
@@ -72,6 +74,7 @@ class HeldOut:
         self.restores = spoil is not None
         self.trust: torch.Tensor | None = None
         self.incomplete: npt.NDArray[np.bool_] | None = None
+        self.swapped: npt.NDArray[np.bool_] | None = None
         if not len(rows):
             total = sum(float(np.square(b - principal.mean).sum()) for b in training.blocks())
             explained = np.concatenate([[0.0], np.cumsum(principal.variances)])
@@ -104,6 +107,8 @@ class HeldOut:
             level = self.x.level
             noisy = hidden.new_zeros(len(hidden), 1) if level is None else level[:, 1:] > 0
             self.incomplete = ~noisy[:, 0].cpu().numpy()
+            if level is not None:
+                self.swapped = (level[:, 0] < 1).cpu().numpy()
             wanted = torch.where(noisy, known, hidden)
         self.y = Batch(truth.x, wanted)
 

@@ -50,8 +50,9 @@ class Outcome:
     products : str
         How matrices were multiplied.
     used_for : mapping of str to bool
-        Of a model that restores rows: whether its network takes "noise" out better than the
-        linear guess does, and restores "missing" cells better.
+        Of a model that restores rows: whether its network takes normal "noise" and values
+        that were exchanged ("swap") out better than the linear guess does, and restores
+        "missing" cells better.
     """
 
     networks: dict[str, Network]

@@ -26,8 +26,6 @@ Array = npt.NDArray[np.float64]
 SITUATIONS = ("clean", "noisy", "pairs")
 
 _MOST_ROWS = 4000
-_WEAKEST, _STRONGEST = 0.05, 2.5
-"""Deviations of normal noise that a model of clean rows learns to take out."""
 _MARGIN = 1.25
 _FEWEST_AXES, _LEAST_FLAT = 3, 0.06
 """Axes with nothing but noise, and their share, from which rows are taken to be noisy."""
@@ -113,10 +111,12 @@ def situation_of(
 
 
 def _clean(rows: Rows, noise: str) -> Situation:
-    corruption = "restoring" + {
-        "auto": f":noise=({_WEAKEST}, {_STRONGEST})",
-        "gaussian": f":noise=({_WEAKEST}, {_STRONGEST}),hidden=None",
-    }.get(noise, ":noise=None")
+    corruption = {
+        "auto": "restoring",
+        "gaussian": "restoring:swap=None,hidden=None",
+        "impulse": "restoring:noise=None,swap=None",
+        "swap": "restoring:noise=None",
+    }[noise]
     return Situation("clean", Noise("none"), rows, None, corruption)
 
 
@@ -229,7 +229,8 @@ def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
     ratio = math.sqrt(variances.sum() / max(clean.sum(), 1e-300))
     found = replace(found, level=found.level * ratio, error=found.error * ratio)
     level = f"({found.level / _MARGIN!r}, {found.level * _MARGIN!r})"
-    return Situation("noisy", found, restored, None, f"restoring:noise={level},hidden=None")
+    corruption = f"restoring:noise={level},swap=None,hidden=None"
+    return Situation("noisy", found, restored, None, corruption)
 
 
 def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Situation:
@@ -246,7 +247,7 @@ def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Si
     _, chance, _ = hit_cells(others, found, values, raw)
     values[(chance > 0.5) | given] = np.nan
     without = sample.replaced(rows, values)
-    return Situation("noisy", sample.own(found), without, None, "restoring:noise=None")
+    return Situation("noisy", sample.own(found), without, None, _against(found))
 
 
 def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
@@ -263,7 +264,7 @@ def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
     share = float(hit.sum() / max(counted.sum(), 1))
     if share < 1 - _LEAST_EXACT:
         noise = _replaced(sample, noisy, raw, hit, share)
-        return Situation("pairs", sample.own(noise), target, None, "restoring:noise=None")
+        return Situation("pairs", sample.own(noise), target, None, _against(noise))
     levels = np.sqrt(np.square(step).sum(1) / np.maximum(counted.sum(1), 1))
     level = float(np.sqrt(np.square(step).sum() / max(counted.sum(), 1)))
     noise = Noise("gaussian", level, level / np.sqrt(2 * counted.sum()))
@@ -272,7 +273,16 @@ def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
         return Situation("pairs", noise, rows, target, "none")
     lowest, highest = np.quantile(levels, [0.02, 0.98])
     spread = f"({float(lowest) / _MARGIN!r}, {float(highest) * _MARGIN!r})"
-    return Situation("pairs", noise, target, None, f"restoring:noise={spread},hidden=None")
+    corruption = f"restoring:noise={spread},swap=None,hidden=None"
+    return Situation("pairs", noise, target, None, corruption)
+
+
+def _against(noise: Noise) -> str:
+    """Return how rows are spoilt so that what took the place of values can be undone."""
+    if noise.kind == "impulse":
+        return "restoring:noise=None,swap=None"
+    lowest, highest = noise.level / _MARGIN, min(noise.level * _MARGIN, 1.0)
+    return f"restoring:noise=None,swap=({lowest!r}, {highest!r})"
 
 
 def _replaced(
