@@ -17,6 +17,7 @@ from autoencode.network import encode_observed
 from autoencode.noise import Noise, Others, hit_cells, level_of_rows, noise_of
 from autoencode.numerics import matrix_products
 from autoencode.preprocess.filling import Moments, covariance_of
+from autoencode.preprocess.scaling import Scaling
 from autoencode.state import State
 
 __all__ = ["Denoised", "denoised"]
@@ -74,33 +75,49 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     if missing.any():
         values = _mean(state, Batch(*_tensors(values, ~missing)))
     real = real_values(state.composition.layout)
-    seen = values[:, real]
-    covariance = covariance_of(state.precision)[np.ix_(real, real)]  # type: ignore[arg-type]
-    others = Others([(np.arange(len(raw)), Moments(np.zeros(len(covariance)), covariance))])
-    found, levels, chance = _examined(others, seen, raw[:, real], noise, level)
+    units, others = _units(state, noise, real)
+    given = units.forward(state.scaling.backward(values)[:, real])
+    found, levels, chance = _examined(others, given, raw[:, real], noise, level)
     if found.kind == "none":
         return Denoised(state.scaling.backward(values), missing, found, levels)
     result = values.copy()
+    changed = np.zeros(values.shape, dtype=bool)
     if found.replaces:
-        found, chance, expected = hit_cells(others, found, seen, raw[:, real], chance)
-        result[:, real] += chance * (expected - seen)
-        suspect = np.zeros(values.shape, dtype=bool)
-        suspect[:, real] = chance > 0.5
-        guess = _mean(state, Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect)))
-        weights = np.zeros_like(values)
-        weights[:, real] = chance
-        result = np.where(suspect, values + weights * (guess - values), result)
+        found, chance, expected = hit_cells(others, found, given, raw[:, real], chance)
+        suspect, weights = np.zeros(values.shape, dtype=bool), np.zeros(values.shape)
+        suspect[:, real], weights[:, real] = chance > 0.5, chance
+        guess = values.copy()
+        guess[:, real] = _forward(state.scaling, real, units.backward(expected))
+        known = np.where(suspect, 0.0, values)
+        guess = np.where(suspect, _mean(state, Batch(*_tensors(known, ~suspect))), guess)
+        result += weights * (guess - values)
         changed = weights > 0
     else:
         strength = torch.from_numpy(np.stack([np.ones_like(levels), np.square(levels)], axis=1))
         guess = _mean(state, Batch(torch.from_numpy(values), level=strength))
         result[:, real] = guess[:, real]
-        changed = np.zeros(values.shape, dtype=bool)
         changed[:, real] = True
     after = state.scaling.backward(result)
     kept = ~(changed | missing)
     after[kept] = raw[kept]
     return Denoised(after, ~kept, found, levels)
+
+
+def _units(state: State, noise: Noise | None, real: npt.NDArray[np.intp]) -> tuple[Scaling, Others]:
+    """Return the units that noise is measured in, and what predicts rows in them."""
+    assert state.precision is not None
+    center, scale = state.scaling.center[real], state.scaling.scale[real]
+    covariance = covariance_of(state.precision)[np.ix_(real, real)]
+    units = Scaling(center, scale)
+    if noise is not None and noise.center:
+        units = Scaling(np.array(noise.center), np.array(noise.scale))
+    ratio = scale / units.scale
+    moments = Moments(units.forward(center[None])[0], covariance * np.outer(ratio, ratio))
+    return units, Others([(None, moments)])
+
+
+def _forward(scaling: Scaling, places: npt.NDArray[np.intp], values: Array) -> Array:
+    return (values - scaling.center[places]) / scaling.scale[places]
 
 
 def _examined(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ KINDS = ("none", "gaussian", "impulse", "swap")
 
 _FOLDS = 6
 _ROUNDS = 3
-_BINS = 20
+_BINS = 40
 _FEWEST_IN_BIN = 60
 _FEWEST_ROWS = 20
 _LEAST_SHARE = 0.005
@@ -51,6 +51,7 @@ _FAR = 0.9
 _OUT_OF_PLACE = 1.3
 _LEVELS = np.geomspace(0.01, 8.0, 121)
 _LARGE = 3.0
+_LEAST_WIDTH = 0.02
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,19 @@ class Atom:
         In each column, in the data's units; NaN where there is none.
     share : float
         Of all cells, that the noise puts there.
+    places : tuple of float
+        The values in the units that the noise was measured in.
     observed : tuple of float
-        Share of the cells that have it, by what is expected of them; see `Noise.edges`.
+        Share of the cells that have it, by how far above it the others expect them to be.
+    edges : tuple of float
+        Between which distances cells are taken together, in deviations of errors.
     """
 
     values: tuple[float, ...]
     share: float = 0.0
+    places: tuple[float, ...] = ()
     observed: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
 
     def at(self, raw: Array) -> Flags:
         """Return which cells have the value."""
@@ -91,22 +98,26 @@ class Noise:
         Standard error of the level.
     atoms : tuple of Atom
         For "impulse": the values that it puts in place of others.
-    edges : tuple of float
-        For "impulse": between which expected values cells are taken together.
-    scales, spreads : tuple of float
-        For "swap": how wide the errors of each column are, and the column itself.
+    scales : tuple of float
+        How wide the errors of what other cells say of each column are.
+    spreads : tuple of float
+        For "swap": how wide the column itself is.
     weights : tuple of float
         For "swap": shares of cells that are near what is expected, wide of it, exchanged.
+    center, scale : tuple of float
+        The units of all this, where they are not those of the network: values that are
+        numbers are ``(x - center) / scale``.
     """
 
     kind: str
     level: float = 0.0
     error: float = 0.0
     atoms: tuple[Atom, ...] = ()
-    edges: tuple[float, ...] = ()
     scales: tuple[float, ...] = ()
     spreads: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
+    center: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
 
     @property
     def replaces(self) -> bool:
@@ -121,10 +132,15 @@ class Noise:
     def from_header(cls, values: Mapping[str, Any]) -> Noise:
         """Return what `header` described."""
         atoms = tuple(
-            Atom(tuple(atom["values"]), atom["share"], tuple(atom["observed"]))
+            Atom(
+                tuple(atom["values"]),
+                atom["share"],
+                *(tuple(atom[name]) for name in ("places", "observed", "edges")),
+            )
             for atom in values["atoms"]
         )
-        listed = {name: tuple(values[name]) for name in ("edges", "scales", "spreads", "weights")}
+        names = ("scales", "spreads", "weights", "center", "scale")
+        listed = {name: tuple(values[name]) for name in names}
         return cls(values["kind"], values["level"], values["error"], atoms, **listed)
 
 
@@ -133,12 +149,12 @@ class Others:
 
     Parameters
     ----------
-    parts : sequence of (ndarray of int, Moments)
-        Which rows, and the moments that they are predicted by.
+    parts : sequence of (ndarray of int or None, Moments)
+        Which rows, None: all of them, and the moments that they are predicted by.
     """
 
-    def __init__(self, parts: Sequence[tuple[Places, Moments]]) -> None:
-        self.parts = list(parts)
+    def __init__(self, parts: Sequence[tuple[Places | None, Moments]]) -> None:
+        self.parts = [(slice(None) if rows is None else rows, part) for rows, part in parts]
 
     @classmethod
     def across(cls, values: Array) -> Others:
@@ -158,10 +174,9 @@ class Others:
         It shrinks all covariances of different columns by one factor, which is read off
         here, and leaves variances that are measured where rows are many.
         """
-        places = np.arange(len(values))
         clean = moments.covariance
         if len(values) < _FEWEST_ROWS:
-            return cls([(places, moments)])
+            return cls([(None, moments)])
         mean = values.mean(0)
         found = np.cov(values.T, bias=True).reshape(clean.shape)
         apart = clean - np.diag(np.diag(clean))
@@ -170,7 +185,7 @@ class Others:
         variances = np.diag(found)
         least = np.linalg.eigvalsh(covariance + np.diag(variances))[0]
         variances = variances + max(0.0, 1e-6 - float(least))
-        return cls([(places, Moments(mean, covariance + np.diag(variances)))])
+        return cls([(None, Moments(mean, covariance + np.diag(variances)))])
 
     def expected(self, values: Array) -> Array:
         """Return conditional means, ``(rows, n_values)``, all other cells being right."""
@@ -298,8 +313,9 @@ def noise_of(
     mean = others.expected(values)
     atoms = _impulses(mean, values, raw)
     if atoms:
-        noise = _measured(Noise("impulse", atoms=atoms), mean, raw)
-        return noise, _at_atoms(noise, mean, raw)
+        scales = _widths(values - mean, None)
+        noise = _measured(Noise("impulse", atoms=atoms), mean, values, raw, scales)
+        return noise, _at_atoms(noise, mean, values, raw)
     noise = _swaps(values - mean, values)
     chance = _swapped(noise, values - mean, values) if noise.level else np.zeros_like(values)
     if noise.level > _LEAST_SWAPPED and (chance > 0.5).mean() > _LEAST_FOUND * noise.level:
@@ -345,9 +361,11 @@ def hit_cells(
         chance = _chance(noise, mean, values, raw)
     for _ in range(_ROUNDS):
         mean = others.restored(values, chance > 0.5)
-        if not known:
-            swaps = noise.kind == "swap"
-            noise = _swaps(values - mean, values) if swaps else _measured(noise, mean, raw)
+        if not known and noise.kind == "swap":
+            noise = _swaps(values - mean, values)
+        elif not known:
+            scales = _widths(values - mean, chance)
+            noise = _measured(noise, mean, values, raw, scales)
         chance = _chance(noise, mean, values, raw)
     return noise, chance, mean
 
@@ -359,8 +377,14 @@ def _impulses(mean: Array, values: Array, raw: Array) -> tuple[Atom, ...]:
     is far from it, only noise puts it there: the least of these shares is the noise's.
     """
     fixed, extremes = _candidates(raw)
+    scales = _widths(values - mean, None)
     for atoms in (fixed, extremes):
-        often = [atom for atom in atoms if _least_share(atom.at(raw), mean) > _LEAST_SHARE]
+        often = [
+            atom
+            for atom in atoms
+            if _least_share(atom.at(raw), _distances(atom, mean, values, raw, scales))
+            > _LEAST_SHARE
+        ]
         # Noise that puts one value anywhere is what the others come from as well.
         if any(_stands_out(atom.at(raw), mean, values) for atom in often):
             return tuple(often)
@@ -405,55 +429,90 @@ def _candidates(raw: Array) -> tuple[list[Atom], list[Atom]]:
 
 def _chance(noise: Noise, mean: Array, values: Array, raw: Array) -> Array:
     if noise.kind == "impulse":
-        return _at_atoms(noise, mean, raw)
+        return _at_atoms(noise, mean, values, raw)
     return _swapped(noise, values - mean, values)
 
 
-def _edges(mean: Array) -> Array:
-    """Return the bounds of a few bins with as many predictions each."""
-    edges: Array = np.quantile(mean, np.linspace(0, 1, _BINS + 1)[1:-1])
+def _distances(atom: Atom, mean: Array, values: Array, raw: Array, scales: Array) -> Array:
+    """Return how many deviations of its error what is expected lies above the value."""
+    if atom.places:
+        place = np.array(atom.places)
+    else:
+        at = atom.at(raw)
+        counts = at.sum(0)
+        place = np.where(at, values, 0.0).sum(0) / np.maximum(counts, 1)
+        place[counts == 0] = np.nan
+    distances: Array = (mean - place) / scales
+    return distances
+
+
+def _edges(distances: Array) -> Array:
+    """Return the bounds of a few bins with as many cells each."""
+    edges: Array = np.nanquantile(distances, np.linspace(0, 1, _BINS + 1)[1:-1])
     return edges
 
 
-def _shares(at: Flags, mean: Array, edges: Array) -> tuple[Array, Places]:
+def _shares(at: Flags, distances: Array, edges: Array) -> tuple[Array, Places]:
     """Return in each bin the share of cells that are marked, and the number of cells."""
-    places = np.searchsorted(edges, mean).ravel()
+    used = ~np.isnan(distances)
+    places = np.searchsorted(edges, distances[used])
     counts = np.bincount(places, minlength=len(edges) + 1)
-    hits = np.bincount(places, weights=at.ravel(), minlength=len(edges) + 1)
+    hits = np.bincount(places, weights=at[used], minlength=len(edges) + 1)
     return hits / np.maximum(counts, 1), counts
 
 
-def _least_share(at: Flags, mean: Array) -> float:
-    shares, counts = _shares(at, mean, _edges(mean))
+def _least_share(at: Flags, distances: Array) -> float:
+    shares, counts = _shares(at, distances, _edges(distances))
     used = np.sort(shares[counts >= _FEWEST_IN_BIN])
     return float(used[: max(1, len(used) // 10)].mean()) if len(used) else 0.0
 
 
-def _measured(noise: Noise, mean: Array, raw: Array) -> Noise:
+def _widths(residual: Array, chance: Array | None) -> Array:
+    """Return the deviations of errors of cells that are probably not hit."""
+    if chance is None:
+        scales = 1.4826 * np.median(np.abs(residual), axis=0)
+    else:
+        right = 1.0 - chance
+        scales = np.sqrt((right * np.square(residual)).sum(0) / np.maximum(right.sum(0), 1.0))
+    least = max(_LEAST_WIDTH * float(np.sqrt(np.mean(np.square(scales)))), 1e-6)
+    widths: Array = np.maximum(scales, least)
+    return widths
+
+
+def _measured(noise: Noise, mean: Array, values: Array, raw: Array, scales: Array) -> Noise:
     """Return impulses with their shares, by what is expected."""
-    edges = _edges(mean)
     atoms = []
     for atom in noise.atoms:
         at = atom.at(raw)
-        shares, _ = _shares(at, mean, edges)
-        atoms.append(Atom(atom.values, _least_share(at, mean), tuple(shares.tolist())))
+        counts = at.sum(0)
+        place = np.where(at, values, 0.0).sum(0) / np.maximum(counts, 1)
+        place[counts == 0] = np.nan
+        atom = replace(atom, places=tuple(place.tolist()))
+        distances = _distances(atom, mean, values, raw, scales)
+        edges = _edges(distances)
+        shares, _ = _shares(at, distances, edges)
+        least = _least_share(at, distances)
+        measured = (tuple(part.tolist()) for part in (shares, edges))
+        observed, bounds = measured
+        atoms.append(replace(atom, share=least, observed=observed, edges=bounds))
     level = sum(atom.share for atom in atoms)
     error = math.sqrt(max(level, 1e-12) / mean.size)
-    return Noise("impulse", level, error, tuple(atoms), tuple(edges.tolist()))
+    return Noise("impulse", level, error, tuple(atoms), scales=tuple(scales.tolist()))
 
 
-def _at_atoms(noise: Noise, mean: Array, raw: Array) -> Array:
+def _at_atoms(noise: Noise, mean: Array, values: Array, raw: Array) -> Array:
     """Return the chance that noise put a cell's value there.
 
     Of the cells with the value and about this prediction, the noise's share of all cells
     are its own.
     """
-    places = np.searchsorted(np.array(noise.edges), mean)
     chance = np.zeros_like(mean)
     for atom in noise.atoms:
         at = atom.at(raw)
+        distances = _distances(atom, mean, values, raw, np.array(noise.scales))
+        bins = np.searchsorted(np.array(atom.edges), np.nan_to_num(distances))
         ratio = np.minimum(atom.share / np.maximum(atom.observed, 1e-12), 1.0)
-        chance[at] = np.maximum(chance[at], ratio[places[at]])
+        chance[at] = np.maximum(chance[at], ratio[bins[at]])
     return chance
 
 

@@ -166,6 +166,11 @@ class _Sample:
             )
         return (normal if found.kind == "gaussian" else found), chance
 
+    def own(self, noise: Noise) -> Noise:
+        """Return noise with the units that it was measured in."""
+        center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
+        return replace(noise, center=tuple(center.tolist()), scale=tuple(scale.tolist()))
+
     def plain(self, found: Noise) -> bool:
         """Say whether noise is so plain that rows must be noisy, without being told."""
         if found.replaces:
@@ -184,11 +189,11 @@ def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Si
     values = sample.complete(values)
     others = Others.across(holed) if len(places) == len(holed) else None
     if others is None:
-        others = Others([(places, fit_moments(holed))])
+        others = Others([(None, fit_moments(holed))])
     _, chance, _ = hit_cells(others, found, values, raw)
     suspect = (chance > 0.5) & ~given
     without = _without(rows, sample, suspect)
-    return Situation("noisy", found, without, None, "restoring:noise=None")
+    return Situation("noisy", sample.own(found), without, None, "restoring:noise=None")
 
 
 def _without(rows: Rows, sample: _Sample, suspect: npt.NDArray[np.bool_]) -> Rows:
@@ -217,7 +222,7 @@ def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
         raise DataError("X and target are the same: there is no noise to learn from")
     if share < 1 - _LEAST_EXACT:
         noise = _replaced(sample, noisy, raw, hit, share)
-        return Situation("pairs", noise, target, None, "restoring:noise=None")
+        return Situation("pairs", sample.own(noise), target, None, "restoring:noise=None")
     levels = np.sqrt(np.square(step).sum(1) / np.maximum(counted.sum(1), 1))
     level = float(np.sqrt(np.square(step).sum() / max(counted.sum(), 1)))
     noise = Noise("gaussian", level, level / np.sqrt(2 * counted.sum()))
@@ -233,7 +238,7 @@ def _replaced(
     sample: _Sample, noisy: Array, raw: Array, hit: npt.NDArray[np.bool_], share: float
 ) -> Noise:
     """Return noise that takes the place of values, measured where it is known to be."""
-    others = Others([(np.arange(len(noisy)), sample.moments)])
+    others = Others([(None, sample.moments)])
     found, chance = noise_of(Others.noisy(sample.moments, noisy), noisy, raw, None)
     kind = "swap" if found.kind == "none" else found.kind
     start = found if found.kind != "none" else Noise("swap")

@@ -138,7 +138,8 @@ class DenoisingAutoencoder(Autoencoder):
         try:
             return super().fit(X, y, target=target, X_held_out=X_held_out)
         finally:
-            del self._held_out, self._situation
+            for name in ("_held_out", "_situation"):
+                self.__dict__.pop(name, None)
 
     def _assigned(
         self, rows: Rows, target: Rows | None
