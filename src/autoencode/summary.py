@@ -118,7 +118,9 @@ def _restored(rows: str, figures: Mapping[str, float], facts: Mapping[str, Any])
     situation, kind = facts["situation"], facts["noise"]["kind"]
     how = ""
     if situation == "noisy":
-        how = ", by Stein's estimate" if kind == "gaussian" else ", of cells hidden there"
+        how = (
+            ", as estimated without clean ones" if kind == "gaussian" else ", of cells hidden there"
+        )
     return (
         f"restores {figures['explained_variance']:.2%} of the variance of {rows}{how} "
         f"(the best linear guess {figures['pca_explained_variance']:.2%}); "
@@ -140,8 +142,8 @@ def known_noise(facts: Mapping[str, Any], scale: Any) -> dict[str, Any] | None:
     -------
     dict
         ``situation``, ``kind``, ``level``, ``error`` (standard error of the level), ``unit``
-        ("data", "deviations" of the columns, or "cells": a share of them), ``values``
-        (those that the noise puts in place of others).
+        ("data", "deviations" of the columns, "cells": a share of them, or None without any
+        noise), ``values`` (those that the noise puts in place of others).
     """
     if "situation" not in facts:
         return None
@@ -161,10 +163,10 @@ def known_noise(facts: Mapping[str, Any], scale: Any) -> dict[str, Any] | None:
     }
 
 
-def _unit(kind: str, *, common: bool) -> str:
-    if kind != "gaussian":
-        return "cells"
-    return "data" if common else "deviations"
+def _unit(kind: str, *, common: bool) -> str | None:
+    if kind == "gaussian":
+        return "data" if common else "deviations"
+    return None if kind == "none" else "cells"
 
 
 def describe_noise(noise: Mapping[str, Any]) -> str:
@@ -175,17 +177,19 @@ def describe_noise(noise: Mapping[str, Any]) -> str:
     noise : mapping
         As from `known_noise`.
     """
-    level, error = noise["level"], noise["error"]
+    level, exact = noise["level"], not noise["error"]
     if noise["kind"] == "none":
         return "none"
     if noise["kind"] == "gaussian":
         of = " of the columns' deviations" if noise["unit"] == "deviations" else ""
-        return f"normal, deviation {level:.3g} (standard error {error:.1g}){of}"
+        error = "" if exact else f" (standard error {noise['error']:.1g})"
+        return f"normal, deviation {level:.3g}{error}{of}"
     put = "values of other rows"
     if noise["kind"] == "impulse":
         values = [f"{value:.4g}" for value in noise["values"][:_VALUES_SHOWN]]
         put = f"fixed values{' (' + ', '.join(values) + ')' if values else ''}"
-    return f"{put} in place of {level:.1%} of the cells (standard error {error:.1%})"
+    error = "" if exact else f" (standard error {noise['error']:.1%})"
+    return f"{put} in place of {level:.1%} of the cells{error}"
 
 
 def at_size(state: State) -> dict[str, float] | None:

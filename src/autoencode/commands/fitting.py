@@ -121,15 +121,15 @@ Kind = Annotated[
     ),
 ]
 Noise = Annotated[
-    Literal["auto", "gaussian", "impulse", "swap"] | None,
+    Literal["auto", "gaussian", "impulse", "swap"],
     typer.Option(
         help="Noise added to every value, a fixed value in place of some, or another row's value "
-        "in place of some; found out if not given.",
+        "in place of some; auto: found out.",
         rich_help_panel=_DENOISING,
     ),
 ]
 RowsAre = Annotated[
-    Literal["auto", "clean", "noisy"] | None,
+    Literal["auto", "clean", "noisy"],
     typer.Option(
         "--rows",
         help="What DATA is, without --target; auto: noisy if there is plainly noise in it.",
@@ -177,8 +177,8 @@ def fit(
     validation_fraction: Fraction = 0.1,
     held_out: OtherRows = None,
     target: Target = None,
-    noise: Noise = None,
-    rows: RowsAre = None,
+    noise: Noise = "auto",
+    rows: RowsAre = "auto",
     device: Device = "auto",
     threads: Threads = "auto",
     seed: Seed = 0,
@@ -192,7 +192,7 @@ def fit(
     figures on rows that nothing saw: by column, and the share of variance explained
     by length and beside PCA's. Ctrl-C saves what was learned so far.
     """
-    parameters = {
+    given = {
         "n_components": components,
         "noise": noise,
         "rows": rows,
@@ -214,7 +214,7 @@ def fit(
         "n_threads": threads,
         "random_state": seed,
     }
-    parameters = _chosen(kind, parameters, target)
+    parameters = _chosen(kind, given, target)
     left_out = [*(drop or ()), *(keep or ())]
     job = FitJob(data, output, report, left_out, held_out, target, parameters, quiet, force, kind)
     result = fit_and_write(job)
@@ -229,18 +229,14 @@ def fit(
 def _chosen(kind: str, given: dict[str, Any], target: str | None) -> dict[str, Any]:
     """Return what the estimator of a kind is to be given, or refuse what it does not take."""
     preset = PRESETS[kind]
+    found = {name: value for name, value in given.items() if value not in ("auto", "ignorable")}
     for other, further in PRESETS.items():
-        for name in set(further.takes) - set(preset.takes):
-            if given[name] is not None:
+        for name in further.takes:
+            if name in found and name not in preset.takes:
                 raise typer.BadParameter(f"--{name} is for --kind {other}")
-    if target is not None and given["rows"] is not None:
-        raise typer.BadParameter(
-            "--rows is for rows alone, but --target is given: leave out either"
-        )
     for name in preset.decides:
-        if given[name] not in ("auto", "ignorable"):
+        if name in found:
             raise typer.BadParameter(f"--{name} does not go with --kind {kind}: leave it out")
-    if given["n_components"] == "auto":
-        given = {name: value for name, value in given.items() if name != "n_components"}
-    unset = {name for name in ("noise", "rows") if given[name] is None}
-    return {name: value for name, value in given.items() if name not in {*preset.decides, *unset}}
+    if target is not None and "rows" in found:
+        raise typer.BadParameter("--rows is for rows alone: leave it out, or --target")
+    return found
