@@ -191,10 +191,14 @@ def fit_model(
 
 
 def _write_report(job: FitJob, model: Autoencoder, sources: _Sources, path: Path) -> None:
+    from autoencode.commands.noise_reporting import noise_report_data
     from autoencode.commands.reporting import report_data
+    from autoencode.estimators import DenoisingAutoencoder
     from autoencode.report import write_report
 
-    shown = report_data(
+    restores = isinstance(model, DenoisingAutoencoder) and model.n_components is None
+    collect = noise_report_data if restores else report_data
+    shown = collect(
         model,
         sources.rows,
         held_out=sources.held_out,
