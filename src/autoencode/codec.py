@@ -38,7 +38,6 @@ class Scaled(nn.Module):
     scale: Tensor
     code_scale: Tensor
     first_values: Tensor
-    level: Tensor
 
     def __init__(
         self, center: Tensor, scale: Tensor, code_scale: Tensor, dtype: torch.dtype
@@ -66,8 +65,6 @@ class Encoder(Scaled):
         Whether values may be missing at all.
     shrink : Shrink or None
         What takes noise out first, in a network that is told of noise.
-    level : Tensor
-        ``(2,)``: gain and variance of the noise that rows are taken to have.
     center, scale, code_scale, dtype
         See `Scaled`.
     """
@@ -78,7 +75,6 @@ class Encoder(Scaled):
         fill: Fill | None,
         takes_missing: bool,
         shrink: Shrink | None,
-        level: Tensor,
         center: Tensor,
         scale: Tensor,
         code_scale: Tensor,
@@ -90,7 +86,6 @@ class Encoder(Scaled):
         self.fill = fill
         self.shrink = shrink
         self.masked, self.noisy = network.masked, network.noisy
-        self.register_buffer("level", level.to(dtype))
         self.register_buffer("first_values", network.first_values, persistent=False)
         self.takes_missing = takes_missing
 
@@ -110,8 +105,6 @@ class Encoder(Scaled):
         return ((x - self.center) - self.center_low) / self.scale
 
     def _coded(self, batch: Batch) -> Tensor:
-        if self.noisy:
-            batch = batch._replace(level=self.level.expand(len(batch.x), 2))
         code: Code = encode_observed(self, batch, Context())
         return code.z * self.code_scale
 

@@ -77,12 +77,6 @@ class Composition:
         """Whether noise is taken out linearly before the network does: where all are numbers."""
         return self.noisy and not self.segments
 
-    @property
-    def known_noise(self) -> float:
-        """Deviation of the noise that the rows themselves have, scaled; 0: none is known."""
-        corrupter = self.corrupter()
-        return 0.0 if corrupter is None else corrupter.known
-
     def network(self, n_components: int, rng: torch.Generator | None = None) -> Network:
         """Return a network for codes of this length.
 

@@ -19,7 +19,6 @@ __all__ = [
     "Block",
     "GaussianNoise",
     "Hide",
-    "Known",
     "Mask",
     "Nothing",
     "Restoring",
@@ -291,28 +290,6 @@ class Hide(Corruption):
         return batch._replace(x=x * kept, observed=kept)
 
 
-class Known(GaussianNoise):
-    """Rows that are noisy already: nothing is added, but it is told how noisy they are.
-
-    Parameters
-    ----------
-    layout : Layout
-        What the values are.
-    level : float
-        Standard deviation of their noise, in units of the preprocessed data.
-    """
-
-    name, default = "known", 0.1
-
-    def __init__(self, layout: Layout, level: Level | None = None) -> None:
-        super().__init__(layout, level)
-        self.tells, self.known = True, self.highest
-
-    def spoil(self, batch: Batch, level: Tensor, rng: torch.Generator) -> Tensor:
-        """Return the values themselves."""
-        return batch.x
-
-
 class Restoring(Corruption):
     """Spoil rows in both ways from which a network learns to restore them.
 
@@ -389,6 +366,5 @@ CORRUPTIONS: dict[str, Callable[..., Corruption]] = {
     "salt_pepper": SaltPepper,
     "swap": Swap,
     "hide": Hide,
-    "known": Known,
     "restoring": Restoring,
 }

@@ -25,7 +25,7 @@ FEW_ROWS = 300
 """With fewer, a held-out part is too small to judge a network by."""
 
 _ROWS_SEEN = 4_000_000
-_MOST_EPOCHS = 400
+_MOST_EPOCHS, _MOST_NOISY_EPOCHS = 400, 150
 _MANY_ROWS = 50_000
 _FEWEST_EPOCHS, _FEWEST_WIDE_EPOCHS = 10, 4
 _FEW_VALUES = 64
@@ -76,9 +76,16 @@ def learning_rate(given: float | str) -> float:
 
 
 def max_epochs(
-    given: int | str, n_rows: int, max_time: float | None, *, mixed_values: int = 0
+    given: int | str,
+    n_rows: int,
+    max_time: float | None,
+    *,
+    mixed_values: int = 0,
+    noisy: bool = False,
 ) -> int:
     """Return passes over the data: four million rows in all, 400 passes at most.
+
+    150 at most where noise is drawn anew in each and weights are averaged.
 
     Under a likelihood for each column as many fewer as rows have more than 64 values
     (``mixed_values``): each costs more there, by hidden layers and by filling in.
@@ -90,7 +97,7 @@ def max_epochs(
     seen, fewest = _ROWS_SEEN, _FEWEST_EPOCHS
     if mixed_values > _FEW_VALUES:
         seen, fewest = seen * _FEW_VALUES // mixed_values, _FEWEST_WIDE_EPOCHS
-    epochs = min(max(seen // n_rows, fewest), _MOST_EPOCHS)
+    epochs = min(max(seen // n_rows, fewest), _MOST_NOISY_EPOCHS if noisy else _MOST_EPOCHS)
     return epochs if max_time is None else 10 * epochs
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
-from autoencode.guess import guessed_where_needed, restored
+from autoencode.guess import Guess, guessed_where_needed, restored
 from autoencode.interfaces import Batch, Context
 from autoencode.network import encode_observed
 from autoencode.noise import Noise, Others, hit_cells, level_of_rows, noise_of
@@ -20,7 +20,7 @@ from autoencode.preprocess.filling import Moments, covariance_of
 from autoencode.preprocess.scaling import Scaling
 from autoencode.state import State
 
-__all__ = ["Denoised", "denoised"]
+__all__ = ["Denoised", "denoised", "restored_values"]
 
 Array = npt.NDArray[np.float64]
 
@@ -73,7 +73,7 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     missing = np.isnan(raw)
     values = np.where(missing, 0.0, state.scaling.forward(raw))
     if missing.any():
-        values = _mean(state, Batch(*_tensors(values, ~missing)))
+        values = restored_values(state, Batch(*_tensors(values, ~missing)), "missing")
     real = real_values(state.composition.layout)
     units, others = _units(state, noise, real)
     given = units.forward(state.scaling.backward(values)[:, real])
@@ -89,12 +89,14 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
         guess = values.copy()
         guess[:, real] = _forward(state.scaling, real, units.backward(expected))
         known = np.where(suspect, 0.0, values)
-        guess = np.where(suspect, _mean(state, Batch(*_tensors(known, ~suspect))), guess)
+        holed = Batch(*_tensors(known, ~suspect))
+        guess = np.where(suspect, restored_values(state, holed, "missing"), guess)
         result += weights * (guess - values)
         changed = weights > 0
     else:
         strength = torch.from_numpy(np.stack([np.ones_like(levels), np.square(levels)], axis=1))
-        guess = _mean(state, Batch(torch.from_numpy(values), level=strength))
+        noisy = Batch(torch.from_numpy(values), level=strength)
+        guess = restored_values(state, noisy, "noise")
         result[:, real] = guess[:, real]
         changed[:, real] = True
     after = state.scaling.backward(result)
@@ -144,21 +146,41 @@ def _tensors(values: Array, observed: npt.NDArray[np.bool_]) -> tuple[Tensor, Te
     return torch.from_numpy(values), torch.from_numpy(observed)
 
 
-def _mean(state: State, batch: Batch) -> Array:
-    """Return what the model makes of spoilt rows, scaled."""
+def restored_values(state: State, batch: Batch, use: str) -> Array:
+    """Return what a model that restores rows makes of spoilt ones.
+
+    Parameters
+    ----------
+    state : State
+        The model.
+    batch : Batch
+        Rows, scaled, in float64.
+    use : str
+        "noise" or "missing": what is to be taken out or restored. The linear guess does
+        it where the network was no better at this.
+    """
     fitted = state.fitted(torch.float64)
     encoder, decoder = fitted.encoder, fitted.decoder
+    composition = state.composition
+    guess = Guess(
+        encoder.fill,
+        encoder.shrink,
+        composition.masked,
+        composition.noisy,
+        composition.layout.first_values(),
+    )
     network = state.networks.get(state.source(state.n_components))
+    if not state.facts["used_for"].get(use, False):
+        network = None
     result: Array = np.empty(tuple(batch.x.shape))
     with torch.inference_mode(), matrix_products("ieee"):
         for start in range(0, len(result), _PIECE):
-            piece = guessed_where_needed(encoder, batch.rows(start, start + _PIECE))
-            if network is None:
-                values = piece.x
-            else:
+            piece = guessed_where_needed(guess, batch.rows(start, start + _PIECE))
+            values = piece.x
+            if network is not None:
                 code = encode_observed(encoder, piece, Context())
                 params = decoder.decoder(code.z, Context())
-                values = decoder.likelihood.mean(params).flatten(1)
-                values = restored(network, values, piece)
+                mean = decoder.likelihood.mean(params).flatten(1)
+                values = restored(network, mean, piece)
             result[start : start + _PIECE] = values.numpy()
     return result

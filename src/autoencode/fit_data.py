@@ -128,8 +128,6 @@ class FitData:
         moments = fit_moments(np.concatenate(list(rows.blocks_with_missing())), layout)
         # Means over what is observed are off where what is missing depends on the rest.
         center = scaling.center + scaling.scale * moments.mean
-        if composition.known_noise:
-            moments = moments.without_noise(composition.known_noise**2)
         return Scaling(center, scaling.scale), moments
 
     def scaled(self, pairs: Pairs, numbers: Numbers) -> ScaledRows:
@@ -174,8 +172,7 @@ class FitData:
                 corrupt = Hide(composition.layout, level=level, rows=1.0, together=False)
             rng = torch.Generator(self.plan.device).manual_seed(self.plan.seed)
             spoil = partial(corrupt, rng=rng)
-        known = 0.0 if hides else composition.known_noise
-        return HeldOut(rows, self.start, self.training, self.guess(), spoil, copies, known)
+        return HeldOut(rows, self.start, self.training, self.guess(), spoil, copies)
 
     def principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
         """Return the leading principal components of some rows."""

@@ -54,6 +54,8 @@ _NESTED_TIME = 0.45
 _FINE_TIME = 0.5
 _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
+_AVERAGING = 0.01
+"""Where rows are spoilt anew in every step, the last steps' weights are as good as chance."""
 _SIZE_EXPONENT = 0.5
 """Errors at different sizes are weighted by PCA's error to the power of minus this."""
 
@@ -94,6 +96,7 @@ class Fit:
         self.history = History()
         self.products = "ieee"
         self.networks: dict[str, Network] = {}
+        self.used_for: dict[str, bool] = {}
         generator = np.random.default_rng(plan.seed)
         self.rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
         self.data = FitData(plan, rows, target, held_out, generator, split)
@@ -119,6 +122,7 @@ class Fit:
             self.history,
             "interrupted" if self.interrupted else self.history.stop_reason,
             self.products,
+            self.used_for,
         )
         state = fitted_state(self.data, outcome, self.started)
         state.facts["penalties"] = penalty_facts(
@@ -268,6 +272,18 @@ class Fit:
             known = self.sizes if nested is not None else [size]
             self._take(name, network, [s for s in known if s <= size])
 
+    def _uses(self, mine: Array, pca: Array) -> dict[str, bool]:
+        """Say at what the network is better than the linear guess: each has its gate."""
+        incomplete = self.choose.incomplete
+        hidden = np.zeros(len(mine), dtype=bool) if incomplete is None else incomplete
+        rows = {"missing": hidden, "noise": ~hidden} if self.choose.trust is not None else {}
+        rows = rows or {"missing": np.ones(len(mine), dtype=bool)}
+        return {
+            use: gate_opens(mine[places], pca[places])
+            for use, places in rows.items()
+            if places.any()
+        }
+
     def _new_network(self, size: int) -> Network:
         network = self.plan.composition.network(size, self.rng)
         network.likelihood.set_units(
@@ -310,7 +326,11 @@ class Fit:
             with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):
                 train(
                     task,
-                    settings=Settings(plan.learning_rate, patience=patience),
+                    settings=Settings(
+                        plan.learning_rate,
+                        patience=patience,
+                        averaging=_AVERAGING if plan.restores else 0.0,
+                    ),
                     budget=Budget(phase.epochs, seconds),
                     rng=self.rng,
                     history=self.history.begin(phase.name, spent),
@@ -368,9 +388,13 @@ class Fit:
             if self.sparsity.aims:
                 # PCA's codes are not sparse, whatever they cost.
                 better = True
+            if self.plan.restores:
+                self.used_for = self._uses(mine, pca)
+                better = any(self.used_for.values())
             if network.selection is not None and self.plan.restores:
                 # What it knows of missing cells cannot be seen in observed ones.
                 better = not gate_opens(pca, mine)
+                self.used_for = {"missing": better}
             if better:
                 self.best[:, place] = mine
                 self.sources[place] = name

@@ -22,7 +22,6 @@ __all__ = [
     "guessed",
     "guessed_where_needed",
     "n_told",
-    "noisy_rows",
     "rescaled",
     "restored",
     "trust",
@@ -111,14 +110,6 @@ def guessed_where_needed(parts: GuessParts, batch: Batch) -> Batch:
         seen = observed[rows]
         values[rows] = x[rows] * seen if parts.fill is None else parts.fill(x[rows], seen)
     return _explained(parts, batch._replace(x=values))
-
-
-def noisy_rows(batch: Batch) -> Tensor:
-    """Return the rows as they were before the noise was taken out of their guess."""
-    assert batch.told is not None and batch.level is not None  # noqa: PT018
-    gain, variance = batch.level[:, :1], batch.level[:, 1:]
-    given: Tensor = batch.told[:, -batch.x.shape[1] :] * torch.sqrt(gain * gain + variance)
-    return given
 
 
 def trust(level: Tensor) -> Tensor:

@@ -341,13 +341,10 @@ class Corruption:
         Whether values may be missing afterwards.
     tells : bool
         Whether the encoder is told how noisy each row is: then ``level`` is set.
-    known : float
-        Deviation of the noise that rows have already; 0: none is known.
     """
 
     hides = False
     tells = False
-    known = 0.0
 
     def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
         """Return corrupted rows of the same shape."""

@@ -27,11 +27,10 @@ CORRUPTIONS = (
     "salt_pepper",
     "swap",
     "hide",
-    "known",
     "restoring",
 )
 LIKELIHOODS = ("gaussian", "huber", "bernoulli", "categorical", "count", "mixed")
-PENALTIES = ("l1", "l2", "decoder_l2", "kl_sparsity", "contractive", "divergence")
+PENALTIES = ("l1", "l2", "decoder_l2", "kl_sparsity", "contractive")
 
 AXES = {
     "architecture": ARCHITECTURES,

@@ -19,7 +19,6 @@ from autoencode.objective import Objective
 from autoencode.preprocess.filling import WIDEST_FILL
 from autoencode.preprocess.principal import PrincipalComponents, residuals
 from autoencode.scaled_rows import ScaledRows
-from autoencode.stein import Stein
 
 __all__ = ["HeldOut", "explained_share", "fitted_curve", "prefix_shares", "quantiles", "source_at"]
 
@@ -50,13 +49,11 @@ class HeldOut:
     copies : int
         How often each row is taken, spoilt in other ways, at most; fewer where rows are
         many.
-    noise : float
-        Deviation of the noise that the rows themselves have. Errors are then estimates of
-        those against the rows without it (Stein's unbiased risk; Ramani et al., 2008,
-        eq. 12).
 
     Attributes
     ----------
+    incomplete : ndarray of bool of shape (rows,) or None
+        Which rows are without noise, but lose cells; None: none.
     pca : ndarray of shape (rows, k + 1)
         PCA's squared error of each row with 0, 1, ..., k components, over its values
         that are observed (or hidden).
@@ -70,7 +67,6 @@ class HeldOut:
         guess: Guess,
         spoil: Callable[[Batch], Batch] | None = None,
         copies: int = 8,
-        noise: float = 0.0,
     ) -> None:
         self.rows, self.principal, self.training = rows, principal, training
         if not len(rows):
@@ -85,18 +81,13 @@ class HeldOut:
         self.truth = self.y
         self.restores = spoil is not None
         self.trust: torch.Tensor | None = None
-        self.stein = Stein(noise, *self.x[:2]) if noise and self.restores else None
+        self.incomplete: npt.NDArray[np.bool_] | None = None
         if spoil is not None:
-            self._spoil(spoil, 1 if self.stein else copies)
-        if self.stein is not None:
-            self.stein.moved = self._guessed(guess, self.stein.move(self.x))
+            self._spoil(spoil, copies)
         if self.x.observed is not None or self.x.level is not None:
             # Guessed once, not at every evaluation.
             self.x = self._guessed(guess, self.x)
         self.pca = self._pca_errors()
-        if self.stein is not None:
-            assert guess.shrink is not None
-            self.pca = self.stein.linear_risk(self.pca, guess.shrink)
 
     def _spoil(self, spoil: Callable[[Batch], Batch], most: int) -> None:
         """Keep a few spoilt copies of the rows; what was taken from them counts."""
@@ -109,7 +100,11 @@ class HeldOut:
         if self.x.observed is not None:
             known = torch.ones_like(self.x.observed) if wanted is None else wanted
             hidden = known & ~self.x.observed
-            wanted = torch.where(hidden.any(1, keepdim=True), hidden, known)
+            # Of noisy rows all values are to be restored, of others those that are hidden.
+            level = self.x.level
+            noisy = hidden.new_zeros(len(hidden), 1) if level is None else level[:, 1:] > 0
+            self.incomplete = ~noisy[:, 0].cpu().numpy()
+            wanted = torch.where(noisy, known, hidden)
         self.y = Batch(truth.x, wanted)
 
     @staticmethod
@@ -168,14 +163,8 @@ class HeldOut:
                 code = network.encode(x, Context())
                 for place, size in enumerate(sizes):
                     params = network.decode(code, _cut(size, full, x.x))
-                    mean = self._mean(network, params, x)
-                    error = _squares(mean, y)
+                    error = _squares(self._mean(network, params, x), y)
                     found[start : start + len(error), place] = error.sum(1)
-                    if self.stein is not None:
-                        moved = self.stein.moved.rows(start, start + _PIECE)
-                        other = self._mean(network, network(moved, Context()).params, moved)
-                        risk = self.stein.risk(error.sum(1), other - mean, start)
-                        found[start : start + len(error), place] = risk
         return found.numpy()
 
     def weighted(self, errors: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,9 @@ class Outcome:
         Why the fit ended.
     products : str
         How matrices were multiplied.
+    used_for : mapping of str to bool
+        Of a model that restores rows: whether its network takes "noise" out better than the
+        linear guess does, and restores "missing" cells better.
     """
 
     networks: dict[str, Network]
@@ -57,6 +61,7 @@ class Outcome:
     history: History
     stop_reason: str
     products: str
+    used_for: Mapping[str, bool]
 
     @property
     def source(self) -> str:
@@ -207,5 +212,5 @@ def _facts(data: FitData, outcome: Outcome) -> dict[str, Any]:
         "products": outcome.products,
         "processor": torch.backends.cpu.get_cpu_capability(),
         "seed": data.plan.seed,
-        "noise_level": [1.0, data.plan.composition.known_noise**2],
+        "used_for": dict(outcome.used_for),
     }

@@ -15,10 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from autoencode.errors import SpecError
-from autoencode.guess import guessed, noisy_rows, trust
 from autoencode.interfaces import Batch, Context, Pass, Penalty
 from autoencode.network import Network, spared
-from autoencode.stein import STEP, signs_like
 
 __all__ = [
     "ACTIVE",
@@ -28,7 +26,6 @@ __all__ = [
     "PENALTIES",
     "Contractive",
     "DecoderL2",
-    "Divergence",
     "KlSparsity",
     "Sparsity",
     "active_share",
@@ -237,45 +234,6 @@ class Contractive:
         return _number(self) * slope.flatten(1).square().sum(1).mean()
 
 
-class Divergence:
-    """What makes squared error against noisy rows one against the rows without noise.
-
-    The noise's variance times the divergence of the result, from one random direction and
-    a small step (Ramani, Blu and Unser, 2008); see `autoencode.stein.Stein`. For rows that
-    are told to be noisy: ``corruption="known:level=..."``.
-
-    Parameters
-    ----------
-    level : float
-        Standard deviation of the noise, in units of the preprocessed data.
-    """
-
-    name = "divergence"
-
-    def __init__(self, level: float) -> None:
-        if not (level > 0 and math.isfinite(level)):
-            raise SpecError(f"penalty 'divergence': level={level!r} should be a positive number")
-        self.variance = float(level) ** 2
-
-    def __call__(self, network: Network, result: Pass) -> Tensor:
-        """Return the penalty, in the units of the reconstruction's nats."""
-        batch = result.batch
-        if batch.level is None or result.context.rng is None:
-            raise SpecError("penalty 'divergence' needs corruption='known:level=...'")
-        rows = noisy_rows(batch)
-        signs = signs_like(rows, result.context.rng)
-        if batch.observed is not None:
-            signs = signs * batch.observed
-        moved = Batch(rows + STEP * signs, batch.observed, None, batch.level)
-        with torch.no_grad():
-            moved = guessed(network, moved)
-        mean = network.likelihood.mean
-        change = mean(network(moved, result.context).params) - mean(result.params)
-        slope = (signs * change.flatten(1)).sum(1) / STEP
-        scale = trust(batch.level)[:, 0] if network.rescales else 1.0
-        return (self.variance / scale * slope).mean()
-
-
 def relative_codes(z: Tensor, size: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return codes in their units' root mean squares, and which of them are kept.
 
@@ -331,5 +289,4 @@ PENALTIES: dict[str, Callable[..., Penalty]] = {
     "decoder_l2": DecoderL2,
     "kl_sparsity": KlSparsity,
     "contractive": Contractive,
-    "divergence": Divergence,
 }

@@ -62,7 +62,11 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         n_components=n_components,
         scaling=choose_scaling(given["scaling"], named=rows.names is not None),
         max_epochs=defaults.max_epochs(
-            given["max_epochs"], rows.n_rows, max_time, mixed_values=n_mixed
+            given["max_epochs"],
+            rows.n_rows,
+            max_time,
+            mixed_values=n_mixed,
+            noisy=restores and composition.noisy,
         ),
         max_time=max_time,
         batch_size=defaults.batch_size(given["batch_size"], rows.n_rows, mixed=mixed),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from autoencode.corruptions import real_values
 from autoencode.data.arrays import open_array
-from autoencode.data.rows import FloatArray, Rows
+from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.interfaces import Layout
 from autoencode.noise import KINDS, Noise, Others, hit_cells, noise_floor, noise_of
@@ -53,8 +54,6 @@ class Situation:
         What is to come out, where it is not the rows.
     corruption : str
         How rows are spoilt in training.
-    penalties : tuple of str
-        That go with it.
     """
 
     name: str
@@ -62,7 +61,6 @@ class Situation:
     rows: Rows
     target: Rows | None
     corruption: str
-    penalties: tuple[str, ...] = ()
 
 
 def situation_of(
@@ -108,10 +106,7 @@ def situation_of(
     if found.kind == "none" or (given == "auto" and not sample.plain(found)):
         return _clean(rows, noise)
     if found.kind == "gaussian":
-        level = found.level
-        return Situation(
-            "noisy", found, rows, None, f"known:level={level!r}", (f"divergence:level={level!r}",)
-        )
+        return _noisy_values(sample, found, rows)
     return _noisy_cells(sample, found, chance, rows)
 
 
@@ -153,6 +148,24 @@ class _Sample:
         complete: Array = guess + self.moments.mean
         return complete
 
+    def replaced(self, rows: Rows, values: Array) -> Rows:
+        """Return rows with other values, scaled, where they are numbers; NaN is missing."""
+        center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
+        raw = values * scale + center
+        if isinstance(rows, TableRows):
+            everything = np.concatenate([block for _, block in rows.blocks()])
+            everything[:, self.real] = np.nan_to_num(raw)
+            found, cells = rows.schema.gather(everything, clip=False), rows.cells.copy()
+            for span in rows.schema.spans:
+                inside = (self.real >= span.values.start) & (self.real < span.values.stop)
+                if inside.any():
+                    lost = np.asarray(np.isnan(raw[:, inside]).any(axis=1))
+                    cells[:, span.cells] = np.where(lost[:, None], np.nan, found[:, span.cells])
+            return rows.with_cells(cells)
+        whole = rows.dense().astype(np.float64)
+        whole[:, self.real] = raw
+        return open_array(whole.reshape(len(whole), *rows.sample_shape), checked=False)
+
     def noise(self, asked: str) -> tuple[Noise, Array]:
         """Return the noise of the rows, and the chance that it hit each cell."""
         deviation, error, self.flat = noise_floor(self.moments, len(self.values))
@@ -179,6 +192,28 @@ class _Sample:
         return self.flat >= _LEAST_FLAT and axes >= _FEWEST_AXES - 0.5
 
 
+def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
+    """Take rows that are as spread as clean ones would be for these.
+
+    Along each principal axis they are shrunk to the variance that is left without the
+    noise: less than the best guess of each row would be, since guesses are alike.
+    """
+    noisy = sample.moments.covariance
+    variances, axes = np.linalg.eigh(noisy)
+    clean = np.maximum(variances - found.level**2, 0.0)
+    factors = np.sqrt(clean / np.maximum(variances, 1e-300))
+    _, values = sample.read(rows, np.arange(rows.n_rows))
+    missing = np.isnan(values)
+    values = sample.complete(values) - sample.moments.mean
+    values = (values @ axes * factors) @ axes.T + sample.moments.mean
+    restored = sample.replaced(rows, np.where(missing, np.nan, values))
+    # Rows with less variance have a smaller unit.
+    ratio = math.sqrt(variances.sum() / max(clean.sum(), 1e-300))
+    found = replace(found, level=found.level * ratio, error=found.error * ratio)
+    level = f"({found.level / _MARGIN!r}, {found.level * _MARGIN!r})"
+    return Situation("noisy", found, restored, None, f"restoring:noise={level},hidden=None")
+
+
 def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Situation:
     """Take cells that were probably hit for missing ones."""
     holed = np.where(chance > 0.5, np.nan, sample.values)
@@ -191,23 +226,9 @@ def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Si
     if others is None:
         others = Others([(None, fit_moments(holed))])
     _, chance, _ = hit_cells(others, found, values, raw)
-    suspect = (chance > 0.5) & ~given
-    without = _without(rows, sample, suspect)
+    values[(chance > 0.5) | given] = np.nan
+    without = sample.replaced(rows, values)
     return Situation("noisy", sample.own(found), without, None, "restoring:noise=None")
-
-
-def _without(rows: Rows, sample: _Sample, suspect: npt.NDArray[np.bool_]) -> Rows:
-    """Return rows in which suspect values are missing."""
-    if isinstance(rows, TableRows):
-        cells = rows.cells.copy()
-        columns = {span.values.start: span.cells for span in rows.schema.spans}
-        for place, value in enumerate(sample.real):
-            if int(value) in columns:
-                cells[suspect[:, place], columns[int(value)]] = np.nan
-        return rows.with_cells(cells)
-    values: FloatArray = rows.dense().astype(np.float64)
-    values[:, sample.real] = np.where(suspect, np.nan, values[:, sample.real])
-    return open_array(values.reshape(len(values), *rows.sample_shape), checked=False)
 
 
 def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:

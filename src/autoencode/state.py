@@ -150,10 +150,6 @@ class State:
             return None
         return Shrink(torch.from_numpy(covariance_of(self.precision)).to(dtype))
 
-    def noise_level(self) -> Array:
-        """Return the gain and the variance of the noise that rows are taken to have."""
-        return np.array(self.facts.get("noise_level", [1.0, 0.0]), dtype=np.float64)
-
     def _linear(self, size: int, dtype: torch.dtype) -> Fitted:
         head = self.principal.head(size)
         linear = replace(self.composition, architecture="mlp", hidden_layer_sizes=())
@@ -174,7 +170,6 @@ class State:
             self._fill(dtype),
             takes_missing,
             self.shrink(dtype),
-            torch.from_numpy(self.noise_level()),
             center,
             scale,
             code_scale,

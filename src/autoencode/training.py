@@ -118,6 +118,9 @@ class Settings:
         Relative gain that counts as one.
     hold : float
         Share of the budget at the full rate.
+    averaging : float
+        How much each step's weights count in a running average of them, which is what is
+        judged and kept (Polyak and Juditsky, 1992); 0: the last weights are.
     """
 
     learning_rate: float = 2e-3
@@ -125,6 +128,7 @@ class Settings:
     patience: int = 10
     tolerance: float = 1e-3
     hold: float = 0.5
+    averaging: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -228,6 +232,7 @@ class _Run:
         self.waited = 0
         self.cuts: dict[tuple[int, int], Tensor] = {}
         self.weights = task.flat.values.clone()
+        self.average = task.flat.values.clone() if settings.averaging else None
         self.begin()
 
     def begin(self) -> None:
@@ -277,6 +282,8 @@ class _Run:
             weights = self.cut(task.size_weights, rows)
         terms = task.step(batch, target, context, weights)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.lerp_(task.flat.values, self.settings.averaging)
         return terms
 
     def cut(self, pattern: Tensor, rows: int) -> Tensor:
@@ -288,7 +295,7 @@ class _Run:
 
     def judge(self, terms: list[float], factor: float) -> bool:
         """Evaluate on held-out rows; keep, step back, lower the rate or stop."""
-        error = self.task.evaluate() if all(map(math.isfinite, terms)) else math.nan
+        error = self.evaluated() if all(map(math.isfinite, terms)) else math.nan
         if not math.isfinite(error):
             self.step_back()
             return False
@@ -304,12 +311,23 @@ class _Run:
         )
         if error < self.best:
             self.best = error
-            self.weights.copy_(self.task.flat.values)
+            self.weights.copy_(self.task.flat.values if self.average is None else self.average)
         self.waited += 1
         if error < self.reference * (1 - self.settings.tolerance):
             self.reference, self.waited = error, 0
         self.decide()
         return True
+
+    def evaluated(self) -> float:
+        """Return the held-out error of the weights, or of their average."""
+        values = self.task.flat.values
+        if self.average is None:
+            return self.task.evaluate()
+        last = values.clone()
+        values.copy_(self.average)
+        error = self.task.evaluate()
+        values.copy_(last)
+        return error
 
     def decide(self) -> None:
         """Stop, or let the rate fall when nothing more is gained."""
@@ -343,3 +361,5 @@ class _Run:
 
     def restore_best(self) -> None:
         self.task.flat.values.copy_(self.weights)
+        if self.average is not None:
+            self.average.copy_(self.weights)

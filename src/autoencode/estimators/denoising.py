@@ -153,10 +153,7 @@ class DenoisingAutoencoder(Autoencoder):
             raise SpecError("X_held_out needs clean rows: leave it out")
         if self.n_components is not None:
             return given | {"corruption": _FEATURE_NOISE}, rows, target
-        given |= {
-            "corruption": found.corruption,
-            "penalties": (*self.penalties, *found.penalties),
-        }
+        given |= {"corruption": found.corruption}
         if found.target is not None:
             fraction = float(self.validation_fraction)
             training = rows.n_rows - round(fraction * rows.n_rows)

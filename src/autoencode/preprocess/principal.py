@@ -18,6 +18,9 @@ _SQUARE_LIMIT = 3000
 _WHOLE_VALUES = 60_000_000
 _POWER_ITERATIONS = 4
 _OVERSAMPLING = 16
+_LEAST_VARIANCE = 1e-6
+"""Share of the largest variance below which a score's unit does not fall: where rows hardly
+vary, small steps of restored ones would be enormous."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class PrincipalComponents:
     def deviations(self) -> Array:
         """Root of the variances, bounded below so that it can divide."""
         largest = float(self.variances[0]) if len(self.variances) else 0.0
-        floor = max(largest * 1e-12, np.finfo(np.float64).tiny)
+        floor = max(largest * _LEAST_VARIANCE, np.finfo(np.float64).tiny)
         return np.sqrt(np.maximum(self.variances, floor))
 
     def head(self, count: int) -> PrincipalComponents:

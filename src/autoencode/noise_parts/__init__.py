@@ -1,0 +1,1 @@
+"""Kinds of noise, each in a place of its own."""

@@ -1,0 +1,109 @@
+"""What is known of the noise in rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["KINDS", "Array", "Atom", "Flags", "Noise", "Places"]
+
+Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
+
+KINDS = ("none", "gaussian", "impulse", "swap")
+"""None at all; added to every value; a fixed value in place of some; another row's value."""
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A value that noise puts in place of others.
+
+    Attributes
+    ----------
+    values : tuple of float
+        In each column, in the data's units; NaN where there is none.
+    share : float
+        Of all cells, that the noise puts there.
+    places : tuple of float
+        The values in the units that the noise was measured in.
+    observed : tuple of float
+        Share of the cells that have it, by how far above it the others expect them to be.
+    edges : tuple of float
+        Between which distances cells are taken together, in deviations of errors.
+    """
+
+    values: tuple[float, ...]
+    share: float = 0.0
+    places: tuple[float, ...] = ()
+    observed: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
+
+    def at(self, raw: Array) -> Flags:
+        """Return which cells have the value."""
+        found: Flags = raw == np.array(self.values)
+        return found
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is known of the noise in rows.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    level : float
+        Standard deviation ("gaussian", in the network's units), or share of cells.
+    error : float
+        Standard error of the level.
+    atoms : tuple of Atom
+        For "impulse": the values that it puts in place of others.
+    scales : tuple of float
+        How wide the errors of what other cells say of each column are.
+    spreads : tuple of float
+        For "swap": how wide the column itself is.
+    weights : tuple of float
+        For "swap": shares of cells that are near what is expected, wide of it, exchanged.
+    center, scale : tuple of float
+        The units of all this, where they are not those of the network: values that are
+        numbers are ``(x - center) / scale``.
+    """
+
+    kind: str
+    level: float = 0.0
+    error: float = 0.0
+    atoms: tuple[Atom, ...] = ()
+    scales: tuple[float, ...] = ()
+    spreads: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+    center: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it takes the place of some values, and leaves all others alone."""
+        return self.kind in ("impulse", "swap")
+
+    def header(self) -> dict[str, Any]:
+        """Return plain values from which `from_header` makes the same."""
+        return asdict(self)
+
+    @classmethod
+    def from_header(cls, values: Mapping[str, Any]) -> Noise:
+        """Return what `header` described."""
+        atoms = tuple(
+            Atom(
+                tuple(atom["values"]),
+                atom["share"],
+                *(tuple(atom[name]) for name in ("places", "observed", "edges")),
+            )
+            for atom in values["atoms"]
+        )
+        names = ("scales", "spreads", "weights", "center", "scale")
+        listed = {name: tuple(values[name]) for name in names}
+        return cls(values["kind"], values["level"], values["error"], atoms, **listed)

@@ -1,0 +1,85 @@
+"""What the other cells of its row say of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from autoencode.noise_parts.description import Array, Flags, Places
+from autoencode.preprocess.filling import Fill, Moments, fit_moments
+
+__all__ = ["Others"]
+
+_FOLDS = 6
+_FEWEST_ROWS = 20
+
+
+class Others:
+    """What the other cells of its row say of each cell, by moments of other rows.
+
+    Parameters
+    ----------
+    parts : sequence of (ndarray of int or None, Moments)
+        Which rows, None: all of them, and the moments that they are predicted by.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Places | None, Moments]]) -> None:
+        self.parts = [(slice(None) if rows is None else rows, part) for rows, part in parts]
+
+    @classmethod
+    def across(cls, values: Array) -> Others:
+        """Predict either half of the rows by the moments of the other; NaN where missing.
+
+        A row's own values would speak for themselves where columns are many.
+        """
+        places = np.arange(len(values))
+        halves = places[0::2], places[1::2]
+        moments = [fit_moments(values[half]) for half in halves]
+        return cls(list(zip(halves, moments[::-1], strict=True)))
+
+    @classmethod
+    def noisy(cls, moments: Moments, values: Array) -> Others:
+        """Predict noisy rows by the moments of rows without the noise.
+
+        It shrinks all covariances of different columns by one factor, which is read off
+        here, and leaves variances that are measured where rows are many.
+        """
+        clean = moments.covariance
+        if len(values) < _FEWEST_ROWS:
+            return cls([(None, moments)])
+        mean = values.mean(0)
+        found = np.cov(values.T, bias=True).reshape(clean.shape)
+        apart = clean - np.diag(np.diag(clean))
+        factor = float((found * apart).sum() / max(np.square(apart).sum(), 1e-300))
+        covariance = min(max(factor, 0.05), 1.0) * apart
+        variances = np.diag(found)
+        least = np.linalg.eigvalsh(covariance + np.diag(variances))[0]
+        variances = variances + max(0.0, 1e-6 - float(least))
+        return cls([(None, Moments(mean, covariance + np.diag(variances)))])
+
+    def expected(self, values: Array) -> Array:
+        """Return conditional means, ``(rows, n_values)``, all other cells being right."""
+        mean = np.empty_like(values)
+        for rows, moments in self.parts:
+            precision = moments.precision()
+            centred = values[rows] - moments.mean
+            mean[rows] = values[rows] - centred @ precision / np.diag(precision)
+        return mean
+
+    def restored(self, values: Array, suspect: Flags) -> Array:
+        """Return the same given only the cells that are not suspect."""
+        mean = np.empty_like(values)
+        folds = np.random.default_rng(0).integers(0, _FOLDS, values.shape)
+        for rows, moments in self.parts:
+            fill = Fill(torch.from_numpy(moments.precision()))
+            centred = torch.from_numpy(values[rows] - moments.mean)
+            part = np.empty(centred.shape)
+            for fold in range(_FOLDS):
+                hidden = folds[rows] == fold
+                with torch.inference_mode():
+                    guess = fill(centred, torch.from_numpy(~(hidden | suspect[rows])))
+                part[hidden] = guess.numpy()[hidden]
+            mean[rows] = part + moments.mean
+        return mean
