@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from autoencode.commands.reporting import (
     facts_of,
@@ -21,6 +22,8 @@ from autoencode.data.arrays import open_array
 from autoencode.data.rows import Rows
 from autoencode.denoising import Denoised, denoised
 from autoencode.noise import Noise
+from autoencode.preprocess.filling import covariance_of
+from autoencode.preprocess.shrinking import Shrink
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.report_parts.cells import cell_text, column_style
 from autoencode.report_parts.markup import value_text
@@ -150,16 +153,34 @@ def _trial(
             clean = _values(_taken(wanted, numbers))
         found, linear = _both(state, some, noise, None)
         words = "Their noise is their own."
-    return _Trial(state, some, _values(some), found, linear.values, clean, words)
+    return _Trial(state, some, _values(some), found, linear, clean, words)
 
 
 def _both(
     state: State, rows: Rows, noise: Noise | None, level: float | None
-) -> tuple[Denoised, Denoised]:
+) -> tuple[Denoised, Array]:
     """Take noise out by the model, and by the best linear guess."""
+    found = denoised(state, rows, noise, level)
+    if found.noise.kind == "gaussian":
+        return found, _wiener(state, _values(rows), found)
     facts = state.facts | {"used_for": {}}
     linear = replace(state, sources=["pca"] * len(state.sources), networks={}, facts=facts)
-    return denoised(state, rows, noise, level), denoised(linear, rows, noise, level)
+    return found, denoised(linear, rows, noise, level).values
+
+
+def _wiener(state: State, values: Array, found: Denoised) -> Array:
+    """Take normal noise out of the numbers by their covariance alone."""
+    assert state.precision is not None
+    real = real_values(state.composition.layout)
+    covariance = covariance_of(state.precision)[np.ix_(real, real)]
+    given = np.where(np.isnan(values), found.values, values)
+    scaled = state.scaling.forward(given)
+    level = np.stack([np.ones_like(found.levels), np.square(found.levels)], axis=1)
+    guess = Shrink(torch.from_numpy(covariance))(
+        torch.from_numpy(scaled[:, real]), torch.from_numpy(level)
+    )
+    scaled[:, real] = guess.numpy()
+    return state.scaling.backward(scaled)
 
 
 def _taken(rows: Rows, numbers: npt.NDArray[np.int64]) -> Rows:
@@ -292,7 +313,7 @@ def _by_level(trial: _Trial) -> LevelErrors | None:
         spoilt, _ = _spoilt(state, clean, level)
         told = level if state.composition.noisy else None
         found, linear = _both(state, spoilt, None, told)
-        values = (_values(spoilt), linear.values, found.values)
+        values = (_values(spoilt), linear, found.values)
         errors.append([trial.distance(part, trial.clean) for part in values])
     noisy, guess, model = (list(column) for column in zip(*errors, strict=True))
     label = "share of cells that are another row's"

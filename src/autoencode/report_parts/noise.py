@@ -301,10 +301,10 @@ def _residuals(residuals: Residuals) -> str:
     numbers = table("Correlation of neighbours, root mean square", header, lines)
     spread = value_text(float(np.std(residuals.values)), 3)
     lead = (
-        "<p>What was taken out of held-out rows should look like noise: normal, and of no "
-        "neighbour the other’s. Where neighbours go together there is something of the rows in "
-        "it. It is less than the noise, since the model keeps what it cannot tell from the rows: "
-        f"here {spread} deviations of it.</p>"
+        "<p>What was taken out of held-out rows should look like noise: normal, and neighbours "
+        "should go together far less than in the rows. It is less than the noise, and neighbours "
+        "go together a little, since noise that cannot be told from the rows stays in them: here "
+        f"{spread} deviations of the noise were taken out.</p>"
     )
     words = "Histogram of what was taken out, beside the normal density"
     content = f'<div class="card">{plot("residuals", words, 340)}</div>'
