@@ -103,7 +103,7 @@ def noise_report_data(
         measured=measured,
         examples=_examples(trial, numbers),
         levels=_by_level(trial),
-        residuals=None if trial.found.noise.replaces else _residuals(trial),
+        residuals=_residuals(trial) if trial.adds else None,
     )
 
 
@@ -123,6 +123,11 @@ class _Trial:
     def real(self) -> npt.NDArray[np.intp]:
         """Which values are numbers."""
         return real_values(self.state.composition.layout)
+
+    @property
+    def adds(self) -> bool:
+        """Whether the noise is added to values, and does not take their place."""
+        return self.state.composition.noisy or self.state.facts["noise"]["kind"] == "gaussian"
 
     def distance(self, values: Array, truth: Array) -> float:
         """Return the root mean squared error of the numbers, as the report's units have it."""
