@@ -217,6 +217,10 @@ def fit(
     parameters = _chosen(kind, given, target)
     left_out = [*(drop or ()), *(keep or ())]
     job = FitJob(data, output, report, left_out, held_out, target, parameters, quiet, force, kind)
+    _run(job, as_json=as_json)
+
+
+def _run(job: FitJob, *, as_json: bool) -> None:
     result = fit_and_write(job)
     if as_json:
         print_json(result_as_json(job, result))
