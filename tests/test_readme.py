@@ -111,11 +111,27 @@ def test_the_commands_for_augmentation_work(folder: Path) -> None:
     assert len(table(folder / "variants.csv")) == 61
 
 
+def test_the_commands_for_denoising_work(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 5)) + 0.1 * rng.normal(size=(120, 5))
+    noisy = clean + 0.5 * rng.normal(size=clean.shape)
+    for name, rows in (("clean", clean), ("noisy", noisy)):
+        np.savetxt(folder / f"{name}.csv", rows, delimiter=",", header="a,b,c,d,e", comments="")
+    (text,) = blocks("docs/denoising.md", "sh")
+    assert run_commands(text, folder) == ["fit", "denoise", "fit", "denoise"]
+    restored = np.loadtxt(folder / "restored.csv", delimiter=",", skiprows=1)
+    assert restored.shape == noisy.shape
+    assert (restored != noisy).any()
+    assert (folder / "restored.parquet").exists()
+    assert (folder / "denoiser.html").stat().st_size > 100_000
+
+
 @pytest.mark.parametrize(
     ("page", "prelude"),
     [
         ("README.md", ""),
         ("docs/augmentation.md", ""),
+        ("docs/denoising.md", ""),
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),
         ("docs/tables.md", ""),

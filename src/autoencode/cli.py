@@ -16,6 +16,7 @@ from autoencode._version import __version__
 from autoencode.commands.augmenting import augment
 from autoencode.commands.coding import decode, encode, reconstruct
 from autoencode.commands.demonstration import demo
+from autoencode.commands.denoising import denoise
 from autoencode.commands.exporting import export
 from autoencode.commands.fitting import fit
 from autoencode.commands.imputing import impute
@@ -117,6 +118,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     encode: "encode model.safetensors table.csv -o codes.parquet --keep id",
     decode: "decode model.safetensors codes.parquet -o decoded.csv",
     reconstruct: "reconstruct model.safetensors table.csv -o reconstructed.csv --keep id",
+    denoise: "denoise model.safetensors table.csv -o restored.csv --keep id",
     impute: "impute model.safetensors table.csv -o completed-{draw}.parquet --draws 5",
     augment: "augment model.safetensors table.csv -n 5 -o more.csv --label class",
     inspect: "inspect model.safetensors",

@@ -14,6 +14,7 @@ __all__ = [
     "CORRUPTIONS",
     "LIKELIHOODS",
     "PENALTIES",
+    "PRESETS",
 ]
 
 ARCHITECTURES = ("mlp",)
@@ -38,6 +39,9 @@ AXES = {
     "likelihood": LIKELIHOODS,
     "penalty": PENALTIES,
 }
+
+PRESETS = ("autoencoder", "denoising")
+"""Kinds of models that have a name."""
 
 # Not an axis of the model but of its data; in the order in which they are tried.
 COLUMN_KINDS = (

@@ -12,12 +12,18 @@ from string import Template
 import numpy as np
 
 from autoencode.files import replacing, require_absent
-from autoencode.report_parts.data import FittedData, ReportData, check
+from autoencode.report_parts.data import FittedData, PageData, ReportData, check
 from autoencode.report_parts.errors import measure
 from autoencode.report_parts.examples import examples_section
 from autoencode.report_parts.layout import Figure
 from autoencode.report_parts.markup import text
 from autoencode.report_parts.missing import missing_section
+from autoencode.report_parts.noise import (
+    NoiseReportData,
+    check_noise,
+    noise_cards,
+    noise_sections,
+)
 from autoencode.report_parts.pictures import Sprite
 from autoencode.report_parts.sections import (
     codes_section,
@@ -33,9 +39,9 @@ from autoencode.report_parts.table_columns import table_columns_section
 from autoencode.report_parts.table_data import TableReportData, check_table
 from autoencode.report_parts.table_examples import table_examples_section
 
-__all__ = ["ReportData", "TableReportData", "write_report"]
+__all__ = ["NoiseReportData", "ReportData", "TableReportData", "write_report"]
 
-AnyData = ReportData | TableReportData
+AnyData = ReportData | TableReportData | NoiseReportData
 # Each section's name in the menu, its title and its content, by its id; and its figures.
 Sections = tuple[dict[str, tuple[str, str, str]], dict[str, Figure]]
 
@@ -50,8 +56,8 @@ def write_report(path: str | os.PathLike[str], data: AnyData, *, force: bool = F
     ----------
     path : path
         The file to write, usually ``.html``.
-    data : ReportData or TableReportData
-        What it shows, of a fit to an array or to a table.
+    data : ReportData, TableReportData or NoiseReportData
+        What it shows, of a fit to an array or to a table, or of one that takes noise out.
     force : bool, default=False
         Whether an existing file may be replaced.
 
@@ -62,7 +68,10 @@ def write_report(path: str | os.PathLike[str], data: AnyData, *, force: bool = F
         false, or it cannot be written.
     """
     require_absent(path, force=force)
-    check(data)
+    if isinstance(data, NoiseReportData):
+        check_noise(data)
+    else:
+        check(data)
     if isinstance(data, TableReportData):
         check_table(data)
     with np.errstate(all="ignore"):
@@ -82,7 +91,7 @@ def _page(data: AnyData) -> str:
         title=text(data.title),
         sentence=text(data.sentence),
         style=_resource("page.css"),
-        cards=key_figures(data),
+        cards=noise_cards(data) if isinstance(data, NoiseReportData) else key_figures(data),
         links="\n".join(
             f'<li><a href="#{name}">{text(short)}</a></li>'
             for name, (short, _, _) in sections.items()
@@ -99,18 +108,27 @@ def _page(data: AnyData) -> str:
 
 
 def _sections(data: AnyData, pictures: Sprite | None) -> Sections:
+    if isinstance(data, NoiseReportData):
+        first, figures = noise_sections(data)
+        first |= _missing(data)
+    else:
+        first, figures = _fitted_sections(data, pictures)
+    history, further = history_section(data)
+    return first | {
+        "history": ("Training", "How the training went", history),
+        "loading": ("Load", "Load this model", loading_section(data)),
+        "facts": ("Facts", "Facts of this fit", facts_section(data)),
+    }, figures | further
+
+
+def _fitted_sections(data: ReportData | TableReportData, pictures: Sprite | None) -> Sections:
     curve, figures = curve_section(data)
     sections = {"curve": ("Curve", "How much each size of the code keeps", curve)}
     if isinstance(data, TableReportData):
         own, more = _table_sections(data)
     else:
         own, more = _array_sections(data, pictures)
-    history, further = history_section(data)
-    return sections | own | {
-        "history": ("Training", "How the training went", history),
-        "loading": ("Load", "Load this model", loading_section(data)),
-        "facts": ("Facts", "Facts of this fit", facts_section(data)),
-    }, figures | more | further
+    return sections | own, figures | more
 
 
 def _array_sections(data: ReportData, pictures: Sprite | None) -> Sections:
@@ -138,7 +156,7 @@ def _table_sections(data: TableReportData) -> Sections:
     }, figures
 
 
-def _missing(data: FittedData) -> dict[str, tuple[str, str, str]]:
+def _missing(data: PageData) -> dict[str, tuple[str, str, str]]:
     if data.missing is None:
         return {}
     return {"missing": ("Missing", "Which cells are missing", missing_section(data.missing))}

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from autoencode.state import State
 
 __all__ = [
+    "FITTED_TO",
     "column_rows",
     "curve_table",
+    "describe_noise",
     "describe_state",
     "fitted_columns",
+    "known_noise",
     "left_out",
     "shown_sizes",
     "worst_columns",
@@ -23,6 +26,12 @@ __all__ = [
 
 _LEFT_OUT_SHOWN = 5
 _NOT_LEARNED = ("constant", "identifier")
+_VALUES_SHOWN = 4
+FITTED_TO = {
+    "clean": "clean rows; what noise others have is found when it is taken out",
+    "noisy": "noisy rows",
+    "pairs": "pairs of noisy and clean rows",
+}
 
 
 def describe_state(state: State, *, restores: bool = False) -> str:
@@ -45,10 +54,14 @@ def describe_state(state: State, *, restores: bool = False) -> str:
     if state.schema is not None and state.schema.n_columns != state.n_values:
         columns = f"{state.schema.n_columns} columns ({state.n_values} values)"
     apart = left_out(fitted_columns(state))
-    purpose = "missing cells restored" if restores else f"{size} components"
+    noise = known_noise(facts, state.scaling.scale)
+    purpose = "missing cells restored" if noise is None else "noise taken out"
+    purpose = purpose if restores else f"{size} components"
     lines = [
         f"{columns} -> {purpose}, by {kind}",
         f"left out: {apart}" if apart else "",
+        "" if noise is None else f"fitted to {FITTED_TO[noise['situation']]}",
+        "" if noise is None or noise["kind"] == "none" else f"noise: {describe_noise(noise)}",
         _quality(state, restores=restores),
         _penalties(facts.get("penalties", ())),
         f"{facts['n_rows']} rows: {facts['n_train']} to train, {facts['n_choose']} to choose, "
@@ -91,11 +104,92 @@ def _quality(state: State, *, restores: bool) -> str:
     if figures is None:
         return ""
     rows = "held-out rows" if state.facts["n_choose"] else "the training rows"
+    if restores and "situation" in state.facts:
+        return _restored(rows, figures, state.facts)
     cells = "cells hidden in " if restores else ""
     return (
         f"explains {figures['explained_variance']:.2%} of the variance of {cells}{rows} "
         f"(PCA {figures['pca_explained_variance']:.2%}); error {figures['ratio']:.3f} x PCA's"
     )
+
+
+def _restored(rows: str, figures: Mapping[str, float], facts: Mapping[str, Any]) -> str:
+    """Return how well noise is taken out, beside the best linear guess."""
+    situation, kind = facts["situation"], facts["noise"]["kind"]
+    how = ""
+    if situation == "noisy":
+        how = (
+            ", as estimated without clean ones" if kind == "gaussian" else ", of cells hidden there"
+        )
+    return (
+        f"restores {figures['explained_variance']:.2%} of the variance of {rows}{how} "
+        f"(the best linear guess {figures['pca_explained_variance']:.2%}); "
+        f"error {figures['ratio']:.3f} x its"
+    )
+
+
+def known_noise(facts: Mapping[str, Any], scale: Any) -> dict[str, Any] | None:
+    """Return what a denoising model knows of its noise, as plain values; None for others.
+
+    Parameters
+    ----------
+    facts : mapping
+        Those of its state.
+    scale : ndarray of shape (n_values,)
+        What values are divided by.
+
+    Returns
+    -------
+    dict
+        ``situation``, ``kind``, ``level``, ``error`` (standard error of the level), ``unit``
+        ("data", "deviations" of the columns, "cells": a share of them, or None without any
+        noise), ``values`` (those that the noise puts in place of others).
+    """
+    if "situation" not in facts:
+        return None
+    first = float(scale[0])
+    unit = first if bool((scale == first).all()) else 1.0
+    found = facts["noise"]
+    factor = unit if found["kind"] == "gaussian" else 1.0
+    atoms = [np.asarray(atom["values"], dtype=np.float64) for atom in found["atoms"]]
+    kept = [np.unique(atom[~np.isnan(atom)]) for atom in atoms]
+    return {
+        "situation": facts["situation"],
+        "kind": found["kind"],
+        "level": found["level"] * factor,
+        "error": found["error"] * factor,
+        "unit": _unit(found["kind"], common=unit != 1.0),
+        "values": [float(values[0]) for values in kept if len(values) == 1],
+    }
+
+
+def _unit(kind: str, *, common: bool) -> str | None:
+    if kind == "gaussian":
+        return "data" if common else "deviations"
+    return None if kind == "none" else "cells"
+
+
+def describe_noise(noise: Mapping[str, Any]) -> str:
+    """Say in words what noise there is.
+
+    Parameters
+    ----------
+    noise : mapping
+        As from `known_noise`.
+    """
+    level, exact = noise["level"], not noise["error"]
+    if noise["kind"] == "none":
+        return "none"
+    if noise["kind"] == "gaussian":
+        of = " of the columns' deviations" if noise["unit"] == "deviations" else ""
+        error = "" if exact else f" (standard error {noise['error']:.1g})"
+        return f"normal, deviation {level:.3g}{error}{of}"
+    put = "values of other rows"
+    if noise["kind"] == "impulse":
+        values = [f"{value:.4g}" for value in noise["values"][:_VALUES_SHOWN]]
+        put = f"fixed values{' (' + ', '.join(values) + ')' if values else ''}"
+    error = "" if exact else f" (standard error {noise['error']:.1%})"
+    return f"{put} in place of {level:.1%} of the cells{error}"
 
 
 def at_size(state: State) -> dict[str, float] | None:

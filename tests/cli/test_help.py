@@ -15,6 +15,7 @@ COMMANDS = (
     "encode",
     "decode",
     "reconstruct",
+    "denoise",
     "impute",
     "augment",
     "inspect",
@@ -73,6 +74,7 @@ def test_help_names_every_command_and_every_kind(run: Callable[..., Any], tmp_pa
     words = run("fit", "--help", folder=tmp_path).stdout
     assert all(name in words for names in kinds.AXES.values() for name in names)
     assert all(name in words for name in kinds.COLUMN_KINDS)
+    assert all(name in words for name in kinds.PRESETS)
     assert "--components none" in run("impute", "--help", folder=tmp_path).stdout
 
 
@@ -86,6 +88,15 @@ def test_help_names_every_command_and_every_kind(run: Callable[..., Any], tmp_pa
         ["fit", "x.csv", "-o", "m", "--components", "0"],
         ["fit", "x.csv", "-o", "m", "--hidden", "8,x"],
         ["fit", "x.csv", "-o", "m", "--missing", "never"],
+        ["fit", "x.csv", "-o", "m", "--kind", "dreaming"],
+        ["fit", "x.csv", "-o", "m", "--kind", "denoising", "--noise", "pink"],
+        ["fit", "x.csv", "-o", "m", "--kind", "denoising", "--corruption", "mask"],
+        ["fit", "x.csv", "-o", "m", "--kind", "denoising", "--missing", "informative"],
+        ["fit", "x.csv", "-o", "m", "--kind", "denoising", "--target", "y", "--rows", "noisy"],
+        ["fit", "x.csv", "-o", "m", "--noise", "gaussian"],
+        ["fit", "x.csv", "-o", "m", "--rows", "noisy"],
+        ["denoise", "m", "x.csv", "--json"],
+        ["denoise", "m", "x.csv", "--level", "-1"],
         ["fit", "x.csv", "-o", "m", "--column", "numeric"],
         ["fit", "x.csv", "-o", "m", "--column", "a=numeric", "--column", "a=count"],
         ["fit", "x.csv", "-o", "m", "--max-epochs", "-1"],

@@ -12,6 +12,7 @@ from autoencode.commands.display import curve_rows, print_columns, print_curve, 
 from autoencode.commands.files import naming, read_data, read_for_fit, require_writable
 from autoencode.commands.progress import Progress
 from autoencode.errors import DataError
+from autoencode.presets import PRESETS
 
 if TYPE_CHECKING:
     from autoencode.data.rows import Rows
@@ -47,6 +48,8 @@ class FitJob:
         Of the estimator.
     quiet, force : bool
         No progress; replace files.
+    kind : str
+        One of `autoencode.presets.PRESETS`.
     """
 
     data: str
@@ -58,6 +61,7 @@ class FitJob:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     quiet: bool = False
     force: bool = False
+    kind: str = "autoencoder"
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def fit_and_write(job: FitJob) -> Result:
                 progress,
                 held_out=sources.held_out,
                 target=sources.target,
+                kind=job.kind,
             )
         progress.say("writing")
         model.save(job.output)
@@ -147,6 +152,7 @@ def fit_model(
     *,
     held_out: Rows | None = None,
     target: Rows | None = None,
+    kind: str = "autoencoder",
 ) -> tuple[Autoencoder, bool]:
     """Fit, showing progress; return the model and whether Ctrl-C ended the fit.
 
@@ -158,18 +164,21 @@ def fit_model(
         As ``Autoencoder.fit`` takes them.
     progress : Progress
         Where to say how far it is.
+    kind : str
+        One of `autoencode.presets.PRESETS`.
 
     Raises
     ------
     KeyboardInterrupt
         If nothing was learned yet.
     """
-    from autoencode.estimators import Autoencoder
+    from autoencode import estimators
     from autoencode.planning import make_plan
 
-    model = Autoencoder(**parameters)
+    model: Autoencoder = getattr(estimators, PRESETS[kind].estimator)(**parameters)
     if progress.visible:
-        progress.max_epochs = make_plan(model.get_params(), rows).max_epochs
+        everything = estimators.Autoencoder().get_params() | model.get_params()
+        progress.max_epochs = make_plan(everything, rows).max_epochs
         model.set_params(verbose=progress)
     interrupted = False
     try:
@@ -182,10 +191,14 @@ def fit_model(
 
 
 def _write_report(job: FitJob, model: Autoencoder, sources: _Sources, path: Path) -> None:
+    from autoencode.commands.noise_reporting import noise_report_data
     from autoencode.commands.reporting import report_data
+    from autoencode.estimators import DenoisingAutoencoder
     from autoencode.report import write_report
 
-    shown = report_data(
+    restores = isinstance(model, DenoisingAutoencoder) and model.n_components is None
+    collect = noise_report_data if restores else report_data
+    shown = collect(
         model,
         sources.rows,
         held_out=sources.held_out,
@@ -211,13 +224,15 @@ def print_result(result: Result) -> None:
 
 def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
     """Return what was fitted and how good it is, for machines."""
-    from autoencode.summary import fitted_columns
+    from autoencode.summary import fitted_columns, known_noise
 
     model, facts = result.model, result.model._state.facts
     curve = curve_rows(model.curve_)
     figures = next((row for row in curve if row["size"] == model.n_components_), {})
+    noise = known_noise(facts, model._state.scaling.scale)
     return {
         "model": str(job.output),
+        "kind": job.kind,
         "report": None if job.report is None else str(job.report),
         "n_components": model.n_components_,
         "network": bool(model.gate_),
@@ -226,6 +241,7 @@ def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
         "ratio": figures.get("ratio"),
         "stop_reason": model.stop_reason_,
         "interrupted": result.interrupted,
+        **({} if noise is None else {"noise": noise}),
         "seconds": facts["seconds"],
         "epochs": model.n_iter_,
         "n_features": model.n_features_in_,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,10 +24,12 @@ from autoencode.commands.options import (
     parse_number,
     parse_whole,
 )
+from autoencode.presets import PRESETS
 
 __all__ = ["fit"]
 
 _MODEL, _TRAINING, _ROWS = "What the model is", "How it is trained", "Rows and columns"
+_DENOISING = "With --kind denoising"
 
 
 def _part(axis: str, *also: str) -> Any:
@@ -49,8 +51,9 @@ Components = Annotated[
     _parsed(
         parse_components,
         "Length of the code, or the share of held-out variance to explain; none: as long as "
-        "the rows, trained to restore missing cells (for impute).",
-        "0.95|16|none",
+        "the rows, trained to restore missing cells (for impute). auto: 0.95, or none if "
+        "denoising.",
+        "0.95|16|none|auto",
         _MODEL,
     ),
 ]
@@ -110,6 +113,29 @@ Seed = Annotated[
 Device = Annotated[
     str, typer.Option(help="cpu, cuda ... or auto.", metavar="NAME", rich_help_panel=_TRAINING)
 ]
+Kind = Annotated[
+    Literal["autoencoder", "denoising"],
+    typer.Option(
+        help="autoencoder: short codes; denoising: takes noise out of rows.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Noise = Annotated[
+    Literal["auto", "gaussian", "impulse", "swap"],
+    typer.Option(
+        help="Noise added to every value, a fixed value in place of some, or another row's value "
+        "in place of some; auto: found out.",
+        rich_help_panel=_DENOISING,
+    ),
+]
+RowsAre = Annotated[
+    Literal["auto", "clean", "noisy"],
+    typer.Option(
+        "--rows",
+        help="What DATA is, without --target; auto: noisy if there is plainly noise in it.",
+        rich_help_panel=_DENOISING,
+    ),
+]
 Data = Annotated[
     str,
     typer.Argument(
@@ -130,7 +156,8 @@ Penalties = Annotated[list[str] | None, _part("penalty")]
 def fit(
     data: Data,
     output: Output,
-    components: Components = "0.95",
+    kind: Kind = "autoencoder",
+    components: Components = "auto",
     report: Report = None,
     drop: Drop = None,
     keep: Keep = None,
@@ -150,6 +177,8 @@ def fit(
     validation_fraction: Fraction = 0.1,
     held_out: OtherRows = None,
     target: Target = None,
+    noise: Noise = "auto",
+    rows: RowsAre = "auto",
     device: Device = "auto",
     threads: Threads = "auto",
     seed: Seed = 0,
@@ -163,8 +192,10 @@ def fit(
     figures on rows that nothing saw: by column, and the share of variance explained
     by length and beside PCA's. Ctrl-C saves what was learned so far.
     """
-    parameters = {
+    given = {
         "n_components": components,
+        "noise": noise,
+        "rows": rows,
         "columns": parse_columns(column),
         "missing": missing,
         "hidden_layer_sizes": hidden,
@@ -183,8 +214,13 @@ def fit(
         "n_threads": threads,
         "random_state": seed,
     }
+    parameters = _chosen(kind, given, target)
     left_out = [*(drop or ()), *(keep or ())]
-    job = FitJob(data, output, report, left_out, held_out, target, parameters, quiet, force)
+    job = FitJob(data, output, report, left_out, held_out, target, parameters, quiet, force, kind)
+    _run(job, as_json=as_json)
+
+
+def _run(job: FitJob, *, as_json: bool) -> None:
     result = fit_and_write(job)
     if as_json:
         print_json(result_as_json(job, result))
@@ -192,3 +228,19 @@ def fit(
         print_result(result)
     if result.interrupted:
         raise typer.Exit(130)
+
+
+def _chosen(kind: str, given: dict[str, Any], target: str | None) -> dict[str, Any]:
+    """Return what the estimator of a kind is to be given, or refuse what it does not take."""
+    preset = PRESETS[kind]
+    found = {name: value for name, value in given.items() if value not in ("auto", "ignorable")}
+    for other, further in PRESETS.items():
+        for name in further.takes:
+            if name in found and name not in preset.takes:
+                raise typer.BadParameter(f"--{name} is for --kind {other}")
+    for name in preset.decides:
+        if name in found:
+            raise typer.BadParameter(f"--{name} does not go with --kind {kind}: leave it out")
+    if target is not None and "rows" in found:
+        raise typer.BadParameter("--rows is for rows alone: leave it out, or --target")
+    return found

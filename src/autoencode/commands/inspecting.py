@@ -17,7 +17,7 @@ from autoencode.errors import ModelFileError
 __all__ = ["inspect"]
 
 _NAMES_SHOWN = 20
-_NOT_FACTS = ("claim_rows", "columns", "frame")
+_NOT_FACTS = ("claim_rows", "columns", "frame", "noise", "situation")
 _NOT_WORTH_SAYING: tuple[Any, ...] = ("auto", "none", "plain", "ignorable", None, False, [])
 
 
@@ -49,7 +49,10 @@ def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> di
         for name, array in tensors.items()
         if name.startswith("curve.")
     }
+    from autoencode.summary import known_noise
+
     facts, made_of = header["facts"], header["composition"]
+    noise = known_noise(facts, tensors["scale"])
     return {
         "model": path,
         "format_version": header["format_version"],
@@ -59,6 +62,7 @@ def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> di
         "n_features": header["n_features"],
         "sample_shape": facts["sample_shape"],
         "feature_names": header["feature_names"],
+        **({} if noise is None else {"noise": noise}),
         "columns": _columns(header),
         "parameters": header["parameters"],
         "composition": made_of,
@@ -90,16 +94,19 @@ def _columns(header: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _fields(found: dict[str, Any]) -> dict[str, str]:
     """Return what people are shown, by name."""
-    from autoencode.summary import left_out
+    from autoencode.summary import FITTED_TO, describe_noise, left_out
 
+    noise = found.get("noise")
     facts, names = found["facts"], found["feature_names"]
     at_size = [row for row in found["curve"] if row["size"] == found["n_components"]]
-    quality = ""
+    quality, other, its = "", "PCA", "PCA's"
+    if noise is not None and found["parameters"]["n_components"] is None:
+        other, its = "the best linear guess", "its"
     if at_size:
         figures = at_size[0]
         quality = (
-            f"{figures['explained_variance']:.2%} of the variance (PCA "
-            f"{figures['pca_explained_variance']:.2%}), error {figures['ratio']:.3f} x PCA's"
+            f"{figures['explained_variance']:.2%} of the variance ({other} "
+            f"{figures['pca_explained_variance']:.2%}), error {figures['ratio']:.3f} x {its}"
         )
     columns = str(found["n_features"])
     if names and not found["columns"]:
@@ -120,6 +127,8 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
         "left out": left_out(found["columns"]),
         "components": str(found["n_components"]),
         "hidden layers": ", ".join(map(str, found["composition"]["hidden_layer_sizes"])) or "none",
+        "fitted to": "" if noise is None else FITTED_TO[noise["situation"]],
+        "noise": "" if noise is None or noise["kind"] == "none" else describe_noise(noise),
         "held-out rows": quality,
         "rows": f"{facts['n_rows']}: {facts['n_train']} to train, {facts['n_choose']} to choose, "
         f"{facts['n_claim']} to measure",

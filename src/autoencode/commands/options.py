@@ -101,10 +101,15 @@ def parse_columns(texts: list[str] | None) -> dict[str, str] | None:
     return found or None
 
 
-def parse_components(text: str) -> int | float | None:
-    """Turn ``"16"`` into a length, ``"0.95"`` into a share of variance, ``"none"`` into None."""
+def parse_components(text: str) -> int | float | str | None:
+    """Turn ``"16"`` into a length, ``"0.95"`` into a share of variance, ``"none"`` into None.
+
+    ``"auto"`` stays.
+    """
     if text == "none":
         return None
+    if text == "auto":
+        return text
     try:
         length = int(text)
     except ValueError:
@@ -118,7 +123,7 @@ def parse_components(text: str) -> int | float | None:
     if not 0 < share < 1:
         raise typer.BadParameter(
             f"{text!r} should be a whole number from 1, a share of variance between 0 and 1, "
-            "or none"
+            "none or auto"
         )
     return share
 

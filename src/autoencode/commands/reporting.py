@@ -33,7 +33,15 @@ from autoencode.report_parts.table_data import TableReportData
 if TYPE_CHECKING:
     from autoencode.estimators import Autoencoder
 
-__all__ = ["report_data"]
+__all__ = [
+    "MOST_ROWS",
+    "facts_of",
+    "loading_lines",
+    "missing_of",
+    "opened",
+    "report_data",
+    "shown_rows",
+]
 
 MOST_ROWS = 2000
 # How many rows are looked at for missing cells, fewer if they are wide, and for deviations.
@@ -92,22 +100,22 @@ def report_data(
     DataError
         If the data do not have the columns of the fit.
     """
-    given = _opened(model, rows)
-    shown = given if held_out is None else _opened(model, held_out)
-    wanted = shown if target is None or held_out is not None else _opened(model, target)
-    numbers, unseen = _shown_rows(model._state.facts, shown, given=held_out is not None)
+    given = opened(model, rows)
+    shown = given if held_out is None else opened(model, held_out)
+    wanted = shown if target is None or held_out is not None else opened(model, target)
+    numbers, unseen = shown_rows(model._state.facts, shown, given=held_out is not None)
     sources = _Sources(given, shown, wanted, numbers)
-    missing = _missing(given)
+    missing = missing_of(given)
     common: dict[str, Any] = {
         "title": title,
         "sentence": _sentence(model, unseen=unseen),
-        "facts": _facts(model, data_path, model_path),
+        "facts": facts_of(model, data_path, model_path),
         "curve": model.curve_,
         "chosen_size": model.n_components_,
         "level": model.n_components if isinstance(model.n_components, float) else None,
         "row_numbers": numbers,
         "history": model.history_,
-        "loading": _loading(data_path, model_path, imputes=missing is not None),
+        "loading": loading_lines(data_path, model_path, imputes=missing is not None),
         "missing": missing,
     }
     if model._state.schema is None:
@@ -115,7 +123,8 @@ def report_data(
     return _table_data(model, sources, common)
 
 
-def _opened(model: Autoencoder, data: Any) -> Rows:
+def opened(model: Autoencoder, data: Any) -> Rows:
+    """Return rows under the schema of a model."""
     names = getattr(model, "feature_names_in_", None)
     return open_like(data, model._state.schema, None if names is None else tuple(names))
 
@@ -161,7 +170,7 @@ def _table_data(
     )
 
 
-def _missing(rows: Rows) -> Missingness | None:
+def missing_of(rows: Rows) -> Missingness | None:
     """Look for missing cells, in a sample of the rows if there are many."""
     if not rows.has_missing or len(rows.sample_shape) > 1:
         return None
@@ -183,7 +192,7 @@ def _sample(count: int, most: int) -> Numbers:
     return chosen
 
 
-def _shown_rows(facts: Mapping[str, Any], source: Rows, *, given: bool) -> tuple[Numbers, bool]:
+def shown_rows(facts: Mapping[str, Any], source: Rows, *, given: bool) -> tuple[Numbers, bool]:
     """Return the numbers of the rows to show, and whether the fit never saw them."""
     most = MOST_ROWS
     if isinstance(source, TableRows):
@@ -211,7 +220,8 @@ def _sentence(model: Autoencoder, *, unseen: bool) -> str:
     return text
 
 
-def _facts(model: Autoencoder, data_path: str, model_path: str) -> dict[str, str]:
+def facts_of(model: Autoencoder, data_path: str, model_path: str) -> dict[str, str]:
+    """Return the table at the end of a page."""
     facts, made_of = model._state.facts, model._state.composition
     hidden = ", ".join(map(str, made_of.hidden_layer_sizes)) or "none"
     return {
@@ -243,12 +253,16 @@ def _columns(model: Autoencoder) -> str:
     return f"{count}: {', '.join(f'{times} {kind}' for kind, times in kinds)}"
 
 
-def _loading(data_path: str, model_path: str, *, imputes: bool) -> str:
+def loading_lines(
+    data_path: str, model_path: str, *, imputes: bool = False, denoises: bool = False
+) -> str:
+    """Return the Python that loads a model and does what it is for."""
     model = os.path.basename(model_path) or "model.safetensors"
     data = Path(data_path).name or "data.csv"
-    lines = [
-        "import autoencode\n",
-        f"model = autoencode.load({model!r})",
+    lines = ["import autoencode\n", f"model = autoencode.load({model!r})"]
+    if denoises:
+        return "\n".join([*lines, f"restored = model.denoise({data!r})"]) + "\n"
+    lines += [
         f"codes = model.transform({data!r})",
         "rows = model.inverse_transform(codes)",
     ]

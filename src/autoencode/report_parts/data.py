@@ -13,7 +13,7 @@ import numpy as np
 from autoencode.errors import DataError
 from autoencode.report_parts.missing import Missingness
 
-__all__ = ["FittedData", "ReportData", "check", "require_lengths"]
+__all__ = ["FittedData", "PageData", "ReportData", "check", "require_lengths"]
 
 _CURVE_KEYS = (
     "size",
@@ -26,8 +26,8 @@ _CURVE_KEYS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class FittedData(ABC):
-    """What a report shows of every fit, as plain values.
+class PageData:
+    """What every report shows, as plain values.
 
     Parameters
     ----------
@@ -38,18 +38,6 @@ class FittedData(ABC):
     facts : mapping of str to str
         The table at the end of the page; ``"seconds"`` (time of the fit) also makes a
         key figure.
-    curve : mapping of str to array of shape (m,)
-        ``size`` (whole numbers, ascending), ``explained_variance`` and
-        ``pca_explained_variance`` (held-out shares, at most 1), ``error`` and ``pca_error``
-        (mean squared error per value), ``network`` (whether the gate is open there).
-    chosen_size : int
-        The fitted model's number of components; one of ``curve["size"]``.
-    level : float or None
-        The share of variance that was asked for, if one was.
-    codes : array of shape (r, k)
-        The codes of r held-out rows.
-    row_numbers : array of shape (r,)
-        Where those rows stand in the data that was given.
     history : mapping of str to sequence
         One entry per epoch: ``phase``, ``epoch``, ``seconds``, ``learning_rate``,
         ``held_out`` and each loss term as ``train_<term>``. Empty when nothing was trained.
@@ -62,14 +50,36 @@ class FittedData(ABC):
     title: str
     sentence: str
     facts: Mapping[str, str]
+    history: Mapping[str, Sequence[Any]]
+    loading: str
+    missing: Missingness | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedData(PageData, ABC):
+    """What a report shows of a fit that chose the length of a code; also see `PageData`.
+
+    Parameters
+    ----------
+    curve : mapping of str to array of shape (m,)
+        ``size`` (whole numbers, ascending), ``explained_variance`` and
+        ``pca_explained_variance`` (held-out shares, at most 1), ``error`` and ``pca_error``
+        (mean squared error per value), ``network`` (whether the gate is open there).
+    chosen_size : int
+        The fitted model's number of components; one of ``curve["size"]``.
+    level : float or None
+        The share of variance that was asked for, if one was.
+    codes : array of shape (r, k)
+        The codes of r held-out rows.
+    row_numbers : array of shape (r,)
+        Where those rows stand in the data that was given.
+    """
+
     curve: Mapping[str, np.ndarray]
     chosen_size: int
     level: float | None
     codes: np.ndarray
     row_numbers: np.ndarray
-    history: Mapping[str, Sequence[Any]]
-    loading: str
-    missing: Missingness | None = None
 
     @property
     @abstractmethod

@@ -16,7 +16,7 @@ from autoencode.report_parts.curves import (
     history_figure,
     history_scale,
 )
-from autoencode.report_parts.data import FittedData, ReportData
+from autoencode.report_parts.data import FittedData, PageData, ReportData
 from autoencode.report_parts.errors import Errors
 from autoencode.report_parts.figures import (
     TOP_COLUMNS,
@@ -41,10 +41,13 @@ from autoencode.report_parts.markup import (
 from autoencode.report_parts.pictures import Sprite, sprite, value_limits
 
 __all__ = [
+    "cards_of",
     "codes_section",
     "columns_section",
     "curve_section",
     "facts_section",
+    "fit_epochs",
+    "fit_seconds",
     "history_section",
     "key_figures",
     "loading_section",
@@ -84,9 +87,14 @@ def key_figures(data: FittedData) -> str:
             f"{_values(data.n_columns)} as {_values(data.chosen_size)}",
         ),
     ]
-    seconds = _seconds(data)
+    seconds = fit_seconds(data)
     if seconds:
-        cards.append(("Time to fit", seconds, _epochs(data)))
+        cards.append(("Time to fit", seconds, fit_epochs(data)))
+    return cards_of(cards)
+
+
+def cards_of(cards: Sequence[tuple[str, str, str]]) -> str:
+    """Write cards: of each its name, its value and a note."""
     items = "".join(
         f"<div><dt>{text(name)}</dt><dd><strong>{text(value)}</strong>"
         f"<span>{text(note)}</span></dd></div>"
@@ -117,7 +125,8 @@ def _against_pca(at: dict[str, float]) -> str:
     return "no better than PCA of the same size"
 
 
-def _seconds(data: FittedData) -> str:
+def fit_seconds(data: PageData) -> str:
+    """Write how long the fit took; nothing where that is not known."""
     given = data.facts.get("seconds")
     if given is None:
         times = [float(value) for value in data.history.get("seconds", []) if value is not None]
@@ -128,7 +137,8 @@ def _seconds(data: FittedData) -> str:
         return given
 
 
-def _epochs(data: FittedData) -> str:
+def fit_epochs(data: PageData) -> str:
+    """Write how many epochs it had."""
     count = len(data.history.get("epoch", []))
     if count == 0:
         return "nothing to train: solved directly"
@@ -305,7 +315,7 @@ def _group_traces(data: FittedData, groupings: Sequence[Grouping]) -> list[list[
     ]
 
 
-def history_section(data: FittedData) -> Section:
+def history_section(data: PageData) -> Section:
     """Show every loss term by epoch.
 
     Parameters
@@ -332,7 +342,7 @@ def history_section(data: FittedData) -> Section:
     return f'{lead}<div class="card">{drawing}</div>', {"history": history_figure(history)}
 
 
-def loading_section(data: FittedData) -> str:
+def loading_section(data: PageData) -> str:
     """Show the Python that loads the model, with a button to copy it."""
     return (
         '<div class="card code"><p>Python <button type="button" id="copy" hidden>Copy</button></p>'
@@ -340,7 +350,7 @@ def loading_section(data: FittedData) -> str:
     )
 
 
-def facts_section(data: FittedData) -> str:
+def facts_section(data: PageData) -> str:
     """List the facts of the fit."""
     items = "".join(
         f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>"

@@ -1,0 +1,165 @@
+"""``autoencode denoise``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autoencode.commands.display import print_json
+from autoencode.commands.files import naming
+from autoencode.commands.models import header_of, load_with_rows, require_output, write_rows
+from autoencode.commands.options import (
+    AsJson,
+    Data,
+    Drop,
+    Force,
+    Keep,
+    Model,
+    Table,
+    Trust,
+    parse_number,
+)
+from autoencode.errors import DataError, ModelFileError
+from autoencode.presets import PRESETS
+
+if TYPE_CHECKING:
+    from autoencode.data.rows import Rows
+    from autoencode.estimators import DenoisingAutoencoder
+
+__all__ = ["denoise"]
+
+Level = Annotated[
+    Any,
+    typer.Option(
+        parser=parse_number,
+        help="Deviation of normal noise, if it is known: in the data's units, in columns' "
+        "deviations for tables. auto: as in the fit, or found out after a fit to clean rows.",
+        metavar="X|auto",
+    ),
+]
+
+
+def denoise(
+    model: Model,
+    data: Data,
+    output: Table = Path("-"),
+    level: Level = "auto",
+    drop: Drop = None,
+    keep: Keep = None,
+    trust: Trust = None,
+    as_json: AsJson = False,
+    force: Force = False,
+) -> None:
+    """Take the noise out of rows; cells that it did not touch stay as they are.
+
+    MODEL is one that was fitted with --kind denoising. What noise there was, and how
+    much it changed, is said on standard error, or as JSON on standard output. Missing
+    cells are restored too. Columns that the model leaves out stay as they are.
+    """
+    if as_json and os.fspath(output) == "-":
+        raise typer.BadParameter("--json needs -o FILE: standard output cannot hold both")
+    require_output(output, force=force)
+    _require_denoising(model)
+    fitted, rows = load_with_rows(model, data, drop=drop, keep=keep, trust=trust, decodes=True)
+    with naming(data):
+        found, told = _denoised(fitted, rows, None if level == "auto" else float(level))
+    schema = fitted._state.schema
+    write_rows(output, found, rows.kept, names=rows.names, schema=schema, force=force)
+    told |= _changes(fitted, rows, found)
+    if as_json:
+        print_json({"output": str(output), **told})
+    else:
+        sys.stderr.write(f"autoencode: {data}: {_said(told)}\n")
+
+
+def _require_denoising(model: Path) -> None:
+    """Refuse another kind of model before any row is read."""
+    (estimator,) = header_of(model, "estimator")
+    if estimator != PRESETS["denoising"].estimator:
+        raise ModelFileError(
+            f"{model} is not a denoising model: fit one with autoencode fit DATA --kind denoising"
+        )
+
+
+def _denoised(
+    fitted: DenoisingAutoencoder, rows: Rows, level: float | None
+) -> tuple[Any, dict[str, Any]]:
+    """Return rows without noise, and what was found of it."""
+    from autoencode.summary import known_noise
+
+    state = fitted._state
+    if level is not None and fitted.n_components is not None:
+        raise DataError("--level has no effect: the model restores through a code of fixed length")
+    if level is not None and not state.composition.noisy:
+        raise DataError(
+            "--level is for normal noise, but the model was fitted to noise that takes the "
+            "place of cells: leave it out"
+        )
+    found, noise = fitted.denoise_with_noise(rows, level=level)
+    given = noise.header()
+    if noise.kind == "gaussian":
+        given |= {name: given[name] / state.scaling.unit for name in ("level", "error")}
+    told = known_noise(state.facts | {"noise": given}, state.scaling.scale)
+    assert told is not None
+    source = "given" if level is not None else "fit"
+    if level is None and fitted.situation_ == "clean":
+        source = "found"
+    if fitted.n_components is not None:
+        source = "code"
+    return found, {"noise": told | {"source": source}}
+
+
+def _changes(fitted: DenoisingAutoencoder, rows: Rows, found: Any) -> dict[str, Any]:
+    """Count what is not as it was given, and measure how far numbers were moved."""
+    import numpy as np
+
+    from autoencode.corruptions import real_values
+    from autoencode.preprocess.table_rows import TableRows
+
+    state = fitted._state
+    if isinstance(rows, TableRows):
+        given, result = rows.cells, rows.schema.cells(found)
+        steps = rows.schema.spread(result) - rows.schema.spread(given)
+    else:
+        given = rows.dense().astype(np.float64, copy=False)
+        result = np.asarray(found, dtype=np.float64).reshape(given.shape)
+        steps = result - given
+    common = state.scaling.unit != 1.0
+    steps = steps[:, real_values(state.composition.layout)]
+    if not common:
+        steps = steps / state.scaling.scale[real_values(state.composition.layout)]
+    moved = steps[~np.isnan(steps) & (steps != 0)]
+    missing = np.isnan(given)
+    return {
+        "rows": rows.n_rows,
+        "cells": int(given.size),
+        "changed": int(((given != result) & ~missing).sum()),
+        "filled_in": int((missing & ~np.isnan(result)).sum()),
+        "rms_change": float(np.sqrt(np.mean(np.square(moved)))) if len(moved) else 0.0,
+        "unit": "data" if common else "deviations",
+    }
+
+
+def _said(told: dict[str, Any]) -> str:
+    """Return one line about what was found and done."""
+    from autoencode.summary import describe_noise
+
+    noise = told["noise"]
+    known = {"given": ", as given", "fit": ", as in the fit", "found": ""}
+    if noise["source"] == "code":
+        text = "restored through the model's code"
+    elif noise["kind"] == "none":
+        text = "no noise found"
+    else:
+        text = f"noise: {describe_noise(noise)}{known[noise['source']]}"
+    text += f"; {told['changed']:,} of {told['cells']:,} cells changed"
+    if told["rms_change"]:
+        of = " of the columns' deviations" if told["unit"] == "deviations" else ""
+        text += f", numbers by {told['rms_change']:.3g}{of} (root mean square)"
+    if told["filled_in"]:
+        text += f"; {told['filled_in']:,} missing ones filled in"
+    return text
