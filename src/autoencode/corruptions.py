@@ -333,11 +333,11 @@ class Restoring(Corruption):
         result = self._complete(batch)
         for place, part in enumerate(self.parts):
             spoilt = self._complete(part(batch, rng))
-            chosen = [
-                None if new is None else torch.where(turn == place, new, old)
+            parts = [
+                None if new is None or old is None else torch.where(turn == place, new, old)
                 for new, old in zip(spoilt, result, strict=True)
             ]
-            result = Batch(*chosen)  # type: ignore[arg-type]
+            result = Batch(*parts)  # type: ignore[arg-type]
         return result
 
     def _complete(self, batch: Batch) -> Batch:

@@ -24,6 +24,7 @@ from autoencode.state import State
 __all__ = ["Denoised", "denoised", "level_curve", "restored_values"]
 
 Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 
 _PIECE = 2048
 _CURVE_ROWS = 1000
@@ -84,35 +85,49 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     found, levels, chance = _examined(others, curve, given, raw[:, real], noise, level)
     if found.kind == "none":
         return Denoised(state.scaling.backward(values), missing, found, levels)
-    result = values.copy()
-    changed = np.zeros(values.shape, dtype=bool)
-    if found.kind == "swap" and state.facts["used_for"].get("swap"):
-        kept = 1.0 - found.level
-        strength = torch.tensor([[kept, 1.0 - kept**2]], dtype=torch.float64)
-        swapped = Batch(torch.from_numpy(values), level=strength.expand(len(values), 2))
-        result[:, real] = restored_values(state, swapped, "swap")[:, real]
-        changed[:, real] = True
-    elif found.replaces:
-        found, chance, expected = hit_cells(others, found, given, raw[:, real], chance)
-        suspect, weights = np.zeros(values.shape, dtype=bool), np.zeros(values.shape)
-        suspect[:, real], weights[:, real] = chance > 0.5, chance
-        guess = values.copy()
-        guess[:, real] = _forward(state.scaling, real, units.backward(expected))
-        known = np.where(suspect, 0.0, values)
-        holed = Batch(*_tensors(known, ~suspect))
-        guess = np.where(suspect, restored_values(state, holed, "missing"), guess)
-        result += weights * (guess - values)
-        changed = weights > 0
+    if found.kind == "impulse" or (
+        found.kind == "swap" and not state.facts["used_for"].get("swap")
+    ):
+        found, weights, expected = hit_cells(others, found, given, raw[:, real], chance)
+        guess = _forward(state.scaling, real, units.backward(expected))
+        result = _without_hits(state, values, real, weights, guess)
     else:
-        strength = torch.from_numpy(np.stack([np.ones_like(levels), np.square(levels)], axis=1))
-        noisy = Batch(torch.from_numpy(values), level=strength)
-        guess = restored_values(state, noisy, "noise")
-        result[:, real] = guess[:, real]
-        changed[:, real] = True
+        result = _without_noise(state, values, real, found, levels)
+    changed = result != values
     after = state.scaling.backward(result)
     kept = ~(changed | missing)
     after[kept] = raw[kept]
     return Denoised(after, ~kept, found, levels)
+
+
+def _without_hits(
+    state: State, values: Array, real: Places, chance: Array, expected: Array
+) -> Array:
+    """Return rows in which cells are what the others say, as far as they were hit.
+
+    Where it is more likely than not, what the others say is up to the model.
+    """
+    weights, guess = np.zeros(values.shape), values.copy()
+    weights[:, real], guess[:, real] = chance, expected
+    suspect = weights > 0.5
+    holed = Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect))
+    guess = np.where(suspect, restored_values(state, holed, "missing"), guess)
+    result: Array = values + weights * (guess - values)
+    return result
+
+
+def _without_noise(state: State, values: Array, real: Places, noise: Noise, levels: Array) -> Array:
+    """Return rows without noise that is anywhere, or of which it is not known where it is."""
+    gain, variance = np.ones_like(levels), np.square(levels)
+    if noise.kind == "swap":
+        gain = 1.0 - levels
+        variance = 1.0 - np.square(gain)
+    strength = torch.from_numpy(np.stack([gain, variance], axis=1))
+    use = "swap" if noise.kind == "swap" else "noise"
+    restored_rows = restored_values(state, Batch(torch.from_numpy(values), level=strength), use)
+    result = values.copy()
+    result[:, real] = restored_rows[:, real]
+    return result
 
 
 def level_curve(state: State, rows: Rows) -> dict[str, Any]:

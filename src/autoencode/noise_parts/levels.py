@@ -44,7 +44,11 @@ def noise_floor(moments: Moments, n_rows: int) -> tuple[float, float, float]:
         Share of the axes on which there is nothing but noise.
     """
     variances = np.linalg.eigvalsh(moments.covariance)
-    variances = variances[variances > 1e-9 * max(float(variances[-1]), 1e-300)]
+    some = variances > 1e-9 * max(float(variances[-1]), 1e-300)
+    if not some.all() and n_rows > len(variances):
+        # Noise would be along every axis.
+        return 0.0, 0.0, 0.0
+    variances = variances[some]
     count = len(variances)
     means = np.cumsum(variances) / np.arange(1, count + 1)
     widest = np.square(1 + np.sqrt(np.arange(1, count + 1) / max(n_rows, 1)))
