@@ -74,20 +74,15 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     """
     raw = np.concatenate([block for _, block in rows.blocks()]).astype(np.float64, copy=False)
     missing = np.isnan(raw)
-    values = np.where(missing, 0.0, state.scaling.forward(raw))
-    if missing.any():
-        holed = Batch(*_tensors(values, ~missing))
-        values = np.where(missing, restored_values(state, holed, "missing"), values)
+    values = _complete(state, raw)
     real = real_values(state.composition.layout)
     units, others = _units(state, noise, real)
     given = units.forward(state.scaling.backward(values)[:, real])
-    curve = LevelCurve(**state.facts["level_curve"])
-    found, levels, chance = _examined(others, curve, given, raw[:, real], noise, level)
+    found, levels, chance = _examined(state, others, given, raw[:, real], noise, level)
     if found.kind == "none":
         return Denoised(state.scaling.backward(values), missing, found, levels)
-    if found.kind == "impulse" or (
-        found.kind == "swap" and not state.facts["used_for"].get("swap")
-    ):
+    learned = found.kind == "gaussian" or state.facts["used_for"].get(found.kind, False)
+    if not learned:
         found, weights, expected = hit_cells(others, found, given, raw[:, real], chance)
         guess = _forward(state.scaling, real, units.backward(expected))
         result = _without_hits(state, values, real, weights, guess)
@@ -137,9 +132,20 @@ def level_curve(state: State, rows: Rows) -> dict[str, Any]:
         return asdict(LevelCurve((0.0,), ((0.0, 0.0, 0.0),)))
     every = -(-rows.n_rows // _CURVE_ROWS)
     raw = rows.take(np.arange(0, rows.n_rows, every)).astype(np.float64, copy=False)
-    values = state.scaling.forward(raw[~np.isnan(raw).any(1)])[:, real]
+    values = _complete(state, raw)[:, real]
     _, others = _units(state, None, real)
     return asdict(LevelCurve.measure(others.parts[0][1], values))
+
+
+def _complete(state: State, raw: Array) -> Array:
+    """Return rows scaled, with what the model restores where values are missing."""
+    missing = np.isnan(raw)
+    values = np.where(missing, 0.0, state.scaling.forward(raw))
+    if not missing.any():
+        return values
+    holed = Batch(*_tensors(values, ~missing))
+    complete: Array = np.where(missing, restored_values(state, holed, "missing"), values)
+    return complete
 
 
 def _units(state: State, noise: Noise | None, real: npt.NDArray[np.intp]) -> tuple[Scaling, Others]:
@@ -160,8 +166,8 @@ def _forward(scaling: Scaling, places: npt.NDArray[np.intp], values: Array) -> A
 
 
 def _examined(
+    state: State,
     others: Others,
-    curve: LevelCurve,
     values: Array,
     raw: Array,
     noise: Noise | None,
@@ -173,6 +179,7 @@ def _examined(
         return Noise("gaussian", level), np.full(len(values), level), None
     if noise is not None:
         return noise, np.full(len(values), noise.level), None
+    curve = LevelCurve(**state.facts["level_curve"])
     levels, overall, error = curve.levels_of(apparent_levels(moments, values))
     if len(values) < _FEWEST_ROWS:
         return Noise("gaussian", overall, error), levels, None

@@ -164,7 +164,8 @@ class DenoisingAutoencoder(Autoencoder):
         if hasattr(self, "_situation"):
             state.facts["situation"] = self._situation.name
             state.facts["noise"] = self._situation.noise.header()
-            state.facts["level_curve"] = level_curve(state, self._situation.rows)
+            if self._situation.name == "clean":
+                state.facts["level_curve"] = level_curve(state, self._situation.rows)
         super()._adopt(state)
         self.situation_ = state.facts["situation"]
         self.noise_ = self._in_units(Noise.from_header(state.facts["noise"]))
