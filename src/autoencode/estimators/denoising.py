@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from autoencode.data.rows import Rows
-from autoencode.denoising import Denoised, denoised, level_curve
+from autoencode.denoising import Denoised, denoised, level_curve, swap_weight
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.imputation import joined
@@ -164,6 +164,7 @@ class DenoisingAutoencoder(Autoencoder):
         if hasattr(self, "_situation"):
             state.facts["situation"] = self._situation.name
             state.facts["noise"] = self._situation.noise.header()
+            state.facts["swap_weight"] = swap_weight(state, self._situation.rows)
             if self._situation.name == "clean":
                 state.facts["level_curve"] = level_curve(state, self._situation.rows)
         super()._adopt(state)

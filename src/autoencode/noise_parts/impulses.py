@@ -59,6 +59,8 @@ def _stands_out(at: Flags, mean: Array, values: Array) -> bool:
     distance = np.abs(mean - place)[:, used]
     limit = np.quantile(distance, _FAR)
     far = distance > limit
+    if not far.any():
+        return False
     near = (np.abs(values - place)[:, used] < limit / 4) & ~at[:, used]
     at = at[:, used]
     fewest = 1.0 / far.size
