@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,36 @@ def restoring_model(holed_frame: pd.DataFrame) -> Autoencoder:
 def rng() -> torch.Generator:
     """A seeded source of randomness."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def clean() -> Callable[..., np.ndarray]:
+    """Make rows of few causes, none of them normal, with 16 columns of variance 1."""
+
+    def make(count: int = 1500, seed: int = 0) -> np.ndarray:
+        mixing = np.random.default_rng(7).normal(size=(4, 16))
+        mixing /= np.linalg.norm(mixing, axis=0)
+        causes = np.random.default_rng(seed).uniform(-1.7, 1.7, size=(count, 4))
+        own = 0.02 * np.random.default_rng(seed + 1).normal(size=(count, 16))
+        return causes @ mixing + own
+
+    return make
+
+
+@pytest.fixture
+def spoilt() -> Callable[..., np.ndarray]:
+    """Add noise of one of a few kinds to rows."""
+
+    def spoil(x: np.ndarray, kind: str, level: float) -> np.ndarray:
+        rng = np.random.default_rng(3)
+        hit = rng.random(x.shape) < level
+        if kind == "gaussian":
+            return x + level * rng.normal(size=x.shape)
+        if kind == "impulse":
+            return np.where(hit, 2.5, x)
+        if kind == "extremes":
+            return np.where(hit, np.where(rng.random(x.shape) < 0.5, x.min(0), x.max(0)), x)
+        other = np.take_along_axis(x, rng.integers(0, len(x), x.shape), axis=0)
+        return np.where(hit, other, x)
+
+    return spoil

@@ -81,7 +81,8 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     given = units.forward(state.scaling.backward(values)[:, real])
     found, levels, chance = _examined(state, others, given, raw[:, real], noise, level)
     if found.kind == "none":
-        return Denoised(state.scaling.backward(values), missing, found, levels)
+        after = np.where(missing, state.scaling.backward(values), raw)
+        return Denoised(after, missing, found, levels)
     if found.kind == "gaussian":
         result = _without_noise(state, values, real, found, levels)
     else:

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _ROUNDS = 3
+_MANY_ROWS = 50
 _LEAST_FOUND = 0.1
 """Share of the cells that are hit of which it can be said, at least."""
 _LEAST_SWAPPED = 0.04
@@ -109,12 +110,15 @@ def hit_cells(
     known, mean = chance is None, values
     if chance is None:
         mean = Others.noisy(others.parts[0][1], values).expected(values)
-        chance = _chance(noise, mean, values, raw)
+        many = noise.kind == "swap" and len(values) >= _MANY_ROWS
+        start = swaps(values - mean, values) if many else noise
+        chance = _chance(start, mean, values, raw)
     for _ in range(_ROUNDS):
         mean = others.restored(values, chance > 0.5)
-        if not known and noise.kind == "swap":
+        if noise.kind == "swap" and (not known or len(values) >= _MANY_ROWS):
+            # Errors are wider as long as some of the cells that are hit are not known.
             noise = swaps(values - mean, values)
-        elif not known:
+        elif noise.kind == "impulse" and not known:
             scales = widths(values - mean, chance)
             noise = measured(noise, mean, values, raw, scales)
         chance = _chance(noise, mean, values, raw)

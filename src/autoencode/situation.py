@@ -29,6 +29,8 @@ _MOST_ROWS = 4000
 _MARGIN = 1.25
 _FEWEST_AXES, _LEAST_FLAT = 3, 0.06
 """Axes with nothing but noise, and their share, from which rows are taken to be noisy."""
+_LEAST_PLAIN = 0.05
+"""Deviation of normal noise, where rows have 1, from which they are taken to be noisy."""
 _LEAST_EXACT = 0.02
 """Share of values that noise leaves alone, from which it takes the place of the others."""
 _LEAST_AT_ATOMS = 0.25
@@ -206,6 +208,8 @@ class _Sample:
         """Say whether noise is so plain that rows must be noisy, without being told."""
         if found.replaces:
             return True
+        if found.level < _LEAST_PLAIN:
+            return False
         axes = self.flat * len(self.real)
         return self.flat >= _LEAST_FLAT and axes >= _FEWEST_AXES - 0.5
 

@@ -200,9 +200,10 @@ class DenoisingAutoencoder(Autoencoder):
         """Return the same, and what noise was found; see `denoise`."""
         self._require_decoder()
         rows = self._check(X)
-        if self.n_components is not None:
+        if not self._state.facts["used_for"]:
+            # It has a code, or has learned the pairs themselves.
             values = self._reconstructed(rows)
-            return self._shaped(values, rows, clip=True), Noise("none")
+            return self._shaped(values, rows, clip=True), self.noise_
         result = self._denoised(rows, level)
         if isinstance(rows, TableRows):
             cells = rows.schema.gather(result.values, clip=True)

@@ -131,18 +131,18 @@ def _least_share(at: Flags, distances: Array) -> float:
     Of cells so far from what is expected that hardly any has the value by itself; how far
     that is, is seen from the shares.
     """
-    far = np.abs(distances)
-    edges = _edges(distances)
-    by_bin, counts = _shares(at, distances, edges)
-    used = counts >= _FEWEST_IN_BIN
-    order = np.argsort(by_bin[used])[: max(1, int(used.sum()) // 5)]
-    if not len(order):
-        return 0.0
-    found = [(float(by_bin[used][order].mean()), float(counts[used][order].sum()))]
+    found = []
     for limit in _FAR_OFF:
-        beyond = far > limit
+        beyond = np.abs(distances) > limit
         if beyond.sum() >= _FEWEST_IN_BIN:
             found.append((float(at[beyond].mean()), float(beyond.sum())))
+    if not found:
+        by_bin, counts = _shares(at, distances, _edges(distances))
+        used = counts >= _FEWEST_IN_BIN
+        order = np.argsort(by_bin[used])[: max(1, int(used.sum()) // 5)]
+        if not len(order):
+            return 0.0
+        found = [(float(by_bin[used][order].mean()), float(counts[used][order].sum()))]
     # The least that is not the least by chance alone.
     certain = [
         (share + 2 * math.sqrt((share + 1 / count) / count), share) for share, count in found

@@ -1,0 +1,175 @@
+"""Denoising in three situations: what is detected, what comes out, what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autoencode import DenoisingAutoencoder, load
+from autoencode.errors import DataError, SpecError
+
+N_VALUES = 16
+Rows = Callable[..., np.ndarray]
+FAST = {"random_state": 0, "max_epochs": 8}
+KINDS = {"gaussian": 0.3, "impulse": 0.1, "swap": 0.15}
+
+
+def error(x: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.square(np.asarray(x) - truth).mean())
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("situation", ["pairs", "clean", "noisy"])
+def test_noise_goes_in_every_situation(
+    clean: Rows, spoilt: Rows, situation: str, kind: str
+) -> None:
+    level = KINDS[kind]
+    x, truth = clean(), clean(300, seed=5)
+    given, rows = spoilt(x, kind, level), spoilt(truth, kind, level)
+    model = DenoisingAutoencoder(**FAST)
+    if situation == "pairs":
+        model.fit(given, target=x)
+    else:
+        model.fit(x if situation == "clean" else given)
+    assert model.situation_ == situation
+    assert model.noise_.kind == ("none" if situation == "clean" else kind)
+    restored, noise = model.denoise_with_noise(rows)
+    assert noise.kind == kind
+    assert noise.level == pytest.approx(level, rel=0.05 if kind == "gaussian" else 0.35)
+    assert restored.shape == rows.shape
+    assert restored.dtype == rows.dtype
+    assert error(restored, truth) < 0.5 * error(rows, truth)
+    if kind == "impulse":
+        # A cell with any other value is not touched.
+        others = rows != 2.5
+        np.testing.assert_array_equal(restored[others], rows[others])
+
+
+def test_the_network_is_better_than_the_linear_guess_where_it_is_used() -> None:
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 1200)
+    rings = np.stack([np.cos(k * angle + k) for k in range(1, 9)], axis=1)
+    noisy = rings + 0.4 * rng.normal(size=rings.shape)
+    outcomes = {}
+    for name, sizes in (("network", "auto"), ("linear", ())):
+        model = DenoisingAutoencoder(
+            rows="clean", hidden_layer_sizes=sizes, noise="gaussian", random_state=0, max_epochs=60
+        ).fit(rings[:900])
+        outcomes[name] = error(model.denoise(noisy[900:], level=0.4), rings[900:])
+    assert outcomes["network"] < 0.6 * outcomes["linear"] < error(noisy[900:], rings[900:])
+
+
+def test_rows_without_noise_come_back_as_they_are(clean: Rows) -> None:
+    model = DenoisingAutoencoder(**FAST).fit(clean())
+    rows = clean(200, seed=9)
+    restored, noise = model.denoise_with_noise(rows)
+    assert noise.kind == "none"
+    np.testing.assert_array_equal(restored, rows)
+
+
+def test_a_level_that_is_given_is_used(clean: Rows, spoilt: Rows) -> None:
+    model = DenoisingAutoencoder(**FAST).fit(clean())
+    rows = spoilt(clean(100, seed=5), "gaussian", 0.3)
+    weak, right = (model.denoise(rows, level=level) for level in (0.01, 0.3))
+    assert error(weak, rows) < 0.1 * error(right, rows)
+    assert error(right, clean(100, seed=5)) < error(weak, clean(100, seed=5))
+    single = model.denoise(rows[:1])
+    assert single.shape == (1, N_VALUES)
+    for bad in (0, -1, float("nan"), "much"):
+        with pytest.raises(SpecError, match="level="):
+            model.denoise(rows, level=bad)
+
+
+def test_a_model_keeps_what_it_knows(clean: Rows, spoilt: Rows, tmp_path: Path) -> None:
+    given = spoilt(clean(), "impulse", 0.1)
+    model = DenoisingAutoencoder(**FAST).fit(given)
+    model.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    assert isinstance(again, DenoisingAutoencoder)
+    assert (again.situation_, again.noise_) == (model.situation_, model.noise_)
+    rows = spoilt(clean(100, seed=5), "impulse", 0.1)
+    np.testing.assert_array_equal(again.denoise(rows), model.denoise(rows))
+
+
+def test_tables_are_freed_from_noise_in_their_numbers(clean: Rows) -> None:
+    x = clean(600)[:, :8]
+    frame = pd.DataFrame(x, columns=list("abcdefgh"))
+    frame["sign"] = np.where(x[:, 0] > 0, "größer", "kleiner")
+    frame.loc[3, "a"] = np.nan
+    noisy = frame.copy()
+    noisy[list("abcdefgh")] += 0.4 * np.random.default_rng(0).normal(size=x.shape)
+    model = DenoisingAutoencoder(rows="clean", noise="gaussian", **FAST).fit(frame)
+    restored = model.denoise(noisy)
+    assert list(restored.dtypes) == list(frame.dtypes)
+    assert (restored["sign"] == noisy["sign"]).all()
+    assert restored.notna().all(axis=None)
+    kept = np.arange(600) != 3
+    before, after = (
+        error(f[list("abcdefgh")].to_numpy()[kept], x[kept]) for f in (noisy, restored)
+    )
+    assert after < before
+
+
+def test_pictures_keep_their_shape(clean: Rows, spoilt: Rows) -> None:
+    x = clean().reshape(-1, 4, 4)
+    model = DenoisingAutoencoder(**FAST).fit(x)
+    rows = spoilt(clean(50, seed=5), "gaussian", 0.3).reshape(-1, 4, 4)
+    assert model.denoise(rows).shape == rows.shape
+
+
+def test_missing_cells_are_restored_too(clean: Rows, spoilt: Rows) -> None:
+    x = clean()
+    x[5, 2] = np.nan
+    model = DenoisingAutoencoder(**FAST).fit(x)
+    rows = spoilt(clean(100, seed=5), "gaussian", 0.3)
+    rows[7, 1] = np.nan
+    assert np.isfinite(model.denoise(rows)).all()
+
+
+def test_noise_that_goes_along_with_neighbours_is_refused(clean: Rows, spoilt: Rows) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(N_VALUES, N_VALUES)) * 0.8 ** np.abs(
+        np.subtract.outer(np.arange(N_VALUES), np.arange(N_VALUES))
+    )
+    rows = 0.3 * clean() + rng.normal(size=(1500, N_VALUES)) @ noise
+    with pytest.raises(DataError, match="go along with"):
+        DenoisingAutoencoder(rows="noisy", **FAST).fit(rows)
+    with pytest.raises(DataError, match="there is no noise to learn from"):
+        DenoisingAutoencoder(**FAST).fit(clean(), target=clean())
+    with pytest.raises(DataError, match="looks like 'gaussian'"):
+        DenoisingAutoencoder(noise="swap", rows="noisy", **FAST).fit(
+            spoilt(clean(), "gaussian", 0.3)
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"noise": "pink"}, "noise='pink' is not known"),
+        ({"rows": "dirty"}, "rows='dirty' is not known"),
+    ],
+)
+def test_options_are_checked(clean: Rows, options: dict[str, str], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        DenoisingAutoencoder(**options).fit(clean(60))
+
+
+def test_noise_of_pairs_that_cannot_be_drawn_is_learned_from_them(clean: Rows) -> None:
+    x = clean()
+    rng = np.random.default_rng(0)
+    stripes = x + 0.4 * rng.normal(size=(len(x), 1))
+    model = DenoisingAutoencoder(random_state=0, max_epochs=30).fit(stripes, target=x)
+    assert model.situation_ == "pairs"
+    truth = clean(300, seed=5)
+    rows = truth + 0.4 * rng.normal(size=(300, 1))
+    assert error(model.denoise(rows), truth) < 0.7 * error(rows, truth)
+
+
+def test_codes_of_a_size_are_learned_from_noisy_rows(clean: Rows) -> None:
+    model = DenoisingAutoencoder(3, **FAST).fit(clean())
+    assert model.transform(clean(10)).shape == (10, 3)
+    assert model.denoise(clean(10)).shape == (10, N_VALUES)

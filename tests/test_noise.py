@@ -1,0 +1,159 @@
+"""Which noise rows have, how strong it is, and which cells it hit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from autoencode.noise import (
+    LevelCurve,
+    Noise,
+    Others,
+    apparent_levels,
+    hit_cells,
+    is_normal,
+    noise_floor,
+    noise_of,
+)
+from autoencode.preprocess.filling import Moments, fit_moments
+
+N_ROWS, N_VALUES = 1500, 16
+Rows = Callable[..., np.ndarray]
+
+
+def centred(x: np.ndarray) -> np.ndarray:
+    return x - x.mean(0)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.3, 0.8])
+def test_the_floor_of_the_variances_is_the_noise(clean: Rows, spoilt: Rows, level: float) -> None:
+    moments = fit_moments(centred(spoilt(clean(), "gaussian", level)))
+    found, error, share = noise_floor(moments, N_ROWS)
+    assert found == pytest.approx(level, rel=0.05)
+    assert 0 < error < 0.02 * level
+    assert share >= 0.5
+
+
+def test_there_is_no_floor_where_an_axis_has_no_variance() -> None:
+    moments = Moments(np.zeros(3), np.diag([1.0, 1.0, 0.0]))
+    assert noise_floor(moments, 100) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "found"),
+    [
+        ("gaussian", 0.3, "gaussian"),
+        ("impulse", 0.05, "impulse"),
+        ("impulse", 0.2, "impulse"),
+        ("extremes", 0.1, "impulse"),
+        ("swap", 0.1, "swap"),
+        ("swap", 0.3, "swap"),
+    ],
+)
+def test_the_kind_of_noise_is_told(
+    clean: Rows, spoilt: Rows, kind: str, level: float, found: str
+) -> None:
+    truth = clean()
+    noisy = spoilt(truth, kind, level)
+    values = centred(noisy)
+    noise, chance = noise_of(Others.across(values), values, noisy, level)
+    assert noise.kind == found
+    if not noise.replaces:
+        assert noise.level == level
+        assert not chance.any()
+        return
+    holed = np.where(chance > 0.5, np.nan, values)
+    noise, chance, mean = hit_cells(Others.across(holed), noise, values, noisy, chance)
+    hit = noisy != truth
+    assert noise.level == pytest.approx(float(hit.mean()), rel=0.25)
+    sure = chance > 0.5
+    assert hit[sure].mean() > 0.85
+    assert sure[hit].mean() > 0.5
+    # What the others say is nearer to the truth than what stands there.
+    wanted = truth - noisy.mean(0)
+    assert (
+        np.square(mean - wanted)[hit & sure].mean() < 0.1 * np.square(values - wanted)[hit].mean()
+    )
+    if kind == "extremes":
+        return
+    # What was measured once is enough for other rows.
+    other = spoilt(clean(300, seed=5), kind, level)
+    again, chances, _ = hit_cells(
+        Others([(None, fit_moments(holed))]), noise, other - noisy.mean(0), other
+    )
+    assert again.kind == noise.kind
+    assert kind == "swap" or again == noise
+    assert 0.5 * level < chances.mean() < 2 * level
+
+
+def test_rows_without_noise_have_none(clean: Rows) -> None:
+    values = centred(clean())
+    noise, chance = noise_of(Others.across(values), values, values, 0.0)
+    assert noise == Noise("none")
+    assert not chance.any()
+    assert not noise.replaces
+
+
+@pytest.mark.parametrize("kind", ["impulse", "swap"])
+def test_noise_becomes_plain_values_and_back(clean: Rows, spoilt: Rows, kind: str) -> None:
+    noisy = spoilt(clean(), kind, 0.1)
+    noise, _ = noise_of(Others.across(centred(noisy)), centred(noisy), noisy, None)
+    assert Noise.from_header(json.loads(json.dumps(noise.header()))) == noise
+
+
+def test_how_strong_noise_seems_tells_how_strong_it_is(clean: Rows, spoilt: Rows) -> None:
+    x = centred(clean())
+    moments = fit_moments(x)
+    curve = LevelCurve.measure(moments, x[:500])
+    assert curve.levels[0] == 0
+    middle = [quantiles[1] for quantiles in curve.quantiles]
+    assert middle == sorted(middle)
+    for level in (0.1, 0.3, 1.0):
+        rows = spoilt(x[500:], "gaussian", level)
+        levels, overall, error = curve.levels_of(apparent_levels(moments, rows))
+        assert overall == pytest.approx(level, rel=0.05)
+        assert 0 < error < 0.1 * level
+        # Rows alike are treated alike.
+        assert set(levels) == {overall}
+    mixed = np.concatenate([x[500:700], spoilt(x[700:900], "gaussian", 1.0)])
+    levels, _, _ = curve.levels_of(apparent_levels(moments, mixed))
+    assert np.median(levels[:200]) < 0.05
+    assert np.median(levels[200:]) == pytest.approx(1.0, rel=0.1)
+    assert curve.levels_of(apparent_levels(moments, x[500:]))[1] < 0.02
+
+
+def test_a_row_counts_for_itself_alone(clean: Rows) -> None:
+    x = centred(clean())
+    moments = fit_moments(x)
+    some = apparent_levels(moments, x[:50])
+    np.testing.assert_allclose(apparent_levels(moments, x[:1]), some[:1])
+
+
+def test_noise_looks_normal_and_rows_do_not(clean: Rows, spoilt: Rows) -> None:
+    x = centred(clean())
+    noisy = spoilt(x, "gaussian", 0.5)
+    assert is_normal(fit_moments(noisy), noisy)
+    odd = x + np.random.default_rng(0).standard_t(2.5, size=x.shape)
+    assert not is_normal(fit_moments(odd), odd)
+
+
+def test_what_others_say_is_what_regression_says(clean: Rows) -> None:
+    x = centred(clean(400))
+    moments = fit_moments(x)
+    mean = Others([(None, moments)]).expected(x)
+    rest = np.delete(x, 3, axis=1)
+    weights, *_ = np.linalg.lstsq(rest, x[:, 3], rcond=None)
+    np.testing.assert_allclose(mean[:, 3], rest @ weights, atol=0.1)
+    nothing = np.zeros(x.shape, dtype=bool)
+    restored = Others([(None, moments)]).restored(x, nothing)
+    assert np.square(restored - x).mean() < 0.1
+    # A suspect cell says nothing of the others.
+    changed = x.copy()
+    changed[0, 2] = 1e3
+    suspect = nothing.copy()
+    suspect[0, 2] = True
+    again = Others([(None, moments)]).restored(changed, suspect)
+    assert np.abs(again[0]).max() < 10
