@@ -32,6 +32,7 @@ from autoencode.selection import (
     evaluation_sizes,
     few_sizes,
     gate_opens,
+    gates,
     size_pattern,
     smallest_size,
 )
@@ -272,20 +273,6 @@ class Fit:
             known = self.sizes if nested is not None else [size]
             self._take(name, network, [s for s in known if s <= size])
 
-    def _uses(self, mine: Array, pca: Array) -> dict[str, bool]:
-        """Say at what the network is better than the linear guess: each has its gate."""
-        if self.choose.trust is None:
-            return {"missing": gate_opens(mine, pca)}
-        none = np.zeros(len(mine), dtype=bool)
-        found = (self.choose.incomplete, self.choose.swapped)
-        hidden, swapped = (none if part is None else part for part in found)
-        rows = {"missing": hidden, "swap": swapped, "noise": ~(hidden | swapped)}
-        return {
-            use: gate_opens(mine[places], pca[places])
-            for use, places in rows.items()
-            if places.any()
-        }
-
     def _new_network(self, size: int) -> Network:
         network = self.plan.composition.network(size, self.rng)
         network.likelihood.set_units(
@@ -391,7 +378,7 @@ class Fit:
                 # PCA's codes are not sparse, whatever they cost.
                 better = True
             if self.plan.restores:
-                self.used_for = self._uses(mine, pca)
+                self.used_for = gates(mine, pca, self.choose.incomplete, self.choose.swapped)
                 better = any(self.used_for.values())
             if network.selection is not None and self.plan.restores:
                 # What it knows of missing cells cannot be seen in observed ones.

@@ -97,18 +97,17 @@ class HeldOut:
         copies = min(most, max(1, _COPIED_ROWS // len(self.y.x)))
         given, truth = self.x.repeated(copies), self.y.repeated(copies)
         self.x, self.truth = spoil(given), truth
-        if self.x.level is not None:
-            self.trust = trust(self.x.level)
+        level = self.x.level
+        if level is not None:
+            self.trust = trust(level)
+            self.incomplete = (level[:, 1] == 0).cpu().numpy()
+            self.swapped = (level[:, 0] < 1).cpu().numpy()
         wanted = truth.observed
         if self.x.observed is not None:
             known = torch.ones_like(self.x.observed) if wanted is None else wanted
             hidden = known & ~self.x.observed
             # Of noisy rows all values are to be restored, of others those that are hidden.
-            level = self.x.level
             noisy = hidden.new_zeros(len(hidden), 1) if level is None else level[:, 1:] > 0
-            self.incomplete = ~noisy[:, 0].cpu().numpy()
-            if level is not None:
-                self.swapped = (level[:, 0] < 1).cpu().numpy()
             wanted = torch.where(noisy, known, hidden)
         self.y = Batch(truth.x, wanted)
 

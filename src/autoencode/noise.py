@@ -18,7 +18,7 @@ from autoencode.noise_parts.levels import (
     noise_floor,
 )
 from autoencode.noise_parts.others import Others
-from autoencode.noise_parts.swaps import swapped, swaps
+from autoencode.noise_parts.swaps import gain_of, swapped, swaps
 
 __all__ = [
     "KINDS",
@@ -35,6 +35,8 @@ __all__ = [
 
 _ROUNDS = 3
 _MANY_ROWS = 50
+_LEAST_GAIN = 0.01
+"""Nats per cell by which rows are likelier if some values are other rows' than if none is."""
 _LEAST_FOUND = 0.1
 """Share of the cells that are hit of which it can be said, at least."""
 _LEAST_SWAPPED = 0.04
@@ -70,7 +72,8 @@ def noise_of(
         return noise, at_atoms(noise, mean, values, raw)
     noise = swaps(values - mean, values)
     chance = swapped(noise, values - mean, values) if noise.level else np.zeros_like(values)
-    if noise.level > _LEAST_SWAPPED and (chance > 0.5).mean() > _LEAST_FOUND * noise.level:
+    likely = (chance > 0.5).mean() > _LEAST_FOUND * noise.level > _LEAST_FOUND * _LEAST_SWAPPED
+    if likely and gain_of(noise, values - mean, values) > _LEAST_GAIN:
         return noise, chance
     nothing = np.zeros_like(values)
     if deviation is None or deviation <= LEAST_LEVEL:

@@ -14,6 +14,7 @@ __all__ = [
     "evaluation_sizes",
     "few_sizes",
     "gate_opens",
+    "gates",
     "halve",
     "size_pattern",
     "smallest_size",
@@ -22,6 +23,7 @@ __all__ = [
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
 
 FEWEST_ROWS = 50
 """Below this a held-out part is too small to open the gate: the model is PCA."""
@@ -129,6 +131,34 @@ def gate_opens(network: Array, pca: Array, margin: float = 1.0) -> bool:
         return False
     error = gain.std(ddof=1) / math.sqrt(len(gain))
     return bool(gain.mean() > margin * error)
+
+
+def gates(
+    network: Array, linear: Array, incomplete: Flags | None, swapped: Flags | None
+) -> dict[str, bool]:
+    """Say at what a network is better than the linear guess: each use has a gate.
+
+    Parameters
+    ----------
+    network, linear : ndarray of shape (rows,)
+        Squared error of each held-out row by either.
+    incomplete, swapped : ndarray of bool of shape (rows,) or None
+        Which rows lose cells, and which have others' values; the rest is noisy. None, both:
+        all lose cells.
+
+    Returns
+    -------
+    dict of str to bool
+        "missing", "swap" and "noise", as far as there are such rows.
+    """
+    if swapped is None or incomplete is None:
+        return {"missing": gate_opens(network, linear)}
+    rows = {"missing": incomplete, "swap": swapped, "noise": ~(incomplete | swapped)}
+    return {
+        use: gate_opens(network[places], linear[places])
+        for use, places in rows.items()
+        if places.any()
+    }
 
 
 def smallest_size(sizes: list[int], explained: Array, level: float) -> int | None:

@@ -27,7 +27,7 @@ SITUATIONS = ("clean", "noisy", "pairs")
 
 _MOST_ROWS = 4000
 _MARGIN = 1.25
-_FEWEST_AXES, _LEAST_FLAT = 3, 0.06
+_FEWEST_AXES, _LEAST_FLAT = 2, 0.05
 """Axes with nothing but noise, and their share, from which rows are taken to be noisy."""
 _LEAST_PLAIN = 0.05
 """Deviation of normal noise, where rows have 1, from which they are taken to be noisy."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from autoencode.noise_parts.description import Array, Noise
 
-__all__ = ["swapped", "swaps"]
+__all__ = ["gain_of", "swapped", "swaps"]
 
 _DENSE = 0.3
 _LARGE = 3.0
@@ -45,6 +45,29 @@ def swaps(residual: Array, values: Array) -> Noise:
     return Noise("swap", level, error, **listed)
 
 
+def gain_of(noise: Noise, residual: Array, values: Array) -> float:
+    """Return what is gained by the assumption that values were exchanged, in nats per cell.
+
+    Beside errors that are as wide as they have to be without it.
+    """
+    scale, spread, weights = (np.array(p) for p in (noise.scales, noise.spreads, noise.weights))
+    used = ~np.isnan(scale)
+    residual, values, scale, spread = residual[:, used], values[:, used], scale[used], spread[used]
+
+    def nats(scale: Array, shares: Array) -> float:
+        joint = _densities(residual, values, scale, spread, shares).sum(0)
+        return float(np.log(np.maximum(joint, 1e-300)).mean())
+
+    alone, shares = scale, np.array([0.9, 0.1, 0.0])
+    for _ in range(30):
+        joint = _memberships(residual, values, alone, spread, shares)
+        shares = joint.mean((1, 2))
+        own = joint[0] + joint[1] / _LARGE**2
+        alone = np.sqrt((own * np.square(residual)).sum(0) / len(residual))
+        alone = np.maximum(alone, 1e-3 * spread)
+    return nats(scale, weights) - nats(alone, shares)
+
+
 def swapped(noise: Noise, residual: Array, values: Array) -> Array:
     """Return the chance that a cell's value is another row's."""
     scale, spread, weights = (np.array(p) for p in (noise.scales, noise.spreads, noise.weights))
@@ -55,9 +78,16 @@ def swapped(noise: Noise, residual: Array, values: Array) -> Array:
 def _memberships(
     residual: Array, values: Array, scale: Array, spread: Array, weights: Array
 ) -> Array:
+    joint = _densities(residual, values, scale, spread, weights)
+    result: Array = joint / np.maximum(joint.sum(0), 1e-300)
+    return result
+
+
+def _densities(
+    residual: Array, values: Array, scale: Array, spread: Array, weights: Array
+) -> Array:
     near = np.exp(-0.5 * np.square(residual / scale)) / scale
     wide = np.exp(-0.5 * np.square(residual / (_LARGE * scale))) / (_LARGE * scale)
     elsewhere = np.exp(-0.5 * np.square(values / spread)) / spread
-    joint = np.stack([weights[0] * near, weights[1] * wide, weights[2] * elsewhere])
-    result: Array = joint / np.maximum(joint.sum(0), 1e-300)
-    return result
+    joint: Array = np.stack([weights[0] * near, weights[1] * wide, weights[2] * elsewhere])
+    return joint
