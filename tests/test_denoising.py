@@ -173,3 +173,11 @@ def test_codes_of_a_size_are_learned_from_noisy_rows(clean: Rows) -> None:
     model = DenoisingAutoencoder(3, **FAST).fit(clean())
     assert model.transform(clean(10)).shape == (10, 3)
     assert model.denoise(clean(10)).shape == (10, N_VALUES)
+
+
+def test_only_the_noise_that_is_asked_for_is_taken_out(clean: Rows, spoilt: Rows) -> None:
+    truth = clean(300, seed=5)
+    rows = spoilt(truth, "gaussian", 0.3)
+    for asked, found in (("gaussian", "gaussian"), ("impulse", "none"), ("swap", "swap")):
+        model = DenoisingAutoencoder(noise=asked, rows="clean", **FAST).fit(clean())
+        assert model.denoise_with_noise(rows)[1].kind == found

@@ -36,9 +36,7 @@ def drawn(
     center, scale = (torch.rand(9, generator=rng).double() + 0.5 for _ in range(2))
     code_scale = torch.tensor([3.0, 2.0, 1.0, 0.1]).double()
     scales = (offset * center, scale, code_scale)
-    return Encoder(
-        network, None, network.masked, None, torch.tensor([1.0, 0.0]), *scales, dtype
-    ).eval()
+    return Encoder(network, None, network.masked, None, *scales, dtype).eval()
 
 
 def rows(count: int, dtype: Any) -> np.ndarray:

@@ -137,7 +137,7 @@ def test_only_hidden_cells_count_where_cells_are_to_be_restored(missing: float) 
     assert 0.01 < left < 0.6 * np.square(shown[counted]).mean()
 
 
-NOISY = {"gaussian": "gaussian:level=(0.3,0.9)", "restoring": "restoring:noise=(0.3,0.9)"}
+NOISY = {"gaussian": "gaussian:level=(0.3,0.9)", "restoring": "restoring:noise=(0.3,0.9),swap=None"}
 
 
 def judged_under_noise(name: str) -> tuple[Bench, HeldOut, Guess]:

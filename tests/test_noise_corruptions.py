@@ -245,7 +245,7 @@ def test_restoring_makes_half_of_the_rows_noisy_and_hides_cells_of_the_others(
     missing: float,
 ) -> None:
     given = rows(missing=missing)
-    corrupt = CORRUPTIONS["restoring"](LAYOUT, noise=(0.1, 0.5), hidden=0.4)
+    corrupt = CORRUPTIONS["restoring"](LAYOUT, noise=(0.1, 0.5), swap=None, hidden=0.4)
     spoilt = corrupt(given, seeded())
     assert corrupt.tells
     assert corrupt.hides
@@ -260,13 +260,30 @@ def test_restoring_makes_half_of_the_rows_noisy_and_hides_cells_of_the_others(
     assert float(kept[seen[~noisy]].double().mean()) == pytest.approx(0.6, abs=0.02)
 
 
-def test_restoring_may_be_either_alone() -> None:
-    noise = CORRUPTIONS["restoring"](LAYOUT, hidden=None)
+def test_restoring_takes_ways_in_turn() -> None:
+    given = rows()
+    spoilt = CORRUPTIONS["restoring"](LAYOUT, noise=0.2, swap=(0.1, 0.3), hidden=0.4)(
+        given, seeded()
+    )
+    noisy = spoilt.level[:, 1] > 0
+    swapped = spoilt.level[:, 0] < 1
+    assert [int(part.sum()) for part in (noisy & ~swapped, swapped, ~noisy)] == [1000] * 3
+    assert bool(spoilt.observed[noisy].all())
+    assert not bool(spoilt.observed[~noisy].all())
+    changed = (spoilt.x != given.x)[swapped].double().mean()
+    assert 0.1 < float(changed) < 0.3
+    shares = 1 - spoilt.level[swapped, 0]
+    assert 0.1 < float(shares.min()) < 0.11
+    assert 0.29 < float(shares.max()) < 0.3
+
+
+def test_restoring_may_be_one_alone() -> None:
+    noise = CORRUPTIONS["restoring"](LAYOUT, swap=None, hidden=None)
     assert (noise.tells, noise.hides) == (True, False)
     assert bool((noise(rows(50), seeded()).level[:, 1] > 0).all())
-    hide = CORRUPTIONS["restoring"](LAYOUT, noise=None)
+    hide = CORRUPTIONS["restoring"](LAYOUT, noise=None, swap=None)
     assert (hide.tells, hide.hides) == (False, True)
     assert hide(rows(50), seeded()).level is None
     # One level for all rows is told as well, since other rows have none.
-    fixed = CORRUPTIONS["restoring"](LAYOUT, noise=0.3, hidden=None)(rows(50), seeded())
+    fixed = CORRUPTIONS["restoring"](LAYOUT, noise=0.3, swap=None, hidden=None)(rows(50), seeded())
     torch.testing.assert_close(fixed.level[:, 1], torch.full((50,), 0.09).double())

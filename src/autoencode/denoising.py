@@ -217,9 +217,10 @@ def _examined(
         return noise, np.full(len(values), noise.level), None
     curve = LevelCurve(**state.facts["level_curve"])
     levels, overall, error = curve.levels_of(apparent_levels(moments, values))
-    if len(values) < _FEWEST_ROWS:
+    asked = state.facts["asked"]
+    if len(values) < _FEWEST_ROWS or asked == "gaussian":
         return Noise("gaussian", overall, error), levels, None
-    found, chance = noise_of(Others.noisy(moments, values), values, raw, overall)
+    found, chance = noise_of(Others.noisy(moments, values), values, raw, overall, asked)
     if found.kind == "gaussian":
         found = replace(found, error=error)
     else:

@@ -44,7 +44,11 @@ _LEAST_SWAPPED = 0.04
 
 
 def noise_of(
-    others: Others, values: Array, raw: Array, deviation: float | None
+    others: Others,
+    values: Array,
+    raw: Array,
+    deviation: float | None,
+    asked: str = "auto",
 ) -> tuple[Noise, Array]:
     """Say which kind of noise rows have, by what their other cells do not explain.
 
@@ -56,6 +60,8 @@ def noise_of(
         Centred and scaled, and as they were given.
     deviation : float or None
         Of the normal noise that there is if there is no other.
+    asked : str
+        "auto", or the only kind to look for, of those that take the place of values.
 
     Returns
     -------
@@ -65,14 +71,18 @@ def noise_of(
         That the noise hit a cell; zeros unless it takes the place of values.
     """
     mean = others.expected(values)
-    atoms = impulses(mean, values, raw)
+    atoms = impulses(mean, values, raw) if asked != "swap" else ()
     if atoms:
         scales = widths(values - mean, None)
         noise = measured(Noise("impulse", atoms=atoms), mean, values, raw, scales)
         return noise, at_atoms(noise, mean, values, raw)
+    if asked == "impulse":
+        return Noise("none"), np.zeros_like(values)
     noise = swaps(values - mean, values)
     chance = swapped(noise, values - mean, values) if noise.level else np.zeros_like(values)
     likely = (chance > 0.5).mean() > _LEAST_FOUND * noise.level > _LEAST_FOUND * _LEAST_SWAPPED
+    if asked == "swap" and noise.level:
+        return noise, chance
     if likely and gain_of(noise, values - mean, values) > _LEAST_GAIN:
         return noise, chance
     nothing = np.zeros_like(values)

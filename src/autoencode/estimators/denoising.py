@@ -163,6 +163,7 @@ class DenoisingAutoencoder(Autoencoder):
     def _adopt(self, state: State) -> None:
         if hasattr(self, "_situation"):
             state.facts["situation"] = self._situation.name
+            state.facts["asked"] = self.noise
             state.facts["noise"] = self._situation.noise.header()
             state.facts["swap_weight"] = swap_weight(state, self._situation.rows)
             if self._situation.name == "clean":
