@@ -325,6 +325,8 @@ class Restoring(Corruption):
             raise SpecError("corruption 'restoring': noise, swap and hidden should not all be None")
         self.tells = any(part.tells for part in self.parts)
         self.hides = hidden is not None
+        levels = {"noise": noise, "swap": swap, "missing": hidden}
+        self.ways = tuple(way for way, level in levels.items() if level is not None)
 
     def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
         """Return rows, each spoilt in one of the ways."""

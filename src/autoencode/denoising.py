@@ -218,8 +218,12 @@ def _examined(
     curve = LevelCurve(**state.facts["level_curve"])
     levels, overall, error = curve.levels_of(apparent_levels(moments, values))
     asked = state.facts["asked"]
-    if len(values) < _FEWEST_ROWS or asked == "gaussian":
+    few = len(values) < _FEWEST_ROWS
+    if asked == "gaussian" or (few and asked == "auto"):
         return Noise("gaussian", overall, error), levels, None
+    if few:
+        # Which cells are hit cannot be told from so few rows.
+        return Noise("none"), np.zeros(len(values)), None
     found, chance = noise_of(Others.noisy(moments, values), values, raw, overall, asked)
     if found.kind == "gaussian":
         found = replace(found, error=error)

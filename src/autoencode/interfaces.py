@@ -341,10 +341,14 @@ class Corruption:
         Whether values may be missing afterwards.
     tells : bool
         Whether the encoder is told how noisy each row is: then ``level`` is set.
+    ways : tuple of str
+        In which ways rows are spoilt so that a network learns to restore them: "noise",
+        "swap" and "missing".
     """
 
     hides = False
     tells = False
+    ways: tuple[str, ...] = ()
 
     def __call__(self, batch: Batch, rng: torch.Generator) -> Batch:
         """Return corrupted rows of the same shape."""

@@ -144,6 +144,12 @@ class State:
             self._fills[dtype] = Fill(precision, self.composition.layout)
         return copy.deepcopy(self._fills[dtype])
 
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """In which ways rows were spoilt in training, to be restored; see `Corruption`."""
+        corrupter = self.composition.corrupter()
+        return () if corrupter is None else tuple(getattr(corrupter, "ways", ()))
+
     def shrink(self, dtype: torch.dtype) -> Shrink | None:
         """Return what takes noise out linearly, if the model is told of noise."""
         if self.precision is None or not self.composition.shrinks:

@@ -94,7 +94,7 @@ def _denoised(
     state = fitted._state
     if level is not None and fitted.n_components is not None:
         raise DataError("--level has no effect: the model restores through a code of fixed length")
-    if level is not None and not state.composition.noisy:
+    if level is not None and "noise" not in state.learned:
         raise DataError(
             "--level is for normal noise, but the model was fitted to noise that takes the "
             "place of cells: leave it out"

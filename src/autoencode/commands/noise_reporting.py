@@ -127,7 +127,7 @@ class _Trial:
     @property
     def adds(self) -> bool:
         """Whether the noise is added to values, and does not take their place."""
-        return self.state.composition.noisy or self.state.facts["noise"]["kind"] == "gaussian"
+        return self.found.noise.kind == "gaussian"
 
     def distance(self, values: Array, truth: Array) -> float:
         """Return the root mean squared error of the numbers, as the report's units have it."""
@@ -204,7 +204,7 @@ def _spoilt(state: State, rows: Rows, level: float | None = None) -> tuple[Rows,
     """Add noise of a kind that the model learned to take out, of a middle strength."""
     rng, values = np.random.default_rng(0), _values(rows)
     real = real_values(state.composition.layout)
-    if state.composition.noisy:
+    if "noise" in state.learned:
         level = _MIDDLE_LEVEL if level is None else level
         steps = level * state.scaling.scale[real]
         values[:, real] += steps * rng.standard_normal((len(values), len(real)))
@@ -309,20 +309,22 @@ def _picture_shape(shape: Sequence[int]) -> tuple[int, int, int] | None:
 def _by_level(trial: _Trial) -> LevelErrors | None:
     """Add noise of several strengths to clean rows and take it out again."""
     state = trial.state
-    if trial.clean is None or (state.facts["situation"] == "pairs" and not state.composition.noisy):
+    if trial.clean is None or (
+        state.facts["situation"] == "pairs" and "noise" not in state.learned
+    ):
         return None
     clean = _with_values(trial.rows, trial.clean)
     errors: list[list[float]] = []
     levels = _told(state)
     for level in levels:
         spoilt, _ = _spoilt(state, clean, level)
-        told = level if state.composition.noisy else None
+        told = level if "noise" in state.learned else None
         found, linear = _both(state, spoilt, None, told)
         values = (_values(spoilt), linear, found.values)
         errors.append([trial.distance(part, trial.clean) for part in values])
     noisy, guess, model = (list(column) for column in zip(*errors, strict=True))
     label = "share of cells that are another row's"
-    if state.composition.noisy:
+    if "noise" in state.learned:
         levels = [level * state.scaling.unit for level in levels]
         label = f"deviation of the noise, {trial.unit}"
     return LevelErrors(levels, noisy, guess, model, label, trial.unit)
@@ -330,7 +332,7 @@ def _by_level(trial: _Trial) -> LevelErrors | None:
 
 def _told(state: State) -> list[float]:
     """Return the strengths to try: for pairs those around the noise that they have."""
-    if not state.composition.noisy:
+    if "noise" not in state.learned:
         return list(_SHARES)
     if state.facts["situation"] == "clean":
         return list(_LEVELS)

@@ -201,7 +201,7 @@ class DenoisingAutoencoder(Autoencoder):
         """Return the same, and what noise was found; see `denoise`."""
         self._require_decoder()
         rows = self._check(X)
-        if not self._state.facts["used_for"]:
+        if not self._state.learned:
             # It has a code, or has learned the pairs themselves.
             values = self._reconstructed(rows)
             return self._shaped(values, rows, clip=True), self.noise_
