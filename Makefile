@@ -3,7 +3,7 @@
 # `make PYTHON=python3.12 test` uses another interpreter.
 
 PYTHON ?= python3
-TEST_OPTIONS ?= -n 2
+TEST_OPTIONS ?= -n 2 --dist worksteal
 BENCHMARKS ?= time_to_quality step_time encode
 
 VENV := .venv
