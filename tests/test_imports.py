@@ -35,7 +35,6 @@ ORDER = (
     "metrics",
     "preprocess",
     "guess",
-    "stein",
     "noise_parts",
     "noise",
     "quality",

@@ -20,9 +20,6 @@ _ROUNDS = 12
 _TOLERANCE = 1e-3
 _RIDGE = 1e-3
 """Share of the mean variance that is added to each value's, so that the inverse is stable."""
-_LEAST_LEFT = 1e-3
-"""Share of a noise's variance that an axis has at least once the noise is taken out."""
-
 _NARROW = 128
 _STEPS, _FEWER_STEPS = 16, 10
 """Steps for at most so many values, and for more, where each costs much."""
@@ -115,12 +112,6 @@ class Moments:
 
     def __init__(self, mean: Array, covariance: Array) -> None:
         self.mean, self.covariance = mean, covariance
-
-    def without_noise(self, variance: float) -> Moments:
-        """Return the moments of the rows without independent noise of a known variance."""
-        values, axes = np.linalg.eigh(self.covariance)
-        clean = np.maximum(values - variance, _LEAST_LEFT * variance)
-        return Moments(self.mean, (axes * clean) @ axes.T)
 
     def precision(self) -> Array:
         """Return the inverse covariance, with a small ridge."""
