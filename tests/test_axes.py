@@ -368,8 +368,9 @@ def trained(penalty: Any) -> Network:
 def test_a_larger_weight_makes_the_penalised_quantity_smaller(name: str) -> None:
     batch = rows(count=64)
     amounts = []
-    for weight in (1e-4, 1.0, 100.0):
+    # Measured in its units' root mean squares, l1 takes more before codes are sparser.
+    for weight in (1e-4, 10.0 if name == "l1" else 1.0, 100.0):
         network = trained(PENALTIES[name](weight=weight))
         result = network(batch, Context(rng=seeded(7)))
         amounts.append(float(PENALTIES[name](weight=1.0)(network, result).detach()))
-    assert amounts[0] > 1.05 * amounts[1] > 1.1 * amounts[2]
+    assert amounts[0] > 1.2 * amounts[1] > 1.44 * amounts[2]
