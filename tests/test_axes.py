@@ -42,7 +42,12 @@ DTYPES = [torch.float32, torch.float64]
 # Another value of every option; sizes, which a part is told, are none.
 OPTIONS = {
     ("architecture", "mlp"): {"activation": "relu", "start": "random", "dropout": 0.3},
+    ("architecture", "dictionary"): {"start": "random", "positive": True},
     ("bottleneck", "plain"): {},
+    ("bottleneck", "topk"): {"active": 1},
+    ("bottleneck", "batchtopk"): {"active": 1},
+    ("bottleneck", "jumprelu"): {"active": 1},
+    ("bottleneck", "relu"): {},
     ("corruption", "none"): {},
     ("corruption", "gaussian"): {"level": 0.5},
     ("corruption", "mask"): {"level": 0.5},

@@ -67,6 +67,7 @@ ORDER = (
     "augmentation",
     "explanation",
     "fit_data",
+    "starting",
     "sparsity",
     "outcome",
     "fitting",

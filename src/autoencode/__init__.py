@@ -8,7 +8,12 @@ from autoencode._version import __version__
 
 if TYPE_CHECKING:
     from autoencode.augmentation_gain import AugmentationGain, measure_augmentation
-    from autoencode.estimators import Autoencoder, DenoisingAutoencoder, Imputer
+    from autoencode.estimators import (
+        Autoencoder,
+        DenoisingAutoencoder,
+        Imputer,
+        SparseAutoencoder,
+    )
     from autoencode.loading import load
 
 __all__ = [
@@ -16,12 +21,13 @@ __all__ = [
     "Autoencoder",
     "DenoisingAutoencoder",
     "Imputer",
+    "SparseAutoencoder",
     "__version__",
     "load",
     "measure_augmentation",
 ]
 
-_ESTIMATORS = ("Autoencoder", "DenoisingAutoencoder", "Imputer")
+_ESTIMATORS = ("Autoencoder", "DenoisingAutoencoder", "Imputer", "SparseAutoencoder")
 _GAIN = ("AugmentationGain", "measure_augmentation")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from autoencode.architectures import ARCHITECTURES
+from autoencode.architectures import ARCHITECTURES, Dictionary
 from autoencode.architectures.mlp import spread
 from autoencode.bottlenecks import BOTTLENECKS
 from autoencode.corruptions import CORRUPTIONS
@@ -127,10 +128,40 @@ class Composition:
                     setattr(module, name, torch.empty_like(buffer, device="cpu"))
         return network
 
-    def starts_linear(self) -> bool:
-        """Say whether training starts from PCA."""
+    @cached_property
+    def start(self) -> str:
+        """Where the linear path starts.
+
+        "pca"; "data", from rows; "positive", from rows above their least values;
+        "directions", drawn; or "random": anywhere.
+        """
         part = make("architecture", ARCHITECTURES, self.architecture, self.sample_shape, ())
-        return getattr(part, "start", "random") == "pca"
+        start = getattr(part, "start", "random")
+        if isinstance(part, Dictionary):
+            start = {"data": "pca", "random": "directions"}[part.start]
+        if start != "pca" or not self.sparse:
+            return start
+        return "positive" if getattr(part, "positive", False) else "data"
+
+    @cached_property
+    def sparse(self) -> bool:
+        """Whether most of a code is zero."""
+        return self.network(1).bottleneck.sparse
+
+    @cached_property
+    def unit_codes(self) -> bool:
+        """Whether codes are in the units of the values, and not of their own deviations."""
+        part = make("architecture", ARCHITECTURES, self.architecture, self.sample_shape, ())
+        return self.sparse or isinstance(part, Dictionary)
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is more to learn than PCA."""
+        return bool(self.hidden_layer_sizes) or self.sparse
+
+    def n_active(self, n_components: int) -> int:
+        """Return how many components of a code of this length are not zero, on average."""
+        return self.network(n_components).bottleneck.n_active()
 
     def objective(self) -> Objective:
         """Return the loss."""

@@ -104,7 +104,11 @@ class FitData:
         self.training = self.scaled(self.pairs, self.split.train)
         self.start = self.principal(self.training, self._limit())
         # A model of full length is judged by what it restores, any other by all it is given.
-        choose = self.scaled(self.held_pairs, self.split.choose)
+        numbers = self.split.choose
+        if plan.composition.sparse and not len(numbers):
+            # There is no PCA to fall back on: too few rows are judged by themselves.
+            numbers = self.split.train
+        choose = self.scaled(self.held_pairs, numbers)
         self.choose = self.judged(choose, restores=plan.restores)
 
     @property
@@ -179,8 +183,15 @@ class FitData:
         return principal_components(rows.blocks, len(rows), self.n_values, limit, self.plan.seed)
 
     def _limit(self) -> int:
-        """Return how many principal components are wanted at most."""
-        if not isinstance(self.plan.n_components, float):
-            return self.plan.n_components
+        """Return how many principal components are wanted at most.
+
+        Beside a sparse code, as many as are active.
+        """
+        plan = self.plan
+        if not isinstance(plan.n_components, float):
+            if not plan.composition.sparse:
+                return plan.n_components
+            active = plan.composition.n_active(plan.n_components)
+            return min(active, len(self.split.train), self.n_values)
         widest = _WIDEST_SEARCH if self.n_values <= 3000 else _WIDEST_RANDOMISED
         return min(len(self.split.train), self.n_values, widest)

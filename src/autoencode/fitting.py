@@ -17,7 +17,6 @@ from torch import Tensor
 
 from autoencode import defaults
 from autoencode.batches import Batches, Prepare, StreamedBatches, TensorBatches
-from autoencode.composition import linear_start
 from autoencode.data.rows import Rows
 from autoencode.fit_data import FitData, Plan
 from autoencode.guess import guessed_where_needed, rescaled
@@ -37,6 +36,7 @@ from autoencode.selection import (
     smallest_size,
 )
 from autoencode.sparsity import Sparse
+from autoencode.starting import starting_point
 from autoencode.state import State
 from autoencode.steps import FlatParameters, choose_step
 from autoencode.strength import Evidence, Trial, penalty_facts
@@ -49,6 +49,7 @@ Array = npt.NDArray[np.float64]
 _MEMORY_LIMIT = 4 << 30
 _FULL_SHARE = 0.1
 _FINE_SHARE = 0.9
+_SPARSE_SHARE = 0.5
 _FINE_WEIGHT = 0.1
 """While fine-tuning, shorter codes count this much less: enough to stay decodable."""
 _NESTED_TIME = 0.45
@@ -110,7 +111,7 @@ class Fit:
         """Fit; after Ctrl-C the state holds what was learned and `interrupted` is true."""
         plan = self.plan
         self._begin(self.search_limit())
-        if plan.composition.hidden_layer_sizes and len(self.data.split.choose):
+        if plan.composition.sparse or (plan.composition.trains and len(self.data.split.choose)):
             self._train_networks()
         else:
             self.n_components, reached = self._choose_size()
@@ -144,14 +145,16 @@ class Fit:
         return Trial(
             sizes,
             self.choose.errors(network, sizes),
-            self.choose.pca[:, sizes],
+            self.choose.floor(sizes),
             training.errors(network, sizes[-1:])[:, 0],
         )
 
     def _begin(self, search: int) -> None:
         self.search = search
         self.sizes = evaluation_sizes(search)
-        self.best = self.choose.weighted(self.choose.pca[:, self.sizes])
+        if self.plan.composition.sparse:
+            self.sizes = few_sizes(self.sizes) if self.plan.composition.nested else [search]
+        self.best = self.choose.weighted(self.choose.floor(self.sizes))
         self.sources = ["pca"] * len(self.sizes)
 
     def search_limit(self) -> int:
@@ -182,7 +185,7 @@ class Fit:
 
     def _train_networks(self) -> None:
         try:
-            if self.plan.composition.nested:
+            if self.plan.composition.nested and not self.plan.composition.sparse:
                 self._train_nested()
             self.n_components, _ = self._choose_size()
             self._fine_tune()
@@ -193,7 +196,7 @@ class Fit:
     def _train_nested(self) -> None:
         network = self._new_network(self.search)
         grid = few_sizes(self.sizes)
-        floor = self.choose.pca[:, grid].mean(0)
+        floor = self.choose.floor(grid).mean(0)
         total = float(self.choose.pca[:, 0].mean())
         wanted = self.plan.n_components
 
@@ -255,6 +258,8 @@ class Fit:
             network.copy_prefix(nested)
             pattern = size_pattern(size, 2 * self.plan.batch_size, _FINE_SHARE)
             epochs = max(1, epochs // 2)
+        elif self.plan.composition.nested:
+            pattern = size_pattern(size, 2 * self.plan.batch_size, _SPARSE_SHARE)
 
         total = float(self.choose.pca[:, 0].mean())
 
@@ -270,7 +275,7 @@ class Fit:
                 network, Phase(name, evaluate, None, pattern, epochs, time_share, _FINE_WEIGHT)
             )
         finally:
-            known = self.sizes if nested is not None else [size]
+            known = self.sizes if self.plan.composition.nested else [size]
             self._take(name, network, [s for s in known if s <= size])
 
     def _new_network(self, size: int) -> Network:
@@ -284,8 +289,9 @@ class Fit:
             network.shrink = self.data.shrink()
         if network.selection is not None:
             network.selection.start(torch.from_numpy(self.data.training.missing_shares()))
-        if self.plan.composition.starts_linear():
-            network.start_linear(linear_start(self.data.start.head(size)))
+        start = starting_point(self.plan.composition, self.data, size, self.rng)
+        if start is not None:
+            network.start_linear(start)
         return network.to(device=self.plan.device, dtype=self.plan.dtype)
 
     def _train(self, network: Network, phase: Phase) -> None:
@@ -306,8 +312,11 @@ class Fit:
             None if pattern is None else self._size_weights(pattern, phase.shorter),
             phase.reached,
             partial(rescaled, network) if plan.restores and network.rescales else None,
+            getattr(network.decoder, "settle", None),
         )
         widths = (self.data.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
+        if plan.composition.sparse:
+            widths = (*widths, network.bottleneck.latent_shape[0])
         flops = 12.0 * plan.batch_size * sum(a * b for a, b in pairwise(widths))
         self.products = choose_products(widths, plan.batch_size, plan.device)
         patience = defaults.patience(phase.epochs, mixed=bool(plan.composition.segments))
@@ -355,9 +364,10 @@ class Fit:
 
     def _size_weights(self, pattern: npt.NDArray[np.int64], shorter: float) -> Tensor:
         """Return each place's weight, so that small errors of long codes count too."""
-        left = self.choose.pca.mean(0)
-        floor = max(1e-6 * float(left[0]), np.finfo(np.float64).tiny)
-        weights = np.power(np.maximum(left[pattern], floor), -_SIZE_EXPONENT)
+        total = float(self.choose.pca[:, 0].mean())
+        floor = max(1e-6 * total, np.finfo(np.float64).tiny)
+        errors = self.choose.floor(range(pattern.max() + 1)).mean(0)[pattern]
+        weights = np.power(np.maximum(errors, floor), -_SIZE_EXPONENT)
         weights[pattern < pattern.max()] *= shorter
         scaled = torch.from_numpy(weights / weights.mean())
         return scaled.to(device=self.plan.device, dtype=self.plan.dtype)
@@ -370,11 +380,11 @@ class Fit:
             place = bisect_left(self.sizes, size)
             mine = errors[:, column]
             best = self.best[:, place]
-            pca = self.choose.weighted(self.choose.pca[:, [size]])[:, 0]
+            pca = self.choose.weighted(self.choose.floor([size]))[:, 0]
             better = bool(mine.mean() < best.mean()) and gate_opens(mine, pca)
             if self.evidence is not None and self.sources[place] == "pca":
                 better = self.evidence.opens(size, mine, pca)
-            if self.sparsity.aims:
+            if self.sparsity.aims or self.plan.composition.sparse:
                 # PCA's codes are not sparse, whatever they cost.
                 better = True
             if self.plan.restores:

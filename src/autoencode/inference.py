@@ -19,7 +19,7 @@ from autoencode.data.finite import require_finite, require_no_infinity
 from autoencode.data.rows import FloatArray, Rows
 from autoencode.numerics import matrix_products
 
-__all__ = ["apply", "chunk_rows"]
+__all__ = ["apply", "chunk_rows", "hand_over"]
 
 _CHUNK_BYTES = 4 << 20
 _PIECES_AT_ONCE = 16
@@ -40,9 +40,7 @@ def apply(
     *,
     missing: Callable[[Tensor], Tensor] | None = None,
 ) -> None:
-    """Fill ``out`` with the module's results, row by row.
-
-    That all values are finite is checked on the way, while they are in the cache.
+    """Fill ``out`` with the module's results, row by row; see `hand_over`.
 
     Parameters
     ----------
@@ -63,6 +61,38 @@ def apply(
         If a value is infinite (or missing), naming its column.
     """
     result = torch.from_numpy(out)
+
+    def keep(start: int, found: Tensor) -> None:
+        result[start : start + len(found)] = found
+
+    hand_over(module, rows, keep, piece, missing=missing)
+
+
+def hand_over(
+    module: nn.Module | Callable[[Tensor], Tensor],
+    rows: Rows,
+    take: Callable[[int, Tensor], None],
+    piece: int,
+    *,
+    missing: Callable[[Tensor], Tensor] | None = None,
+) -> None:
+    """Hand over the module's results, piece by piece, from the first row to the last.
+
+    That all values are finite is checked on the way, while they are in the cache.
+
+    Parameters
+    ----------
+    module, rows, piece, missing
+        As in `apply`.
+    take : callable
+        Called with the number of the first row of a piece, and ``(rows, n_outputs)``, which
+        is valid until it returns.
+
+    Raises
+    ------
+    DataError
+        As in `apply`.
+    """
     total = torch.zeros(())
     with torch.inference_mode(), matrix_products("ieee"):
         for start, block in rows.blocks(_PIECES_AT_ONCE * piece):
@@ -70,11 +100,11 @@ def apply(
             for offset in range(0, len(block), piece):
                 taken = values[offset : offset + piece]
                 summed = taken.sum()
-                target = result[start + offset : start + offset + len(taken)]
                 if missing is not None and bool(torch.isnan(summed)):
-                    summed = _apply_to_incomplete(module, missing, taken, target, piece)
+                    summed, found = _of_incomplete(module, missing, taken, piece)
                 else:
-                    target.copy_(module(_padded(taken, piece))[: len(taken)])
+                    found = module(_padded(taken, piece))[: len(taken)]
+                take(start + offset, found)
                 total = total + summed
     # A sum is finite only if every term is; where it is not, each value is looked at.
     if not bool(torch.isfinite(total)):
@@ -84,14 +114,13 @@ def apply(
             require_no_infinity(rows)
 
 
-def _apply_to_incomplete(
+def _of_incomplete(
     module: nn.Module | Callable[[Tensor], Tensor],
     missing: Callable[[Tensor], Tensor],
     taken: Tensor,
-    target: Tensor,
     piece: int,
-) -> Tensor:
-    """Fill in the results of a piece with missing values; return the sum of the others.
+) -> tuple[Tensor, Tensor]:
+    """Return the sum of the values of a piece that are not missing, and its results.
 
     Rows that are complete take the way that they always take; the others, as a rule few
     and each several times the work, go in small pieces of a fixed size of their own.
@@ -99,13 +128,17 @@ def _apply_to_incomplete(
     absent = torch.isnan(taken)
     lacking = absent.any(1)
     known = torch.where(absent, 0.0, taken)
+    found: Tensor | None = None
     if not bool(lacking.all()):
-        target.copy_(module(_padded(known, piece))[: len(taken)])
+        found = module(_padded(known, piece))[: len(taken)].clone()
     few = min(piece, _INCOMPLETE_ROWS)
     for places in torch.nonzero(lacking)[:, 0].split(few):
         results = missing(_padded(taken[places], few))
-        target[places] = results[: len(places)]
-    return known.sum()
+        if found is None:
+            found = results.new_empty(len(taken), *results.shape[1:])
+        found[places] = results[: len(places)]
+    assert found is not None
+    return known.sum(), found
 
 
 def _padded(taken: Tensor, piece: int) -> Tensor:

@@ -172,21 +172,24 @@ class LinkStart(NamedTuple):
 
 @dataclass(frozen=True)
 class LinearStart:
-    """Where the linear path starts: the PCA of the training rows.
+    """Where the linear path starts: the PCA of the training rows, or a dictionary.
 
     Attributes
     ----------
     components : Tensor
-        ``(n_components, n_values)``, orthonormal rows.
+        ``(n_components, n_values)``, unit rows; orthogonal ones from PCA.
     deviations : Tensor
-        ``(n_components,)``: standard deviation of each score, all positive.
+        ``(n_components,)``: the unit of each score, all positive.
     link : LinkStart or None
         Of the likelihood; None: the parameters are the means.
+    center : Tensor or None
+        ``(n_values,)``: where codes are zero; None: at zero.
     """
 
     components: Tensor
     deviations: Tensor
     link: LinkStart | None = None
+    center: Tensor | None = None
 
 
 class Bottleneck(nn.Module):
@@ -201,6 +204,26 @@ class Bottleneck(nn.Module):
     latent_shape: tuple[int, ...]
     costs_nats = False
     """Whether the code has a cost in nats, beside which columns must not be reweighted."""
+    sparse = False
+    """Whether most of a code is zero: then there may be more components than values."""
+
+    def n_active(self) -> int:
+        """Return how many components of a code are not zero, on average."""
+        return self.latent_shape[0]
+
+    def revival(self, code: Code, residual: Tensor, decoder: Any) -> Tensor | None:
+        """Return a term of the loss that wakes units that are never active; None: no such term.
+
+        Parameters
+        ----------
+        code : Code
+            Of the batch.
+        residual : Tensor
+            ``(batch, n_values)``: what is not reconstructed, detached.
+        decoder : nn.Module
+            Has ``linear_part``, what codes add to the values directly.
+        """
+        return None
 
     def forward(self, features: Features, context: Context) -> Code:
         """Turn features into codes."""

@@ -17,8 +17,8 @@ __all__ = [
     "PRESETS",
 ]
 
-ARCHITECTURES = ("mlp",)
-BOTTLENECKS = ("plain",)
+ARCHITECTURES = ("mlp", "dictionary")
+BOTTLENECKS = ("plain", "topk", "batchtopk", "jumprelu", "relu")
 CORRUPTIONS = (
     "none",
     "gaussian",
@@ -40,7 +40,7 @@ AXES = {
     "penalty": PENALTIES,
 }
 
-PRESETS = ("autoencoder", "denoising")
+PRESETS = ("autoencoder", "denoising", "sparse")
 """Kinds of models that have a name."""
 
 # Not an axis of the model but of its data; in the order in which they are tried.

@@ -7,13 +7,15 @@ import os
 import numpy as np
 
 from autoencode.errors import ModelFileError
-from autoencode.estimators import Autoencoder, DenoisingAutoencoder
+from autoencode.estimators import Autoencoder, DenoisingAutoencoder, SparseAutoencoder
 from autoencode.model_file import read_model
 from autoencode.state import State
 
 __all__ = ["load"]
 
-_ESTIMATORS = {kind.__name__: kind for kind in (Autoencoder, DenoisingAutoencoder)}
+_ESTIMATORS = {
+    kind.__name__: kind for kind in (Autoencoder, DenoisingAutoencoder, SparseAutoencoder)
+}
 
 
 def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Autoencoder:

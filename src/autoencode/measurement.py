@@ -171,6 +171,22 @@ class HeldOut:
                     found[start : start + len(error), place] = error.sum(1)
         return found.numpy()
 
+    def floor(self, sizes: Sequence[int]) -> Array:
+        """Return PCA's squared error of every row beside codes of some sizes.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Numbers of components; of sparse codes, which have more, only as many principal
+            components stand beside them as are active.
+
+        Returns
+        -------
+        ndarray of shape (rows, len(sizes))
+        """
+        result: Array = self.pca[:, np.minimum(sizes, self.pca.shape[1] - 1)]
+        return result
+
     def weighted(self, errors: Array) -> Array:
         """Return errors of rows in units of what the noise in them leaves; see `trust`."""
         if self.trust is None:
@@ -178,6 +194,15 @@ class HeldOut:
         weights = self.trust.double().cpu().numpy()
         weighted: Array = errors / np.square(weights)
         return weighted
+
+    def frequencies(self, network: Network) -> Array:
+        """Return the share of rows in which each unit of a sparse code is active."""
+        total = torch.zeros(network.bottleneck.latent_shape, dtype=torch.float64)
+        with torch.inference_mode(), matrix_products("ieee"):
+            for _, x, _ in self._pieces():
+                total += (network.encode(x, Context()).z != 0).sum(0).cpu()
+        result: Array = total.numpy() / len(self.x.x)
+        return result
 
     def column_errors(self, network: Network, size: int) -> Array:
         """Return a network's mean squared error of every value, ``(n_values,)``."""
@@ -327,20 +352,20 @@ def fitted_curve(
     sizes, sources : list
         The sizes and which model is used at each.
     """
-    pca = claim.pca.mean(0)
+    total, pca = float(claim.pca[:, 0].mean()), claim.floor(sizes).mean(0)
     error = np.array(
         [
-            pca[size] if source == "pca" else errors[source][size]
-            for size, source in zip(sizes, sources, strict=True)
+            floor if source == "pca" else errors[source][size]
+            for size, source, floor in zip(sizes, sources, pca, strict=True)
         ]
     )
     n_features = len(claim.principal.mean)
     return {
         "size": np.array(sizes, dtype=np.int64),
         "error": error / n_features,
-        "pca_error": pca[sizes] / n_features,
-        "explained_variance": explained_share(error, float(pca[0])),
-        "pca_explained_variance": explained_share(pca[sizes], float(pca[0])),
+        "pca_error": pca / n_features,
+        "explained_variance": explained_share(error, total),
+        "pca_explained_variance": explained_share(pca, total),
         "network": np.array([source != "pca" for source in sources]),
     }
 

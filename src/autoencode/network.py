@@ -111,7 +111,10 @@ class Network(nn.Module):
         return replace(code, z=code.z * (places < context.size[:, None]))
 
     def start_linear(self, start: LinearStart) -> None:
-        """Make the network exactly the given PCA; to first order if the link is not linear."""
+        """Make the network exactly the given PCA, or as near to a dictionary as its units are.
+
+        To first order only if the likelihood's link is not linear.
+        """
         start = replace(start, link=self.likelihood.link_start())
         self.bottleneck.start_linear(start)
         self.decoder.start_linear(start)  # type: ignore[operator]
@@ -173,5 +176,5 @@ def decay_groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramet
 
 
 def spared(name: str, parameter: nn.Parameter) -> bool:
-    """Say whether a parameter is a bias or on the linear path: those are never decayed."""
-    return parameter.ndim < 2 or "linear_path" in name
+    """Say whether a parameter is a bias, on the linear path or a part: never decayed."""
+    return parameter.ndim < 2 or "linear_path" in name or name.endswith("decoder.parts")

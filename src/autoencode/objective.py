@@ -33,7 +33,9 @@ class Objective:
     def terms(self, network: Network) -> tuple[str, ...]:
         """Return the names of the terms, in order."""
         informed = () if network.selection is None else ("missingness",)
-        return ("reconstruction", "code", *informed, *(penalty.name for penalty in self.penalties))
+        sparse = ("revival",) if network.bottleneck.sparse else ()
+        names = (penalty.name for penalty in self.penalties)
+        return ("reconstruction", "code", *informed, *sparse, *names)
 
     def __call__(
         self, network: Network, result: Pass, target: Batch, weights: Tensor | None
@@ -73,6 +75,8 @@ class Objective:
             terms["missingness"] = (
                 rows.new_zeros(()) if informed is None else informed.sum(1).mean()
             )
+        if network.bottleneck.sparse:
+            terms["revival"] = _revival(network, result, target)
         for penalty in self.penalties:
             terms[penalty.name] = penalty(network, result)
         return Loss(torch.stack(list(terms.values())).sum(), terms)
@@ -82,6 +86,15 @@ class Objective:
         for penalty in self.penalties:
             if isinstance(penalty, Sparsity):
                 penalty.adjust(result)
+
+
+def _revival(network: Network, result: Pass, target: Batch) -> Tensor:
+    """Return what wakes units that are never active, in balanced nats per row."""
+    residual = (target.x - network.likelihood.mean(result.params)).flatten(1).detach()
+    if target.observed is not None:
+        residual = residual * target.observed.flatten(1)
+    term = network.bottleneck.revival(result.code, residual, network.decoder)
+    return residual.new_zeros(()) if term is None else term
 
 
 def hidden_cells(given: Batch, target: Batch) -> Tensor:

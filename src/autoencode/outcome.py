@@ -102,17 +102,25 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
         by_column = claim.column_errors(network, size)
     residuals = _restored_errors(data, network, size)
     facts = _facts(data, outcome) | _columns(data, claim, outcome, by_column)
+    units = {}
+    if data.plan.composition.sparse and network is not None:
+        units["frequency"] = claim.frequencies(network)
+        facts["n_active"] = float(units["frequency"].sum())
     before, start = data.scaling.scale, data.start
     everything = np.arange(data.pairs.rows.n_rows)
     if not used:
         # PCA alone is fitted to all rows, scales included.
         data.scaling, data.moments = data.units(everything)
-    principal = data.principal(data.scaled(data.pairs, everything), sizes[-1])
+    deviations = start.deviations[: sizes[-1]]
+    if data.plan.composition.unit_codes:
+        deviations = np.ones(sizes[-1])
+    count = min(sizes[-1], len(start.deviations))
+    principal = data.principal(data.scaled(data.pairs, everything), count)
     return State(
         composition=data.plan.composition,
         scaling=data.scaling,
         principal=principal,
-        deviations=start.deviations[: sizes[-1]],
+        deviations=deviations,
         networks={name: outcome.networks[name].to("cpu") for name in used},
         sizes=sizes,
         sources=sources,
@@ -124,6 +132,7 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
         facts=facts | {"seconds": time.perf_counter() - started},
         precision=None if data.moments is None else data.moments.precision(),
         residuals=residuals,
+        units=units,
     )
 
 

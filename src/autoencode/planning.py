@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from autoencode import defaults
+from autoencode.bottlenecks import BOTTLENECKS
 from autoencode.composition import Composition
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.data.rows import Rows
@@ -20,7 +21,7 @@ from autoencode.interfaces import Corruption, Layout, Segment
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.selection import FEWEST_ROWS
-from autoencode.spec import describe, make
+from autoencode.spec import describe, make, parse
 from autoencode.training import History
 
 __all__ = ["make_plan", "plain", "segments_of"]
@@ -50,7 +51,8 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
     if not isinstance(fraction, int | float | np.number) or not 0 < fraction < 1:
         raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
     restores = given["n_components"] is None
-    n_components = _components(given["n_components"], rows, float(fraction))
+    sparse = _is_sparse(given["bottleneck"])
+    n_components = _components(given["n_components"], rows, float(fraction), sparse=sparse)
     limit, threads, verbose = given["max_time"], given["n_threads"], given["verbose"]
     max_time = None if limit is None else defaults.positive("max_time", limit)
     whole = threads != "auto"
@@ -93,10 +95,13 @@ def _seed(random_state: Any) -> int:
 def _composition(
     given: Mapping[str, Any], n_components: float, rows: Rows
 ) -> tuple[Composition, bool]:
+    architecture = "mlp" if given["architecture"] == "auto" else given["architecture"]
     sizes = defaults.hidden_layer_sizes(given["hidden_layer_sizes"], rows.n_features)
-    nested = given["nested"]
+    if isinstance(architecture, str) and parse(architecture)[0] == "dictionary":
+        sizes = ()
+    sparse, nested = _is_sparse(given["bottleneck"]), given["nested"]
     if isinstance(nested, str) and nested == "auto":
-        nested = n_components != 1 and given["n_components"] is not None
+        nested = n_components != 1 and given["n_components"] is not None and not sparse
     if not isinstance(nested, bool | np.bool_):
         raise SpecError(f"nested={nested!r} should be 'auto', True or False")
     if isinstance(n_components, float) and not nested:
@@ -115,14 +120,14 @@ def _composition(
         raise SpecError(f"missing={missing!r} should be 'ignorable' or 'informative'")
     few = _few(given, rows, segments, likelihood, corruption)
     composition = Composition(
-        architecture="mlp" if given["architecture"] == "auto" else given["architecture"],
+        architecture=architecture,
         bottleneck=given["bottleneck"],
         corruption=corruption,
         likelihood=likelihood,
         penalties=_penalties(given["penalties"], few=few),
         hidden_layer_sizes=sizes,
         sample_shape=(rows.n_features,),
-        nested=bool(nested) and bool(sizes),
+        nested=bool(nested) and (bool(sizes) or sparse),
         segments=segments,
         masked=rows.has_missing or getattr(part, "hides", False),
         noisy=getattr(part, "tells", False),
@@ -130,6 +135,12 @@ def _composition(
     )
     composition.check()
     return composition, few
+
+
+def _is_sparse(spec: Any) -> bool:
+    """Say whether codes are sparse: then they may be longer than the rows."""
+    with torch.device("meta"):
+        return bool(make("bottleneck", BOTTLENECKS, spec, 0, 1, 1).sparse)
 
 
 def _penalties(given: Any, *, few: bool) -> tuple[Any, ...]:
@@ -147,6 +158,7 @@ def _few(
     """Say whether cross-validation should judge: few complete rows of plain numbers."""
     plain = not segments and not rows.has_missing and given["n_components"] is not None
     plain = plain and corruption == "none" and likelihood == "gaussian"
+    plain = plain and not _is_sparse(given["bottleneck"])
     return plain and FEWEST_ROWS <= rows.n_rows < defaults.FEW_ROWS
 
 
@@ -174,14 +186,20 @@ def _hiding(given: Mapping[str, Any], rows: Rows) -> str:
     return "hide" if rows.has_missing else "none"
 
 
-def _components(given: Any, rows: Rows, held_out: float) -> int | float:
+def _components(given: Any, rows: Rows, held_out: float, *, sparse: bool) -> int | float:
     """Return the asked length or share, checked; None is the full length."""
     most = min(rows.n_rows, rows.n_features)
     if given is None:
         return min(rows.n_rows - round(held_out * rows.n_rows), rows.n_features)
+    whole = isinstance(given, int | np.integer) and not isinstance(given, bool | np.bool_)
+    if sparse:
+        if whole and given >= 1:
+            return int(given)
+        raise SpecError(
+            f"n_components={given!r} must be a positive whole number where codes are sparse"
+        )
     if isinstance(given, float | np.floating) and 0 < given < 1:
         return float(given)
-    whole = isinstance(given, int | np.integer) and not isinstance(given, bool | np.bool_)
     if whole and 1 <= given <= most:
         return int(given)
     raise SpecError(

@@ -31,4 +31,7 @@ PRESETS = {
     "denoising": Preset(
         "DenoisingAutoencoder", decides=("missing", "corruption"), takes=("noise", "rows")
     ),
+    "sparse": Preset(
+        "SparseAutoencoder", takes=("n_active", "positive", "refine")
+    ),
 }

@@ -68,6 +68,10 @@ class State:
         scaling; q is 0 for a model that takes no missing values.
     schema : Schema or None
         What a table's columns are; None for arrays.
+    units : dict of str to ndarray
+        Of a sparse code, for each component: ``frequency``, the share of held-out rows in
+        which it is active, and ``stability``, its cosine with the nearest part of a twin that
+        was trained from another start (if there was one).
     """
 
     composition: Composition
@@ -86,6 +90,7 @@ class State:
     precision: Array | None = None
     residuals: Array = field(default_factory=lambda: np.zeros((0, 0)))
     schema: Schema | None = None
+    units: dict[str, Array] = field(default_factory=dict)
     _fills: dict[torch.dtype, Fill] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -205,6 +210,7 @@ class State:
             curve={name: column[:keep_to] for name, column in self.curve.items()},
             prefix_explained=prefix,
             column_errors=self.column_errors * ratio,
+            units={name: column[:size] for name, column in self.units.items()},
         )
 
     def encoder_only(self) -> State:
@@ -257,6 +263,7 @@ class State:
             tensors["precision"] = self.precision
         if self.residuals.size:
             tensors["residuals"] = self.residuals
+        tensors |= {f"unit.{name}": np.asarray(column) for name, column in self.units.items()}
         tensors |= {f"curve.{name}": np.asarray(column) for name, column in self.curve.items()}
         for name, network in self.networks.items():
             for key, value in network.state_dict().items():
@@ -299,11 +306,7 @@ class State:
                 header["sizes"],
                 header["sources"],
                 int(header["n_components"]),
-                {
-                    name.removeprefix("curve."): array
-                    for name, array in tensors.items()
-                    if name.startswith("curve.")
-                },
+                _group(tensors, "curve."),
                 tensors["prefix_explained"],
                 tensors["column_errors"],
                 header["history"],
@@ -311,6 +314,7 @@ class State:
                 tensors.get("precision"),
                 tensors.get("residuals", np.zeros((0, 0))),
                 Schema.from_header(header["columns"]) if "columns" in header else None,
+                _group(tensors, "unit."),
             )
         except (KeyError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())
@@ -323,6 +327,11 @@ class Fitted:
 
     encoder: Encoder
     decoder: Decoder
+
+
+def _group(tensors: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays whose names have a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _network_from(

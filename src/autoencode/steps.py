@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from autoencode.architectures.dictionary import DictionaryDecoder
 from autoencode.architectures.mlp import MlpDecoder, MlpEncoder, dense_layers
 from autoencode.bottlenecks import Plain
 from autoencode.guess import n_told
@@ -109,6 +110,8 @@ class AutogradStep:
         result = self.network(batch, context)
         loss = self.objective(self.network, result, target, weights)
         loss.total.backward()
+        if isinstance(self.network.decoder, DictionaryDecoder):
+            self.network.decoder.project()
         self.objective.adjust(result)
         return torch.stack(list(loss.terms.values())).detach()
 

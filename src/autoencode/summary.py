@@ -46,7 +46,9 @@ def describe_state(state: State, *, restores: bool = False) -> str:
     """
     facts, size = state.facts, state.n_components
     kind = "PCA (the network did not pay)" if state.source(size) == "pca" else "network"
-    if not state.composition.hidden_layer_sizes:
+    if state.composition.sparse:
+        kind = f"sparse codes, {facts['n_active']:.3g} active"
+    elif not state.composition.hidden_layer_sizes:
         kind = "PCA (no hidden layers)"
     elif not facts["n_choose"]:
         kind = "PCA (too few rows to hold some out)"

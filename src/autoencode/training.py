@@ -152,6 +152,8 @@ class Task:
         Turns what is to be reconstructed into what the network has to expect for it.
     reached : callable or None
         Says whether the asked level is reached, so that training can stop at once.
+    settle : callable or None
+        Puts the weights back where they may be, after each update.
     """
 
     flat: FlatParameters
@@ -162,6 +164,7 @@ class Task:
     size_weights: Tensor | None = None
     reached: Callable[[], bool] | None = None
     retarget: Callable[[Batch, Batch], Batch] | None = None
+    settle: Callable[[], None] | None = None
 
 
 def train(
@@ -282,6 +285,8 @@ class _Run:
             weights = self.cut(task.size_weights, rows)
         terms = task.step(batch, target, context, weights)
         self.optimizer.step()
+        if task.settle is not None:
+            task.settle()
         if self.average is not None:
             self.average.lerp_(task.flat.values, self.settings.averaging)
         return terms

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from autoencode.architectures.dictionary import Dictionary
 from autoencode.architectures.mlp import Mlp
 from autoencode.interfaces import Architecture
 
-__all__ = ["ARCHITECTURES", "Mlp"]
+__all__ = ["ARCHITECTURES", "Dictionary", "Mlp"]
 
-ARCHITECTURES: dict[str, Callable[..., Architecture]] = {"mlp": Mlp}
+ARCHITECTURES: dict[str, Callable[..., Architecture]] = {"mlp": Mlp, "dictionary": Dictionary}

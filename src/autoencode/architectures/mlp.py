@@ -116,6 +116,10 @@ class MlpDecoder(nn.Module):
         places = torch.arange(z.shape[1], device=z.device)
         return (places < context.size[:, None]).to(z.dtype)
 
+    def linear_part(self, z: Tensor) -> Tensor:
+        """Return what codes add to the values directly, ``(batch, n_outputs)``."""
+        return z @ self.linear_path.weight.t()
+
     @torch.no_grad()
     def start_linear(self, start: LinearStart) -> None:
         """Set the linear path to the inverse of PCA's; the last hidden layer to zero."""
@@ -127,10 +131,12 @@ class MlpDecoder(nn.Module):
         self.linear_path.weight.zero_()
         n_values = start.components.shape[1]
         inverse = (start.components * start.deviations[:, None]).T
+        bias = self.linear_path.bias if self.output is None else self.output.bias
         if start.link is not None:
             inverse = inverse * start.link.gain[:, None]
-            bias = self.linear_path.bias if self.output is None else self.output.bias
             bias[:n_values] = start.link.offset
+        if start.center is not None:
+            bias[:n_values] += start.center
         self.linear_path.weight[:n_values] = inverse
 
     @torch.no_grad()
@@ -175,6 +181,8 @@ def spread(module: nn.Module, rng: torch.Generator) -> None:
     start would find no slope.
     """
     for part in module.modules():
+        if callable(own := getattr(part, "spread", None)):
+            own(rng)
         if isinstance(part, nn.Linear):
             nn.init.kaiming_normal_(part.weight, generator=rng)
             if part.bias is not None:

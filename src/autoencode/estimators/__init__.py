@@ -5,5 +5,6 @@ from __future__ import annotations
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.estimators.denoising import DenoisingAutoencoder
 from autoencode.estimators.imputer import Imputer
+from autoencode.estimators.sparse import SparseAutoencoder
 
-__all__ = ["Autoencoder", "DenoisingAutoencoder", "Imputer"]
+__all__ = ["Autoencoder", "DenoisingAutoencoder", "Imputer", "SparseAutoencoder"]

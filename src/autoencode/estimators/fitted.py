@@ -26,7 +26,7 @@ from autoencode.opening import open_codes, open_like
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.state import State
 
-__all__ = ["FittedCoding", "with_names"]
+__all__ = ["FittedCoding", "torch_dtype", "with_names"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -41,7 +41,7 @@ class FittedCoding(TransformerMixin):
     def transform(self, X: Any) -> FloatArray:
         """Return codes, ``(n_samples, n_components_)``, of the dtype of X (float32 or 64)."""
         rows = self._check(X)
-        encoder = self._state.fitted(_torch_dtype(rows.dtype)).encoder
+        encoder = self._state.fitted(torch_dtype(rows.dtype)).encoder
         codes = np.empty((rows.n_rows, self.n_components_), dtype=rows.dtype)
         missing = encoder if encoder.takes_missing else None
         apply(fast_encoder(encoder), rows, codes, self._piece(), missing=missing)
@@ -69,7 +69,7 @@ class FittedCoding(TransformerMixin):
             raise DataError(
                 f"codes have {codes.n_features} components, but the model has {self.n_components_}"
             )
-        decoder = self._state.fitted(_torch_dtype(codes.dtype)).decoder
+        decoder = self._state.fitted(torch_dtype(codes.dtype)).decoder
         result = np.empty((codes.n_rows, self._state.n_values), dtype=codes.dtype)
         apply(decoder, codes, result, self._piece())
         return self._shaped(result, codes, clip=clip)
@@ -89,7 +89,7 @@ class FittedCoding(TransformerMixin):
 
     def _reconstructed(self, rows: Rows) -> FloatArray:
         self._require_decoder()
-        fitted = self._state.fitted(_torch_dtype(rows.dtype))
+        fitted = self._state.fitted(torch_dtype(rows.dtype))
         encode = fast_encoder(fitted.encoder)
         result = np.empty((rows.n_rows, self._state.n_values), dtype=rows.dtype)
         missing = nn.Sequential(fitted.encoder, fitted.decoder)
@@ -293,5 +293,6 @@ def with_names(rows: Rows) -> Any:
     return pa.table({name: pa.nulls(0) for name in rows.names})
 
 
-def _torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
+def torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
+    """Return the type of modules that take rows of this one: float32 or float64."""
     return torch.float32 if dtype == np.float32 else torch.float64

@@ -1,15 +1,13 @@
-"""Bottlenecks: from features to codes."""
+"""The projection from features to codes, and the bottleneck that is nothing else."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from autoencode.interfaces import Bottleneck, Code, Context, Features, LinearStart
 
-__all__ = ["BOTTLENECKS", "Plain", "Projection"]
+__all__ = ["Plain", "Projection"]
 
 
 class Projection(nn.Module):
@@ -42,13 +40,16 @@ class Projection(nn.Module):
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     @torch.no_grad()
-    def start_linear(self, weight: Tensor) -> None:
-        """Set the linear path to ``weight`` and the hidden part to zero."""
+    def start_linear(self, start: LinearStart) -> None:
+        """Set the linear path to scores in units of their deviations; the hidden part to zero."""
+        weight = start.components / start.deviations[:, None]
         for part in (self.hidden, self.linear_path):
             if part is not None:
                 part.weight.zero_()
                 if part.bias is not None:
                     part.bias.zero_()
+                    if start.center is not None:
+                        part.bias.copy_(-(weight @ start.center))
         if self.linear_path is not None:
             self.linear_path.weight.copy_(weight)
 
@@ -85,13 +86,10 @@ class Plain(Bottleneck):
 
     def start_linear(self, start: LinearStart) -> None:
         """Set the linear path to PCA with unit-variance scores; the rest to zero."""
-        self.projection.start_linear(start.components / start.deviations[:, None])
+        self.projection.start_linear(start)
 
     def copy_prefix(self, longer: Bottleneck) -> None:
         """Take over the leading components of a bottleneck with more of them."""
         if not isinstance(longer, Plain):
             raise TypeError(f"cannot take components from {type(longer).__name__}")
         self.projection.copy_prefix(longer.projection)
-
-
-BOTTLENECKS: dict[str, Callable[..., Bottleneck]] = {"plain": Plain}

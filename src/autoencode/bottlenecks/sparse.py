@@ -1,0 +1,261 @@
+"""Bottlenecks with many units of which few are active: sparse codes, never negative."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoencode.bottlenecks.plain import Projection
+from autoencode.errors import SpecError
+from autoencode.interfaces import Bottleneck, Code, Context, Features, LinearStart
+
+__all__ = ["BatchTopK", "JumpRelu", "Relu", "Sparse", "TopK"]
+
+IDLE_STEPS = 50
+"""Steps without being active after which a unit counts as dead in training."""
+_REVIVAL = 1 / 32
+_MEMORY = 0.99
+_GAIN = 0.02
+_BANDWIDTH = 0.2
+_FIRST_PRICE, _LEAST_PRICE, _MOST_PRICE = 1e-3, 1e-8, 1e8
+
+
+class Sparse(Bottleneck):
+    """Base of sparse bottlenecks: a projection, of which a part is kept.
+
+    Parameters
+    ----------
+    n_hidden, n_linear : int
+        Sizes of the features; see `Projection`.
+    n_components : int
+        Length of the code.
+    active : float or None
+        How many units of a row are to be active; None: the square root of their number.
+    """
+
+    sparse = True
+    idle: Tensor
+
+    def __init__(
+        self, n_hidden: int, n_linear: int, n_components: int, active: float | None = None
+    ) -> None:
+        super().__init__()
+        self.latent_shape = (n_components,)
+        self.projection = Projection(n_hidden, n_linear, n_components)
+        self.active = _checked(type(self).__name__.lower(), active, n_components)
+        self.register_buffer("idle", torch.zeros(n_components))
+
+    def forward(self, features: Features, context: Context) -> Code:
+        """Return codes ``(batch, n_components)``; ``stats`` has what they were chosen from."""
+        before = self.projection(features)
+        learning = self.training and context.rng is not None
+        z = self.select(before, learning=learning)
+        if learning:
+            self.note(z)
+        return Code(z, self.cost(before, z, learning=learning), {"before": before})
+
+    def select(self, before: Tensor, *, learning: bool) -> Tensor:
+        """Return codes, zero but where units are active."""
+        raise TypeError(f"{type(self).__name__} does not say which units are active")
+
+    def cost(self, before: Tensor, z: Tensor, *, learning: bool) -> Tensor:
+        """Return what being active costs each row."""
+        return z.new_zeros(len(z))
+
+    @torch.no_grad()
+    def note(self, z: Tensor) -> None:
+        """Count for how many steps each unit has not been active."""
+        self.idle.add_(1.0).masked_fill_((z > 0).any(0), 0.0)
+
+    def n_active(self) -> int:
+        """Return how many components of a code are not zero, on average."""
+        return max(1, min(round(self.active), self.latent_shape[0]))
+
+    def revival(self, code: Code, residual: Tensor, decoder: Any) -> Tensor | None:
+        """Return how badly dead units reconstruct what is left, were they active.
+
+        The auxiliary loss of Gao et al. (2024), appendix A.2: of the units that are idle,
+        those that come nearest to being active, half as many as there are values; half the
+        squared error, summed over values, mean over rows, times 1/32. None are dead: zero.
+        """
+        dead = torch.nonzero(self.idle > IDLE_STEPS)[:, 0]
+        if not len(dead):
+            return residual.new_zeros(())
+        before = code.stats["before"].index_select(1, dead)
+        count = min(len(dead), max(1, residual.shape[1] // 2))
+        values, places = before.topk(count, sorted=False)
+        z = torch.zeros_like(code.z).scatter(1, dead[places], values.relu())
+        error = (decoder.linear_part(z).flatten(1) - residual).square().sum(1).mean()
+        term: Tensor = 0.5 * _REVIVAL * error
+        return term
+
+    def start_linear(self, start: LinearStart) -> None:
+        """Set the linear path to the scores of a dictionary's parts; the rest to zero."""
+        self.projection.start_linear(start)
+
+    def copy_prefix(self, longer: Bottleneck) -> None:
+        """Take over the leading components of a bottleneck with more of them."""
+        if not isinstance(longer, type(self)):
+            raise TypeError(f"cannot take components from {type(longer).__name__}")
+        self.projection.copy_prefix(longer.projection)
+        count = self.latent_shape[0]
+        for name, mine in [*self.named_buffers(recurse=False), *self.named_parameters()]:
+            if "." not in name:
+                theirs = getattr(longer, name)
+                mine.data.copy_(theirs.data[:count] if theirs.ndim else theirs.data)
+
+
+class TopK(Sparse):
+    """The largest units of each row are active, if they are positive.
+
+    Makhzani and Frey (2014), with the rectifier of Gao et al. (2024), eq. 2.
+    """
+
+    def select(self, before: Tensor, *, learning: bool) -> Tensor:
+        """Return codes with ``active`` units of each row at most."""
+        values, places = before.topk(self.n_active(), sorted=False)
+        return torch.zeros_like(before).scatter(1, places, values.relu())
+
+
+class BatchTopK(Sparse):
+    """The largest units of a whole batch are active: rows take as many as they need.
+
+    Bussmann et al. (2024), eq. 3 and 5. Predictions use a threshold, the running mean of the
+    smallest active value, so that a row's code depends on nothing but the row.
+    """
+
+    threshold: Tensor
+
+    def __init__(
+        self, n_hidden: int, n_linear: int, n_components: int, active: float | None = None
+    ) -> None:
+        super().__init__(n_hidden, n_linear, n_components, active)
+        self.register_buffer("threshold", torch.tensor(math.inf))
+
+    def select(self, before: Tensor, *, learning: bool) -> Tensor:
+        """Return codes with ``active`` units a row on average."""
+        positive = before.relu()
+        if not learning:
+            return positive * (positive > self.threshold)
+        count = min(max(1, round(self.active * len(before))), before.numel())
+        values, places = positive.flatten().topk(count, sorted=False)
+        z = torch.zeros_like(positive).flatten().scatter(0, places, values)
+        self.follow(values.detach())
+        return z.view_as(positive)
+
+    @torch.no_grad()
+    def follow(self, values: Tensor) -> None:
+        """Move the threshold towards the smallest of the values that are active."""
+        smallest = torch.where(values > 0, values, math.inf).min()
+        known = torch.isfinite(self.threshold)
+        moved = torch.where(known, self.threshold.lerp(smallest, 1.0 - _MEMORY), smallest)
+        self.threshold.copy_(torch.where(torch.isfinite(smallest), moved, self.threshold))
+
+
+class JumpRelu(Sparse):
+    """Each unit is active above a threshold of its own, which is learned.
+
+    Rajamanoharan et al. (2024), eq. 3 and 11-12, for a count that is asked for: what an active
+    unit costs is found while training, by integral control of its logarithm. The kernel is
+    as wide as a fifth of the mean threshold.
+    """
+
+    price: Tensor
+    recent: Tensor
+
+    def __init__(
+        self, n_hidden: int, n_linear: int, n_components: int, active: float | None = None
+    ) -> None:
+        super().__init__(n_hidden, n_linear, n_components, active)
+        self.log_threshold = torch.nn.Parameter(torch.zeros(n_components))
+        self.register_buffer("price", torch.tensor(_FIRST_PRICE))
+        self.register_buffer("recent", torch.tensor(math.nan))
+
+    def select(self, before: Tensor, *, learning: bool) -> Tensor:
+        """Return codes that are zero below the thresholds."""
+        threshold = self.log_threshold.exp()
+        z: Tensor = _Jump.apply(before, threshold, self._width(threshold))  # type: ignore[no-untyped-call]
+        return z
+
+    def cost(self, before: Tensor, z: Tensor, *, learning: bool) -> Tensor:
+        """Return the number of active units times their price."""
+        threshold = self.log_threshold.exp()
+        width = self._width(threshold)
+        active = _Step.apply(before, threshold, width).sum(1)  # type: ignore[no-untyped-call]
+        if learning:
+            self._adjust(active.detach().mean())
+        cost: Tensor = self.price * active
+        return cost
+
+    @staticmethod
+    def _width(threshold: Tensor) -> Tensor:
+        return _BANDWIDTH * threshold.detach().mean()
+
+    @torch.no_grad()
+    def _adjust(self, count: Tensor) -> None:
+        """Raise the price where more units are active than asked for."""
+        known = torch.isfinite(self.recent)
+        self.recent.copy_(torch.where(known, self.recent.lerp(count, 0.1), count))
+        wanted = float(self.n_active())
+        error = ((self.recent - wanted) / max(wanted, 1.0)).clamp(-1.0, 1.0)
+        self.price.mul_((_GAIN * error).exp()).clamp_(_LEAST_PRICE, _MOST_PRICE)
+
+    def start_linear(self, start: LinearStart) -> None:
+        """Set the linear path to a dictionary, and thresholds to one."""
+        super().start_linear(start)
+        with torch.no_grad():
+            self.log_threshold.zero_()
+
+
+class Relu(Sparse):
+    """Each unit is active where it is positive; penalties make it sparse.
+
+    With ``penalties=("kl_sparsity:activity=0.05",)`` or ``"l1:activity=0.05"``: this share of
+    the units.
+    """
+
+    def select(self, before: Tensor, *, learning: bool) -> Tensor:
+        """Return the positive part."""
+        return before.relu()
+
+
+class _Jump(torch.autograd.Function):
+    """Values above a threshold, with the threshold's pseudo-derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, before: Tensor, threshold: Tensor, width: Tensor) -> Tensor:
+        ctx.save_for_backward(before, threshold, width)
+        return before * (before > threshold)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Any) -> Any:
+        before, threshold, width = ctx.saved_tensors
+        near = ((before - threshold).abs() < 0.5 * width) / width
+        by_threshold = -(threshold * near * slopes[0]).sum(0)
+        return slopes[0] * (before > threshold), by_threshold, None
+
+
+class _Step(torch.autograd.Function):
+    """Whether values are above a threshold, with the threshold's pseudo-derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, before: Tensor, threshold: Tensor, width: Tensor) -> Tensor:
+        ctx.save_for_backward(before, threshold, width)
+        return (before > threshold).to(before.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Any) -> Any:
+        before, threshold, width = ctx.saved_tensors
+        near = ((before - threshold).abs() < 0.5 * width) / width
+        return None, -(near * slopes[0]).sum(0), None
+
+
+def _checked(name: str, active: Any, n_components: int) -> float:
+    if active is None:
+        return math.sqrt(n_components)
+    if isinstance(active, bool) or not isinstance(active, int | float) or not active > 0:
+        raise SpecError(f"bottleneck {name!r}: active={active!r} should be a positive number")
+    return float(active)

@@ -1,0 +1,201 @@
+"""Sparse autoencoders: many parts, of which each row uses few."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from autoencode.data.rows import Rows
+from autoencode.errors import SpecError
+from autoencode.estimators.autoencoder import Autoencoder
+from autoencode.estimators.fitted import FloatArray, torch_dtype
+from autoencode.sparse_codes import sparse_codes
+from autoencode.state import State
+
+__all__ = ["SparseAutoencoder"]
+
+_PENALISED = "relu"
+_BOTTLENECKS = ("topk", "batchtopk", "jumprelu", _PENALISED)
+
+
+class SparseAutoencoder(Autoencoder):
+    """Autoencoder with more units than it uses for any one row: a dictionary of parts.
+
+    Parameters
+    ----------
+    n_components : int or "auto", default="auto"
+        Number of parts; it may be larger than the number of columns. "auto": see Notes.
+    n_active : float or "auto", default="auto"
+        How many parts a row uses: at most ("topk"), or on average (the others).
+    bottleneck : {"batchtopk", "topk", "jumprelu", "relu"}, default="batchtopk"
+        How parts are chosen: the largest of a batch, with a threshold for predictions; the
+        largest of each row; those above thresholds of their own, which are learned; those
+        that are positive, under a penalty on the mean activity of each (Kullback-Leibler).
+    positive : bool, default=False
+        Whether parts have no negative values, as pieces of pictures or spectra.
+    refine : {None, "omp"}, default=None
+        "omp": codes of `transform` are the best that can be found for the fitted parts, by
+        orthogonal matching pursuit, instead of the encoder's; slower.
+    sparse_output : bool, default=True
+        Whether `transform` returns a SciPy CSR matrix; else an array.
+    nested : bool, default=False
+        Whether the leading parts are a dictionary too, at every length (Matryoshka).
+    hidden_layer_sizes : sequence of int, default=()
+        Hidden layers before the code, mirrored in the decoder; none: rows are sums of parts.
+    columns, corruption, likelihood, penalties, missing
+        As in `Autoencoder`.
+    max_epochs, max_time, batch_size, learning_rate, validation_fraction, scaling
+        As in `Autoencoder`.
+    device, dtype, n_threads, random_state, verbose
+        As in `Autoencoder`.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components_, n_features)
+        The parts, in the data's units: a row is reconstructed as ``codes @ components_ +
+        offset_`` where there are no hidden layers and columns are plain numbers. For tables
+        with other columns as many values as these are spread into.
+    offset_ : ndarray of shape (n_features,)
+        What a row without any active part is.
+    n_active_ : float
+        Active parts of a held-out row, on average.
+    unit_frequency_ : ndarray of shape (n_components_,)
+        Share of held-out rows in which each part is active.
+    """
+
+    def __init__(
+        self,
+        n_components: int | str = "auto",
+        *,
+        n_active: float | str = "auto",
+        bottleneck: str = "batchtopk",
+        positive: bool = False,
+        refine: str | None = None,
+        sparse_output: bool = True,
+        nested: bool = False,
+        columns: Any = None,
+        hidden_layer_sizes: Any = (),
+        corruption: Any = "auto",
+        likelihood: Any = "auto",
+        penalties: Any = "auto",
+        missing: str = "ignorable",
+        max_epochs: Any = "auto",
+        max_time: float | None = None,
+        batch_size: Any = "auto",
+        learning_rate: Any = "auto",
+        validation_fraction: float = 0.1,
+        scaling: str = "auto",
+        device: Any = "auto",
+        dtype: Any = "auto",
+        n_threads: Any = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            n_components,  # type: ignore[arg-type]
+            columns=columns,
+            hidden_layer_sizes=hidden_layer_sizes,
+            bottleneck=bottleneck,
+            nested=nested,
+            corruption=corruption,
+            likelihood=likelihood,
+            penalties=penalties,
+            missing=missing,
+            max_epochs=max_epochs,
+            max_time=max_time,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            validation_fraction=validation_fraction,
+            scaling=scaling,
+            device=device,
+            dtype=dtype,
+            n_threads=n_threads,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.n_active = n_active
+        self.positive = positive
+        self.refine = refine
+        self.sparse_output = sparse_output
+
+    def _assigned(
+        self, rows: Rows, target: Rows | None
+    ) -> tuple[dict[str, Any], Rows, Rows | None]:
+        given = self.get_params()
+        bottleneck, penalties = self.bottleneck, self.penalties
+        if isinstance(bottleneck, str) and bottleneck in _BOTTLENECKS:
+            self._check_options()
+            active = self._active(rows)
+            bottleneck = f"{bottleneck}:active={active!r}"
+            if self.bottleneck == _PENALISED and penalties == "auto":
+                share = active / self._length(rows)
+                penalties = (f"kl_sparsity:activity={share!r}",)
+        linear = not len(self.hidden_layer_sizes)
+        architecture = f"dictionary:positive={bool(self.positive)}" if linear else "mlp"
+        given |= {
+            "n_components": self._length(rows),
+            "architecture": architecture,
+            "bottleneck": bottleneck,
+            "penalties": penalties,
+        }
+        return given, rows, target
+
+    def _length(self, rows: Rows) -> int:
+        """Return the number of parts."""
+        given: Any = self.n_components
+        return 4 * rows.n_features if given == "auto" else given
+
+    def _active(self, rows: Rows) -> float:
+        """Return how many parts a row is to use."""
+        length = self._length(rows)
+        if self.n_active == "auto":
+            return float(np.sqrt(length))
+        whole = isinstance(self.n_active, int | float) and not isinstance(self.n_active, bool)
+        if not whole or not 0 < float(self.n_active) <= length:
+            raise SpecError(
+                f"n_active={self.n_active!r} should be 'auto' or a positive number, at most "
+                f"n_components={length}"
+            )
+        return float(self.n_active)
+
+    def _check_options(self) -> None:
+        if self.refine not in (None, "omp"):
+            raise SpecError(f"refine={self.refine!r} should be None or 'omp'")
+        for name in ("positive", "sparse_output"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise SpecError(f"{name}={getattr(self, name)!r} should be True or False")
+
+    def transform(self, X: Any) -> Any:
+        """Return codes: never negative, mostly zero.
+
+        Returns
+        -------
+        scipy.sparse.csr_matrix or ndarray of shape (n_samples, n_components_)
+            By ``sparse_output``; of the dtype of X (float32 or 64).
+        """
+        rows = self._check(X)
+        encoder = self._state.fitted(torch_dtype(rows.dtype)).encoder
+        missing = encoder if encoder.takes_missing else None
+        found = sparse_codes(
+            encoder.complete, rows, self.n_components_, self._piece(), missing=missing
+        )
+        return found if self.sparse_output else found.toarray()
+
+    def _adopt(self, state: State) -> None:
+        super()._adopt(state)
+        self.n_active_ = state.facts["n_active"]
+        self.unit_frequency_ = state.units["frequency"]
+        self.components_, self.offset_ = _parts(state)
+
+
+def _parts(state: State) -> tuple[FloatArray, FloatArray]:
+    """Return the parts and the offset, in the data's units."""
+    decoder = state.fitted(torch.float64).decoder
+    with torch.no_grad():
+        codes = torch.eye(state.n_components, dtype=torch.float64) / decoder.code_scale
+        spread = decoder.decoder.linear_part(codes)  # type: ignore[operator]
+        parts = spread[:, : state.n_values] * decoder.scale
+        offset = decoder(torch.zeros(1, state.n_components, dtype=torch.float64))[0]
+    return parts.numpy(), offset.numpy()

@@ -1,0 +1,94 @@
+"""Where training starts: PCA of the training rows, or a dictionary of parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencode.composition import Composition, linear_start
+from autoencode.fit_data import FitData
+from autoencode.interfaces import LinearStart
+
+__all__ = ["dictionary_start", "geometric_median", "starting_point"]
+
+_MOST_ROWS = 65_536
+_MEDIAN_ROWS, _MEDIAN_ROUNDS = 4_096, 30
+_QUANTILE_ROWS = 8_192
+
+
+def starting_point(
+    composition: Composition, data: FitData, size: int, rng: torch.Generator
+) -> LinearStart | None:
+    """Return where the linear path of a network starts; None: where its weights were drawn.
+
+    Parameters
+    ----------
+    composition : Composition
+        Its ``start`` says what from.
+    data : FitData
+        The rows.
+    size : int
+        Length of the code.
+    rng : torch.Generator
+        For the directions of a dictionary.
+    """
+    if composition.start == "random":
+        return None
+    if composition.start == "pca":
+        start = linear_start(data.start.head(size))
+        units = torch.ones_like(start.deviations)
+        return replace(start, deviations=units) if composition.unit_codes else start
+    numbers = data.split.train
+    numbers = numbers[:: -(-len(numbers) // max(_MOST_ROWS, size))]
+    values, _ = data.scaled(data.pairs, numbers).tensors()
+    rows = torch.nan_to_num(values.flatten(1).double().cpu(), nan=0.0)
+    return dictionary_start(rows, size, rng, composition.start)
+
+
+def dictionary_start(
+    rows: Tensor, n_components: int, rng: torch.Generator, kind: str
+) -> LinearStart:
+    """Return a dictionary of unit length parts.
+
+    Parameters
+    ----------
+    rows : Tensor
+        ``(rows, n_values)``.
+    n_components : int
+        Number of parts.
+    rng : torch.Generator
+        Of the drawing.
+    kind : str
+        ``"data"``: parts are the directions of rows from their geometric median (as many
+        as there are; the others are drawn). ``"positive"``: from each value's 1% quantile,
+        and never below it. ``"directions"``: all are drawn, around the median.
+    """
+    if kind == "positive":
+        center = torch.from_numpy(np.quantile(rows.numpy()[:_QUANTILE_ROWS], 0.01, axis=0))
+    else:
+        center = geometric_median(rows[:: -(-len(rows) // _MEDIAN_ROWS)])
+    parts = torch.randn(n_components, rows.shape[1], generator=rng, dtype=rows.dtype)
+    if kind != "directions":
+        chosen = rows[torch.randperm(len(rows), generator=rng)[:n_components]] - center
+        if kind == "positive":
+            chosen, parts = chosen.clamp_min(0.0), parts.abs()
+        usable = chosen.square().sum(1, keepdim=True) > 0
+        parts[: len(chosen)] = torch.where(usable, chosen, parts[: len(chosen)])
+    parts = torch.nn.functional.normalize(parts, dim=1)
+    return LinearStart(parts, torch.ones(n_components, dtype=rows.dtype), center=center)
+
+
+def geometric_median(rows: Tensor) -> Tensor:
+    """Return the point with the least sum of distances to the rows, ``(n_values,)``.
+
+    Weiszfeld's iteration (1937); outliers move it less than the mean.
+    """
+    center = rows.mean(0)
+    least = 1e-9 * float((rows - center).square().sum(1).mean().sqrt())
+    for _ in range(_MEDIAN_ROUNDS):
+        weights = 1.0 / (rows - center).square().sum(1).sqrt().clamp_min(max(least, 1e-300))
+        center = (weights @ rows) / weights.sum()
+    return center
