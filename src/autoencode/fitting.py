@@ -46,7 +46,9 @@ __all__ = ["Fit"]
 
 Array = npt.NDArray[np.float64]
 
-_MEMORY_LIMIT = 4 << 30
+_MEMORY_LIMIT, _MAPPED_LIMIT = 4 << 30, 128 << 20
+"""Bytes of training rows that are kept in memory; fewer of those that files hold anyway."""
+_READ_BYTES = 32 << 20
 _FULL_SHARE = 0.1
 _FINE_SHARE = 0.9
 _FINE_WEIGHT = 0.1
@@ -331,9 +333,13 @@ class Fit:
     def _batches(self, network: Network) -> Batches:
         size = self.plan.batch_size
         missing, prepare = self.data.pairs.has_missing, self._prepare(network)
-        if self.data.training.bytes_needed() > _MEMORY_LIMIT:
-            read, count = self.data.training.tensors, len(self.data.training)
-            return StreamedBatches(read, count, size, missing=missing, prepare=prepare)
+        limit = _MAPPED_LIMIT if self.data.pairs.mapped else _MEMORY_LIMIT
+        needed, count = self.data.training.bytes_needed(), len(self.data.training)
+        if needed > limit:
+            read, group = self.data.training.tensors, _READ_BYTES * count // (needed * size)
+            return StreamedBatches(
+                read, count, size, max(16, group), missing=missing, prepare=prepare
+            )
         if not hasattr(self, "memory"):
             self.memory = self.data.training.tensors()
         return TensorBatches(*self.memory, size, missing=missing, prepare=prepare)

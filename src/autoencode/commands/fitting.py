@@ -139,7 +139,7 @@ RowsAre = Annotated[
 Data = Annotated[
     str,
     typer.Argument(
-        help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet.",
+        help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet or .npy.",
         metavar="DATA",
     ),
 ]
