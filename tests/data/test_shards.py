@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoencode import Autoencoder, Imputer, fitting
+from autoencode import Autoencoder, Imputer, training_rows
 from autoencode.batches import StreamedBatches
 from autoencode.data.reading import open_data
 from autoencode.data.rows import Rows
@@ -176,8 +176,8 @@ def test_a_fit_to_shards_is_a_fit_to_the_array(
     assert whole.gate_ == (options["n_components"] is not None)
     equal_models(whole, Autoencoder(**options).fit(tmp_path / "rows"))
     # Now none of them is kept in memory.
-    monkeypatch.setattr(fitting, "_MAPPED_LIMIT", 0)
-    monkeypatch.setattr(fitting, "_READ_BYTES", 0)
+    monkeypatch.setattr(training_rows, "MAPPED_LIMIT", 0)
+    monkeypatch.setattr(training_rows, "READ_BYTES", 0)
     streamed = []
     read = StreamedBatches.epoch
 
