@@ -299,7 +299,7 @@ def test_rows_beyond_the_memory_limit_are_streamed(
     bent: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Autoencoder(3, **{**QUICK, "max_epochs": 30}).fit(bent)
-    monkeypatch.setattr("autoencode.fitting._MEMORY_LIMIT", 0)
+    monkeypatch.setattr("autoencode.training_rows.MEMORY_LIMIT", 0)
     monkeypatch.setattr(
         "autoencode.fitting.TensorBatches", lambda *_, **__: pytest.fail("rows were in memory")
     )

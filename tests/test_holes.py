@@ -230,7 +230,7 @@ def test_rows_too_wide_for_a_linear_guess_take_their_means(hidden: tuple[int, ..
 def test_rows_beyond_the_memory_limit_are_streamed(
     holes: np.ndarray, model: Autoencoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autoencode.fitting._MEMORY_LIMIT", 0)
+    monkeypatch.setattr("autoencode.training_rows.MEMORY_LIMIT", 0)
     monkeypatch.setattr(
         "autoencode.fitting.TensorBatches", lambda *_, **__: pytest.fail("rows were in memory")
     )

@@ -156,7 +156,7 @@ def test_tables_beyond_the_memory_limit_are_streamed(
     holed_frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Autoencoder(3, **QUICK).fit(holed_frame)
-    monkeypatch.setattr("autoencode.fitting._MEMORY_LIMIT", 0)
+    monkeypatch.setattr("autoencode.training_rows.MEMORY_LIMIT", 0)
     monkeypatch.setattr(
         "autoencode.fitting.TensorBatches", lambda *_, **__: pytest.fail("rows were in memory")
     )

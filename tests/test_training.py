@@ -15,11 +15,11 @@ from autoencode import Autoencoder
 from autoencode.batches import StreamedBatches, TensorBatches
 from autoencode.composition import Composition
 from autoencode.interfaces import Batch, Context
+from autoencode.schedule import Schedule
 from autoencode.steps import FlatParameters, choose_step
 from autoencode.training import (
     Budget,
     History,
-    Schedule,
     Settings,
     Task,
     TrainingError,

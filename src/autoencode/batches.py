@@ -79,7 +79,7 @@ class TensorBatches:
         self.n_rows = len(values)
         self.edges = batch_edges(self.n_rows, batch_size)
         self.n_steps = len(self.edges) - 1
-        self.group = 1 if prepare is None else max(1, _PREPARED_ROWS // batch_size)
+        self.group = _prepared_at_once(batch_size, prepare)
 
     def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
         """Yield every row once, in a new order; a batch is valid until the next one."""
@@ -104,6 +104,8 @@ class TensorBatches:
 class StreamedBatches:
     """Rows too many for memory: a few batches at a time are read and shuffled.
 
+    The batches are those of `TensorBatches`, bit by bit.
+
     Parameters
     ----------
     read : callable
@@ -113,7 +115,7 @@ class StreamedBatches:
     batch_size : int
         Rows per batch.
     group : int
-        Batches read at a time: more is faster on disk and takes more memory.
+        Batches read at a time, at least: more is faster on disk and takes more memory.
     missing : bool
         Whether values may be missing.
     prepare : callable or None
@@ -134,9 +136,11 @@ class StreamedBatches:
         self.n_rows = n_rows
         self.edges = batch_edges(n_rows, batch_size)
         self.n_steps = len(self.edges) - 1
-        self.group = group
         self.missing = missing
         self.prepare = prepare
+        self.prepared = _prepared_at_once(batch_size, prepare)
+        # Whole groups of those that are prepared together: as they are of rows in memory.
+        self.group = self.prepared * -(-group // self.prepared)
 
     def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
         """Yield every row once, in a new order."""
@@ -146,12 +150,19 @@ class StreamedBatches:
             numbers, back = chosen.sort()
             values, target = self.read(numbers)
             place = back.argsort().to(values.device)
-            batch = goal = as_batch(values[place], missing=self.missing)
-            if target is not None:
-                goal = as_batch(target[place], missing=self.missing)
-            if self.prepare is not None:
-                batch = self.prepare(batch, rng)
-            yield from _split(batch, goal, edges)
+            for few in _grouped(edges, self.prepared):
+                rows = place[few[0] - edges[0] : few[-1] - edges[0]]
+                batch = goal = as_batch(values[rows], missing=self.missing)
+                if target is not None:
+                    goal = as_batch(target[rows], missing=self.missing)
+                if self.prepare is not None:
+                    batch = self.prepare(batch, rng)
+                yield from _split(batch, goal, few)
+
+
+def _prepared_at_once(batch_size: int, prepare: Prepare | None) -> int:
+    """Return how many batches are prepared together; randomness depends on it."""
+    return 1 if prepare is None else max(1, _PREPARED_ROWS // batch_size)
 
 
 def _grouped(edges: list[int], group: int) -> Iterator[list[int]]:

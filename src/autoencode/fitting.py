@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from autoencode import defaults
-from autoencode.batches import Batches, Prepare, StreamedBatches, TensorBatches
+from autoencode.checkpoint import Checkpoint
 from autoencode.data.rows import Rows
 from autoencode.fit_data import FitData, Plan
-from autoencode.guess import guessed_where_needed, rescaled
-from autoencode.interfaces import Batch
+from autoencode.guess import rescaled
 from autoencode.measurement import explained_share
 from autoencode.network import Network
 from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
@@ -41,12 +40,12 @@ from autoencode.state import State
 from autoencode.steps import FlatParameters, choose_step
 from autoencode.strength import Evidence, Trial, penalty_facts
 from autoencode.training import Budget, History, Settings, Task, train
+from autoencode.training_rows import TrainingRows
 
 __all__ = ["Fit"]
 
 Array = npt.NDArray[np.float64]
 
-_MEMORY_LIMIT = 4 << 30
 _FULL_SHARE = 0.1
 _FINE_SHARE = 0.9
 _SPARSE_SHARE = 0.5
@@ -79,7 +78,8 @@ class Fit:
     """The fit of one plan to rows (or rows and targets); `run` returns the state.
 
     ``held_out`` are rows of the user's to hold out; else a part of ``rows`` is, or that of
-    ``split``. ``evidence`` is what trials found of how networks generalise.
+    ``split``. ``evidence`` is what trials found of how networks generalise. ``checkpoint``
+    keeps the state of training, and phases that it holds are not trained again.
     """
 
     def __init__(
@@ -91,8 +91,9 @@ class Fit:
         *,
         split: Split | None = None,
         evidence: Evidence | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        self.plan = plan
+        self.plan, self.checkpoint = plan, checkpoint
         self.started = time.perf_counter()
         self.interrupted = False
         self.history = History()
@@ -102,7 +103,7 @@ class Fit:
         generator = np.random.default_rng(plan.seed)
         self.rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
         self.data = FitData(plan, rows, target, held_out, generator, split)
-        self.choose = self.data.choose
+        self.choose, self.rows = self.data.choose, TrainingRows(self.data)
         self.evidence = evidence
         self.objective = plan.composition.objective()
         self.sparsity = Sparse(self.objective, self.data)
@@ -191,6 +192,8 @@ class Fit:
             self._fine_tune()
         except KeyboardInterrupt:
             self.interrupted = True
+            if self.checkpoint is not None:
+                self.checkpoint.write()
             self.n_components, _ = self._choose_size()
 
     def _train_nested(self) -> None:
@@ -295,10 +298,14 @@ class Fit:
         return network.to(device=self.plan.device, dtype=self.plan.dtype)
 
     def _train(self, network: Network, phase: Phase) -> None:
-        plan = self.plan
+        plan, keeper = self.plan, None
+        if self.checkpoint is not None:
+            keeper = self.checkpoint.phase(phase.name, network, self)
+            if keeper.restore_finished():
+                return
         flat = FlatParameters(network)
         pattern = phase.pattern
-        batches = self._batches(network)
+        batches = self.rows.batches(network)
         spent = time.perf_counter() - self.started
         seconds = None
         if plan.max_time is not None:
@@ -333,34 +340,12 @@ class Fit:
                     rng=self.rng,
                     history=self.history.begin(phase.name, spent),
                     on_epoch=None if plan.report is None else partial(plan.report, phase.name),
+                    keeper=keeper,
                 )
         finally:
             flat.release()
-
-    def _batches(self, network: Network) -> Batches:
-        size = self.plan.batch_size
-        missing, prepare = self.data.pairs.has_missing, self._prepare(network)
-        if self.data.training.bytes_needed() > _MEMORY_LIMIT:
-            read, count = self.data.training.tensors, len(self.data.training)
-            return StreamedBatches(read, count, size, missing=missing, prepare=prepare)
-        if not hasattr(self, "memory"):
-            self.memory = self.data.training.tensors()
-        return TensorBatches(*self.memory, size, missing=missing, prepare=prepare)
-
-    def _prepare(self, network: Network) -> Prepare | None:
-        """Return what happens to rows before they are encoded, if anything does."""
-        corrupt = self.plan.composition.corrupter()
-        if corrupt is None and not self.data.pairs.has_missing:
-            return None
-
-        def prepare(batch: Batch, rng: torch.Generator) -> Batch:
-            # Never in lower precision: what is filled in is the same as at prediction. And
-            # on one thread: it is done in small pieces.
-            with torch.no_grad(), matrix_products("ieee"), threads(1):
-                spoilt = batch if corrupt is None else corrupt(batch, rng)
-                return guessed_where_needed(network, spoilt)
-
-        return prepare
+        if keeper is not None:
+            keeper.finish()
 
     def _size_weights(self, pattern: npt.NDArray[np.int64], shorter: float) -> Tensor:
         """Return each place's weight, so that small errors of long codes count too."""

@@ -8,7 +8,7 @@ while the network is trained.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -84,6 +84,14 @@ class Sparsity:
     def measured(self, z: Tensor, size: Tensor | None = None) -> float:
         """Return the activity of codes: the share of kept values that are active."""
         return active_share(z, size)
+
+    def state(self) -> dict[str, float | None]:
+        """Return what changes while training, for a checkpoint."""
+        return {"weight": self.weight, "recent": self._recent}
+
+    def restore(self, state: Mapping[str, float | None]) -> None:
+        """Go on from what `state` returned."""
+        self.weight, self._recent = state["weight"] or 0.0, state["recent"]
 
     def adjust(self, result: Pass) -> None:
         """Raise the weight where more is active than asked for; lower it where less is."""

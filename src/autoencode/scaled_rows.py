@@ -48,6 +48,11 @@ class Pairs:
         """Whether any value is missing."""
         return self.rows.has_missing or self.goal.has_missing
 
+    @property
+    def mapped(self) -> bool:
+        """Whether any rows are read from files whenever they are asked for."""
+        return self.rows.mapped or self.goal.mapped
+
     def raw(self, numbers: Numbers) -> Iterator[FloatArray]:
         """Yield the goal's rows with these numbers, in blocks, in the data's units."""
         return _blocks(self.goal, numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -47,6 +48,14 @@ class Sparse:
         self.reached: dict[str, dict[str, dict[str, Any]]] = {}
         self._best: dict[str, float] = {}
         self._rows: Batch | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Return what changes while training, for a checkpoint."""
+        return {"reached": dict(self.reached), "best": dict(self._best)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.reached, self._best = dict(state["reached"]), dict(state["best"])
 
     def judge(self, phase: str, network: Network, value: float, unit: float) -> float:
         """Return a held-out error, larger by ten units for each unit of activity missed.

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,9 +14,19 @@ from torch import Tensor
 from autoencode.batches import Batches
 from autoencode.errors import AutoencodeError
 from autoencode.interfaces import Batch, Context
+from autoencode.schedule import Schedule
 from autoencode.steps import FlatParameters, Step
 
-__all__ = ["Budget", "History", "Schedule", "Settings", "Task", "TrainingError", "train"]
+__all__ = [
+    "Budget",
+    "History",
+    "Keeper",
+    "Run",
+    "Settings",
+    "Task",
+    "TrainingError",
+    "train",
+]
 
 
 class TrainingError(AutoencodeError):
@@ -68,38 +78,6 @@ class History:
         values["seconds"] += self.offset
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
-
-
-@dataclass
-class Schedule:
-    """Learning rate over the run: warm up, hold, then fall to near zero.
-
-    The fall starts at ``hold`` of the budget, or earlier when the held-out error
-    no longer gains; it then takes a third of the steps taken so far.
-    """
-
-    hold: float
-    warmup: int = 50
-    fall_from: float | None = None
-    fall_length: float = 0.0
-
-    def factor(self, steps: int, progress: float) -> float:
-        """Return the share of the full rate at this step and progress in [0, 1]."""
-        if self.fall_from is None and progress >= self.hold:
-            self.start_fall(progress, 1.0 - progress)
-        rise = min(1.0, (steps + 1) / self.warmup)
-        if self.fall_from is None:
-            return rise
-        done = min(1.0, (progress - self.fall_from) / max(self.fall_length, 1e-9))
-        return rise * max(0.5 * (1 + math.cos(math.pi * done)), 0.01)
-
-    def start_fall(self, progress: float, length: float) -> None:
-        """Begin the fall now."""
-        self.fall_from, self.fall_length = progress, length
-
-    def ended(self, progress: float) -> bool:
-        """Say whether the fall is over."""
-        return self.fall_from is not None and progress >= self.fall_from + self.fall_length
 
 
 @dataclass(frozen=True)
@@ -167,6 +145,16 @@ class Task:
     settle: Callable[[], None] | None = None
 
 
+class Keeper(Protocol):
+    """Keeps the state of a run, so that it can go on after an interruption."""
+
+    def begin(self, run: Run) -> None:
+        """Put a new run where an interrupted one ended, if there is one."""
+
+    def keep(self, run: Run) -> None:
+        """Take the state after an epoch."""
+
+
 def train(
     task: Task,
     *,
@@ -175,6 +163,7 @@ def train(
     rng: torch.Generator,
     history: History,
     on_epoch: Callable[[History], None] | None = None,
+    keeper: Keeper | None = None,
 ) -> None:
     """Train until the level is reached, nothing more is gained, or the budget ends.
 
@@ -195,16 +184,22 @@ def train(
         Added to.
     on_epoch : callable, optional
         Called with the history after each evaluation.
+    keeper : Keeper, optional
+        Keeps the state after each epoch, before ``on_epoch`` is called.
 
     Raises
     ------
     TrainingError
         If the loss is not finite even at a rate 1,000 times smaller.
     """
-    run = _Run(task, settings, budget, rng, history)
+    run = Run(task, settings, budget, rng, history)
     try:
+        if keeper is not None:
+            keeper.begin(run)
         while not run.finished:
             judged = run.epoch()
+            if keeper is not None:
+                keeper.keep(run)
             if judged and on_epoch is not None:
                 on_epoch(run.history)
     except KeyboardInterrupt:
@@ -214,8 +209,8 @@ def train(
         run.restore_best()
 
 
-class _Run:
-    """State of one training run."""
+class Run:
+    """State of one training run; `autoencode.checkpoint` keeps all that changes in it."""
 
     def __init__(
         self,
@@ -253,6 +248,7 @@ class _Run:
         return min(used, 1.0)
 
     def seconds(self) -> float:
+        """Return the time since the run began."""
         return time.perf_counter() - self.started
 
     def epoch(self) -> bool:
@@ -275,6 +271,7 @@ class _Run:
         return self.judge([] if total is None else (total / taken).tolist(), factor)
 
     def one_step(self, batch: Batch, target: Batch) -> Tensor:
+        """Update the weights once; return the loss terms."""
         task, rows = self.task, len(batch.x)
         context = Context(rng=self.rng)
         weights = None
@@ -347,6 +344,7 @@ class _Run:
             self.schedule.start_fall(progress, min(1.0 - progress, max(progress / 3, 1e-3)))
 
     def finish(self, reason: str) -> None:
+        """End the run."""
         self.history.stop_reason = reason
         self.finished = True
 
@@ -365,6 +363,7 @@ class _Run:
         self.begin()
 
     def restore_best(self) -> None:
+        """Put the best weights in place."""
         self.task.flat.values.copy_(self.weights)
         if self.average is not None:
             self.average.copy_(self.weights)

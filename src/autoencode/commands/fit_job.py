@@ -50,6 +50,8 @@ class FitJob:
         No progress; replace files.
     kind : str
         One of `autoencode.presets.PRESETS`.
+    checkpoint : Path or None
+        Where the state of training is kept.
     """
 
     data: str
@@ -62,6 +64,7 @@ class FitJob:
     quiet: bool = False
     force: bool = False
     kind: str = "autoencoder"
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,14 @@ def fit_and_write(job: FitJob) -> Result:
                 held_out=sources.held_out,
                 target=sources.target,
                 kind=job.kind,
+                checkpoint=job.checkpoint,
             )
         progress.say("writing")
         model.save(job.output)
         if interrupted:
             reason = f"interrupted; {job.output} holds what was learned so far"
+            if job.checkpoint is not None and job.checkpoint.exists():
+                reason += f"; the same command with --force goes on from {job.checkpoint}"
             sys.stderr.write(f"autoencode: {reason}\n")
         if job.report is not None:
             _write_report(job, model, sources, job.report)
@@ -125,6 +131,10 @@ def _require_outputs(job: FitJob) -> None:
         require_writable(job.report, force=job.force)
         if job.report.resolve() == job.output.resolve():
             raise DataError(f"{job.report} is to hold both model and report; name two files")
+    if job.checkpoint is not None:
+        require_writable(job.checkpoint, force=True)
+        if job.checkpoint.resolve() in (job.output.resolve(), Path(job.data).resolve()):
+            raise DataError(f"{job.checkpoint} is to hold a checkpoint alone; name another file")
 
 
 def _read(job: FitJob) -> _Sources:
@@ -153,6 +163,7 @@ def fit_model(
     held_out: Rows | None = None,
     target: Rows | None = None,
     kind: str = "autoencoder",
+    checkpoint: Path | None = None,
 ) -> tuple[Autoencoder, bool]:
     """Fit, showing progress; return the model and whether Ctrl-C ended the fit.
 
@@ -166,6 +177,8 @@ def fit_model(
         Where to say how far it is.
     kind : str
         One of `autoencode.presets.PRESETS`.
+    checkpoint : Path or None
+        Where the state of training is kept.
 
     Raises
     ------
@@ -182,7 +195,7 @@ def fit_model(
         model.set_params(verbose=progress)
     interrupted = False
     try:
-        model.fit(rows, target=target, X_held_out=held_out)
+        model.fit(rows, target=target, X_held_out=held_out, checkpoint=checkpoint)
     except KeyboardInterrupt:
         if not hasattr(model, "n_components_"):
             raise

@@ -113,6 +113,15 @@ Seed = Annotated[
 Device = Annotated[
     str, typer.Option(help="cpu, cuda ... or auto.", metavar="NAME", rich_help_panel=_TRAINING)
 ]
+KeptState = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="Keep the state of training here; if FILE exists, go on from it. Removed at the end.",
+        metavar="FILE",
+        rich_help_panel=_TRAINING,
+    ),
+]
 Kind = Annotated[
     Literal["autoencoder", "denoising"],
     typer.Option(
@@ -139,7 +148,7 @@ RowsAre = Annotated[
 Data = Annotated[
     str,
     typer.Argument(
-        help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet.",
+        help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet or .npy.",
         metavar="DATA",
     ),
 ]
@@ -182,6 +191,7 @@ def fit(
     device: Device = "auto",
     threads: Threads = "auto",
     seed: Seed = 0,
+    checkpoint: KeptState = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     force: Force = False,
@@ -216,7 +226,9 @@ def fit(
     }
     parameters = _chosen(kind, given, target)
     left_out = [*(drop or ()), *(keep or ())]
-    job = FitJob(data, output, report, left_out, held_out, target, parameters, quiet, force, kind)
+    job = FitJob(
+        data, output, report, left_out, held_out, target, parameters, quiet, force, kind, checkpoint
+    )
     _run(job, as_json=as_json)
 
 

@@ -11,7 +11,7 @@ from autoencode.data.finite import require_no_infinity
 from autoencode.data.rows import Rows, row_dtype
 from autoencode.errors import DataError
 
-__all__ = ["is_sparse", "open_array", "open_sparse", "require_shape"]
+__all__ = ["is_sparse", "open_array", "open_sparse", "require_real_dtype", "require_shape"]
 
 RESHAPE_ADVICE = (
     "Reshape your data either using array.reshape(-1, 1) if your data has a single feature "
@@ -85,7 +85,7 @@ def open_sparse(data: Any) -> Rows:
     DataError
         If the shape or the values cannot be used.
     """
-    _require_real_dtype(data.dtype)
+    require_real_dtype(data.dtype)
     require_shape(data.shape)
     rows = Rows(data.tocsr(), kind="sparse")
     require_no_infinity(rows)
@@ -129,7 +129,7 @@ def _real(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return _unmasked(array)
     if array.dtype.kind == "O":
         return _object_values(array)
-    _require_real_dtype(array.dtype)
+    require_real_dtype(array.dtype)
     return array
 
 
@@ -158,7 +158,19 @@ def _object_values(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         raise DataError(f"the array holds text: {error}; {FRAME_ADVICE}") from error
 
 
-def _require_real_dtype(dtype: np.dtype[Any]) -> None:
+def require_real_dtype(dtype: np.dtype[Any]) -> None:
+    """Refuse values that are not real numbers: complex ones, dates, text, records.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of an array.
+
+    Raises
+    ------
+    DataError
+        Saying what it holds, and what to do.
+    """
     if dtype.kind in "biuf":
         return
     if dtype.kind == "c":

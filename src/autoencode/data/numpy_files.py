@@ -7,14 +7,14 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from autoencode.errors import DataError
 
-__all__ = ["open_npy", "open_npz"]
+__all__ = ["NpyHeader", "mapped", "open_npy", "open_npz", "read_npy_header"]
 
 # Names that mean "the data" where an archive holds several arrays, in this order.
 DATA_NAMES = ("X", "x", "X_train", "x_train", "data")
@@ -22,6 +22,16 @@ DATA_NAMES = ("X", "x", "X_train", "x_train", "data")
 SPARSE_NAMES = frozenset({"data", "shape", "format"})
 # No deflated byte stands for more than this many: a larger claim is a false one.
 LARGEST_RATIO = 1100
+
+
+class NpyHeader(NamedTuple):
+    """Where the values of a ``.npy`` file are, and what they are."""
+
+    path: Path
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    start: int
 
 
 def open_npy(path: Path) -> npt.NDArray[Any]:
@@ -42,15 +52,61 @@ def open_npy(path: Path) -> npt.NDArray[Any]:
     DataError
         If it is not such a file, holds Python objects, or is shorter than it declares.
     """
+    return mapped(read_npy_header(path))
+
+
+def read_npy_header(path: Path) -> NpyHeader:
+    """Read what a ``.npy`` file declares, and check that as many bytes follow.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    NpyHeader
+        Where the values are, and what they are.
+
+    Raises
+    ------
+    DataError
+        As `open_npy`.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         shape, fortran, dtype = _header(file)
         start = file.tell()
     _require_size(shape, dtype, size - start)
+    return NpyHeader(path, shape, fortran, dtype, start)
+
+
+def mapped(header: NpyHeader) -> npt.NDArray[Any]:
+    """Map the values of a ``.npy`` file into memory, read-only.
+
+    Parameters
+    ----------
+    header : NpyHeader
+        Of the file.
+
+    Returns
+    -------
+    numpy.memmap
+        It is unmapped with the last view of it; a plain array if it holds no value.
+
+    Raises
+    ------
+    DataError
+        If the file became shorter.
+    """
+    path, shape, fortran, dtype, start = header
     if 0 in shape:
         return np.empty(shape, dtype=dtype)
     order: Any = "F" if fortran else "C"
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order=order)
+    try:
+        return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order=order)
+    except ValueError as error:
+        raise DataError(f"changed while it was read: {error}") from error
 
 
 def open_npz(path: Path, name: str | None = None) -> Any:

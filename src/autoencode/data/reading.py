@@ -43,7 +43,8 @@ def open_data(
         object with ``__arrow_c_stream__`` or ``__arrow_c_array__`` (pandas, polars,
         pyarrow, duckdb ...). A path leads to a .parquet, .csv, .tsv, .txt (also .gz, .bz2
         or .zst), .feather, .arrow, .npy or .npz file or to a folder of Parquet files;
-        ``"file.npz:name"`` chooses one array.
+        ``"file.npz:name"`` chooses one array. A folder of .npy files, or a list of their
+        paths, is one array too: the rows of one file after those of another.
     drop : sequence of str
         Columns of a table to leave out.
     keep : sequence of str
@@ -73,6 +74,12 @@ def open_data(
     wish = {"drop": drop, "keep": keep, "expected_names": expected_names}
     if isinstance(data, (str, os.PathLike)):
         return _open_path(os.fspath(data), wish)
+    if isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, os.PathLike)):
+        from autoencode.data.shards import are_paths, open_shards
+
+        if are_paths(data):
+            _refuse_names(wish)
+            return open_shards([Path(os.fsdecode(item)) for item in data])
     return _open_object(data, wish)
 
 
@@ -92,9 +99,13 @@ def _open_object(data: Any, wish: Mapping[str, Any]) -> Rows | TableData:
 
 
 def _open_bare(data: Any, wish: Mapping[str, Any]) -> Rows:
+    _refuse_names(wish)
+    return open_sparse(data) if is_sparse(data) else open_array(data)
+
+
+def _refuse_names(wish: Mapping[str, Any]) -> None:
     for name in (*wish["drop"], *wish["keep"]):
         raise DataError(f"there is no column {name!r}: an array has no column names")
-    return open_sparse(data) if is_sparse(data) else open_array(data)
 
 
 def _open_path(given: str | bytes, wish: Mapping[str, Any]) -> Rows | TableData:
@@ -103,6 +114,12 @@ def _open_path(given: str | bytes, wish: Mapping[str, Any]) -> Rows | TableData:
     try:
         if path.suffix.lower() in (".npy", ".npz") and not path.is_dir():
             return _open_bare(_numpy_data(path, member), wish)
+        if path.is_dir():
+            from autoencode.data.shards import folder_files, is_folder_of_npy, open_shards
+
+            if is_folder_of_npy(path):
+                _refuse_names(wish)
+                return open_shards(folder_files(path), path)
         from autoencode.data.tables import open_columns
 
         return open_columns(table_source(path), **wish)
@@ -146,7 +163,8 @@ def table_source(path: Path) -> TableSource:
     if suffixes and suffixes[-1] in TEXT_SUFFIXES:
         return delimited.delimited_source(path)
     raise DataError(
-        f"unknown kind of file; known are {', '.join(KNOWN_SUFFIXES)} and folders of .parquet"
+        f"unknown kind of file; known are {', '.join(KNOWN_SUFFIXES)} and folders of .parquet "
+        "or .npy"
     )
 
 

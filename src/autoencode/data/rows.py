@@ -51,8 +51,8 @@ class Rows:
 
     Parameters
     ----------
-    source : ndarray or scipy.sparse CSR of shape (n_rows, ...)
-        Real numbers, in memory or mapped from a file.
+    source : ndarray, scipy.sparse CSR or Shards of shape (n_rows, ...)
+        Real numbers, in memory or mapped from files.
     kind : {"numpy", "pandas", "polars", "arrow", "sparse"}
         What the caller's data was, so that results can be given back in kind.
     names : sequence of str, optional
@@ -73,7 +73,7 @@ class Rows:
         float32 or float64: what every reading method returns.
     in_memory : bool
         Whether all rows stand densely in memory, so that ``dense`` costs at most one
-        cast; False for memory maps and sparse matrices.
+        cast; False for memory maps, shards and sparse matrices.
     """
 
     def __init__(
@@ -95,7 +95,12 @@ class Rows:
         self.n_features = math.prod(self.sample_shape)
         self.source_dtype: np.dtype[Any] = np.dtype(source.dtype)
         self.dtype = row_dtype(source.dtype)
-        self.in_memory = kind != "sparse" and not _is_mapped(source)
+        self.in_memory = isinstance(source, np.ndarray) and not _is_mapped(source)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the rows are read from files whenever they are asked for."""
+        return not self.in_memory and self.kind != "sparse"
 
     @property
     def n_columns(self) -> int:
@@ -182,7 +187,8 @@ class Rows:
         source = self._source
         # ``np.take`` is faster than indexing, but copies the whole source first unless
         # that is contiguous and in native byte order.
-        if self.kind != "sparse" and source.flags.c_contiguous and source.dtype.isnative:
+        plain = isinstance(source, np.ndarray) and source.dtype.isnative
+        if plain and source.flags.c_contiguous:
             return self._finished(np.take(source, chosen, axis=0))
         return self._finished(source[chosen])
 
@@ -216,7 +222,8 @@ class Rows:
             that has this form already, else filled block by block.
         """
         source = self._source
-        if self.kind != "sparse" and source.dtype == self.dtype and source.flags.c_contiguous:
+        plain = isinstance(source, np.ndarray) and source.dtype == self.dtype
+        if plain and source.flags.c_contiguous:
             return self._finished(source)
         matrix = np.empty((self.n_rows, self.n_features), dtype=self.dtype)
         for start, block in self.blocks():

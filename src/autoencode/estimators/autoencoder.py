@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
+from autoencode.checkpoint import Checkpoint, identify
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.fitted import FittedCoding, with_names
@@ -153,7 +154,15 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, target: Any = None, X_held_out: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Any = None,
+        X_held_out: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Fit to rows.
 
         Parameters
@@ -166,6 +175,10 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             What to reconstruct when it is not X (clean rows for noisy ones).
         X_held_out : like X, optional
             Held-out rows, instead of a part of X.
+        checkpoint : path, optional
+            File that keeps the state of training, in case the fit is interrupted. If it
+            exists, the fit goes on from there, to the same bits as without the
+            interruption. It is removed when the fit is complete.
 
         Returns
         -------
@@ -177,7 +190,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         DataError
             If the data cannot be used; the message names the column.
         SpecError
-            If a parameter is not allowed.
+            If a parameter is not allowed, or the checkpoint is that of another fit.
         """
         rows = open_for_fit(X, self.columns)
         if rows.n_rows < 2:
@@ -191,9 +204,23 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 f"target has {wanted.n_rows} rows, X has {rows.n_rows}: they should be the same"
             )
         held = None if X_held_out is None else self._like(rows, X_held_out, "X_held_out")
-        given, rows, wanted = self._assigned(rows, wanted)
-        plan, evidence = choose_strengths(make_plan(given, rows), rows, wanted, held)
-        fit = Fit(plan, rows, wanted, held, evidence=evidence)
+        if checkpoint is None:
+            return self._fitted(rows, wanted, held, None)
+        given = {name: value for name, value in self.get_params().items() if name != "verbose"}
+        parameters = {name: plain(value) for name, value in given.items()}
+        identity = identify(type(self).__name__, parameters, rows, wanted, held)
+        with Checkpoint(checkpoint, identity) as kept:
+            return self._fitted(rows, wanted, held, kept)
+
+    def _fitted(
+        self, rows: Rows, target: Rows | None, held: Rows | None, checkpoint: Checkpoint | None
+    ) -> Self:
+        given, rows, target = self._assigned(rows, target)
+        plan = make_plan(given, rows)
+        if checkpoint is not None:
+            plan = checkpoint.seeded(plan)
+        plan, evidence = choose_strengths(plan, rows, target, held)
+        fit = Fit(plan, rows, target, held, evidence=evidence, checkpoint=checkpoint)
         state = fit.run()
         _check_feature_names(self, with_names(rows), reset=True)
         self.n_features_in_ = rows.n_columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from typing import Any, Self
 
@@ -108,7 +109,15 @@ class DenoisingAutoencoder(Autoencoder):
         self.noise = noise
         self.rows = rows
 
-    def fit(self, X: Any, y: Any = None, *, target: Any = None, X_held_out: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Any = None,
+        X_held_out: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Fit to clean rows, noisy rows, or pairs of both.
 
         Parameters
@@ -121,6 +130,8 @@ class DenoisingAutoencoder(Autoencoder):
             The same rows without noise.
         X_held_out : like X, optional
             Held-out rows, instead of a part of X; only for clean rows.
+        checkpoint : path, optional
+            As in `Autoencoder.fit`.
 
         Returns
         -------
@@ -136,7 +147,7 @@ class DenoisingAutoencoder(Autoencoder):
         """
         self._held_out = X_held_out is not None
         try:
-            return super().fit(X, y, target=target, X_held_out=X_held_out)
+            return super().fit(X, y, target=target, X_held_out=X_held_out, checkpoint=checkpoint)
         finally:
             for name in ("_held_out", "_situation"):
                 self.__dict__.pop(name, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -59,7 +60,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.n_threads = n_threads
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, checkpoint: str | os.PathLike[str] | None = None
+    ) -> Self:
         """Fit to rows with or without missing cells.
 
         Parameters
@@ -68,6 +71,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             ``(n_samples, n_features)``.
         y : object, ignored
             For pipelines.
+        checkpoint : path, optional
+            As in `Autoencoder.fit`.
 
         Returns
         -------
@@ -80,7 +85,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If the data cannot be used; the message names the column.
         """
         model = Autoencoder(n_components=None, **self.get_params())
-        self.model_ = model.fit(X)
+        self.model_ = model.fit(X, checkpoint=checkpoint)
         self.n_features_in_ = model.n_features_in_
         if hasattr(model, "feature_names_in_"):
             self.feature_names_in_ = model.feature_names_in_
