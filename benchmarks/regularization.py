@@ -131,7 +131,8 @@ class Path8:
         """Return the effect, and the test error over PCA's."""
         from autoencode.composition import Composition
         from autoencode.interfaces import Batch, Context, LinearStart
-        from autoencode.steps import FlatParameters, choose_step
+        from autoencode.flat_parameters import FlatParameters
+from autoencode.steps import choose_step
 
         drops = name == "dropout"
         penalties = () if drops else (f"{name}:weight={strength}",)
@@ -145,7 +146,7 @@ class Path8:
         network.start_linear(LinearStart(torch.from_numpy(self.pca.components_), deviations))
         network = network.float()
         flat = FlatParameters(network)
-        step = choose_step(network, whole.objective(), flat)
+        step = choose_step([network], whole.objective(), flat)
         optimizer = flat.optimizer(2e-3, 0.1)
         given = torch.from_numpy(self.train).float()
         for epoch in range(epochs):

@@ -17,7 +17,8 @@ from autoencode.errors import SpecError
 from autoencode.interfaces import Batch, Context
 from autoencode.network import Network, spared
 from autoencode.penalties import ACTIVE, PENALTIES, active_share, relative_codes
-from autoencode.steps import AutogradStep, DenseStep, FlatParameters, choose_step
+from autoencode.flat_parameters import FlatParameters
+from autoencode.steps import AutogradStep, DenseStep, choose_step
 
 SIZES = (16,)
 
@@ -223,7 +224,7 @@ def test_dropout_keeps_the_mean_of_units() -> None:
 def test_the_step_by_hand_is_not_taken_with_dropout() -> None:
     network = composition(architecture="mlp:dropout=0.1").network(4, seeded())
     flat, objective = FlatParameters(network), composition().objective()
-    assert type(choose_step(network, objective, flat)) is AutogradStep
+    assert type(choose_step([network], objective, flat)) is AutogradStep
     with pytest.raises(TypeError, match="dropout"):
         DenseStep(network, objective, flat)
 
@@ -240,9 +241,9 @@ def test_the_step_by_hand_knows_squared_weights(likelihood: str) -> None:
         found.append((step(batch, batch, Context(), None), flat.gradients))
     for mine, reference in zip(*found, strict=True):
         torch.testing.assert_close(mine, reference, rtol=1e-4, atol=1e-5)
-    assert type(choose_step(network, whole.objective(), flat)) is DenseStep
+    assert type(choose_step([network], whole.objective(), flat)) is DenseStep
     both = composition(penalties=("l2", "contractive")).objective()
-    assert type(choose_step(network, both, flat)) is AutogradStep
+    assert type(choose_step([network], both, flat)) is AutogradStep
 
 
 @pytest.mark.parametrize("share", [1, -0.1, 2])

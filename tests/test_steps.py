@@ -15,7 +15,8 @@ from autoencode.layout import Segment
 from autoencode.network import Network
 from autoencode.preprocess.filling import Fill
 from autoencode.preprocess.shrinking import Shrink
-from autoencode.steps import AutogradStep, DenseStep, FlatParameters, choose_step
+from autoencode.flat_parameters import FlatParameters
+from autoencode.steps import AutogradStep, DenseStep, choose_step
 
 N_VALUES, N_COMPONENTS = 7, 4
 DEPTHS = [(), (12,), (12, 8), (12, 10, 8)]
@@ -164,7 +165,7 @@ def test_noisy_rows_have_autograds_gradients_too(
 def test_levels_are_told_to_the_encoder() -> None:
     whole = composition(noisy=True)
     network = drawn(whole)
-    step = choose_step(network, whole.objective(), FlatParameters(network))
+    step = choose_step([network], whole.objective(), FlatParameters(network))
     assert type(step) is DenseStep
     x = normal(4, N_VALUES, seed=0, dtype=torch.float32)
     terms = []
@@ -180,7 +181,7 @@ def test_levels_are_told_to_the_encoder() -> None:
 def test_the_mask_is_told_to_the_encoder() -> None:
     whole = composition(masked=True)
     network = drawn(whole)
-    step = choose_step(network, whole.objective(), FlatParameters(network))
+    step = choose_step([network], whole.objective(), FlatParameters(network))
     x = normal(4, N_VALUES, seed=0, dtype=torch.float32)
     nothing, first = torch.zeros(4, 7), torch.eye(7)[:1].expand(4, 7)
     context, observed = Context(), torch.ones(4, 7, dtype=torch.bool)
@@ -210,7 +211,7 @@ def test_a_step_leaves_rows_target_and_weights_as_they_were() -> None:
     whole = composition()
     network = drawn(whole)
     flat = FlatParameters(network)
-    step = choose_step(network, whole.objective(), flat)
+    step = choose_step([network], whole.objective(), flat)
     given = [normal(3, N_VALUES, seed=s, dtype=torch.float32) for s in (0, 1)]
     weights = torch.tensor([0.5, 1.0, 2.0])
     before = [tensor.clone() for tensor in (*given, weights, flat.values)]
@@ -244,13 +245,13 @@ def test_a_step_leaves_rows_target_and_weights_as_they_were() -> None:
 def test_the_dense_step_is_taken_only_where_it_is_exact(changes: Any, kind: type) -> None:
     whole = composition(**changes)
     network = drawn(whole)
-    assert type(choose_step(network, whole.objective(), FlatParameters(network))) is kind
+    assert type(choose_step([network], whole.objective(), FlatParameters(network))) is kind
 
 
 def test_parts_from_outside_are_left_to_autograd(outside: str) -> None:
     whole = composition(bottleneck=f"{outside}:Doubled")
     network = drawn(whole)
-    step = choose_step(network, whole.objective(), FlatParameters(network))
+    step = choose_step([network], whole.objective(), FlatParameters(network))
     assert type(step) is AutogradStep
 
 

@@ -16,7 +16,8 @@ from autoencode.batches import StreamedBatches, TensorBatches
 from autoencode.composition import Composition
 from autoencode.interfaces import Batch, Context
 from autoencode.schedule import Schedule
-from autoencode.steps import FlatParameters, choose_step
+from autoencode.flat_parameters import FlatParameters
+from autoencode.steps import choose_step
 from autoencode.training import (
     Budget,
     History,

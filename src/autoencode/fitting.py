@@ -13,13 +13,15 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoencode import defaults
 from autoencode.checkpoint import Checkpoint
 from autoencode.data.rows import Rows
 from autoencode.fit_data import FitData, Plan
+from autoencode.flat_parameters import FlatParameters
 from autoencode.guess import rescaled
+from autoencode.interfaces import LinearStart
 from autoencode.measurement import explained_share
 from autoencode.network import Network
 from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
@@ -37,7 +39,7 @@ from autoencode.selection import (
 from autoencode.sparsity import Sparse
 from autoencode.starting import starting_point
 from autoencode.state import State
-from autoencode.steps import FlatParameters, choose_step
+from autoencode.steps import choose_step, settle
 from autoencode.strength import Evidence, Trial, penalty_facts
 from autoencode.training import Budget, History, Settings, Task, train
 from autoencode.training_rows import TrainingRows
@@ -79,7 +81,8 @@ class Fit:
 
     ``held_out`` are rows of the user's to hold out; else a part of ``rows`` is, or that of
     ``split``. ``evidence`` is what trials found of how networks generalise. ``checkpoint``
-    keeps the state of training, and phases that it holds are not trained again.
+    keeps the state of training, and phases that it holds are not trained again. ``start`` is
+    a dictionary that is not to be changed.
     """
 
     def __init__(
@@ -92,8 +95,9 @@ class Fit:
         split: Split | None = None,
         evidence: Evidence | None = None,
         checkpoint: Checkpoint | None = None,
+        start: LinearStart | None = None,
     ) -> None:
-        self.plan, self.checkpoint = plan, checkpoint
+        self.plan, self.checkpoint, self.start = plan, checkpoint, start
         self.started = time.perf_counter()
         self.interrupted = False
         self.history = History()
@@ -149,6 +153,18 @@ class Fit:
             self.choose.floor(sizes),
             training.errors(network, sizes[-1:])[:, 0],
         )
+
+    def twins(self, size: int) -> list[Network]:
+        """Train two networks from different starts in one pass over the rows; return them."""
+        self._begin(size)
+        networks = [self._new_network(size) for _ in range(2)]
+
+        def evaluate() -> float:
+            return float(np.mean([self.choose.errors(one, [size]).mean() for one in networks]))
+
+        phase = Phase("twins", evaluate, None, None, self.plan.max_epochs, 1.0)
+        self._train(networks, phase)
+        return networks
 
     def _begin(self, search: int) -> None:
         self.search = search
@@ -219,7 +235,9 @@ class Fit:
         pattern = size_pattern(self.search, 2 * self.plan.batch_size, _FULL_SHARE)
         epochs = self.plan.max_epochs
         try:
-            self._train(network, Phase("nested", evaluate, reached, pattern, epochs, _NESTED_TIME))
+            self._train(
+                [network], Phase("nested", evaluate, reached, pattern, epochs, _NESTED_TIME)
+            )
         finally:
             self._take("nested", network, self.sizes)
 
@@ -275,7 +293,7 @@ class Fit:
 
         try:
             self._train(
-                network, Phase(name, evaluate, None, pattern, epochs, time_share, _FINE_WEIGHT)
+                [network], Phase(name, evaluate, None, pattern, epochs, time_share, _FINE_WEIGHT)
             )
         finally:
             known = self.sizes if self.plan.composition.nested else [size]
@@ -292,18 +310,23 @@ class Fit:
             network.shrink = self.data.shrink()
         if network.selection is not None:
             network.selection.start(torch.from_numpy(self.data.training.missing_shares()))
-        start = starting_point(self.plan.composition, self.data, size, self.rng)
+        start = self.start
+        if start is None:
+            start = starting_point(self.plan.composition, self.data, size, self.rng)
         if start is not None:
             network.start_linear(start)
+        if self.start is not None:
+            # Its parts are the best already: what is learned is to see them in rows.
+            network.decoder.requires_grad_(False)
         return network.to(device=self.plan.device, dtype=self.plan.dtype)
 
-    def _train(self, network: Network, phase: Phase) -> None:
-        plan, keeper = self.plan, None
+    def _train(self, networks: list[Network], phase: Phase) -> None:
+        plan, keeper, network = self.plan, None, networks[0]
         if self.checkpoint is not None:
             keeper = self.checkpoint.phase(phase.name, network, self)
             if keeper.restore_finished():
                 return
-        flat = FlatParameters(network)
+        flat = FlatParameters(nn.ModuleList(networks))
         pattern = phase.pattern
         batches = self.rows.batches(network)
         spent = time.perf_counter() - self.started
@@ -313,17 +336,17 @@ class Fit:
         task = Task(
             flat,
             batches,
-            choose_step(network, self.objective, flat),
+            choose_step(networks, self.objective, flat),
             phase.evaluate,
             None if pattern is None else torch.from_numpy(pattern).to(plan.device),
             None if pattern is None else self._size_weights(pattern, phase.shorter),
             phase.reached,
             partial(rescaled, network) if plan.restores and network.rescales else None,
-            getattr(network.decoder, "settle", None),
+            partial(settle, networks),
         )
         widths = (self.data.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
         if plan.composition.sparse:
-            widths = (*widths, network.bottleneck.latent_shape[0])
+            widths = (*widths, self.search)
         flops = 12.0 * plan.batch_size * sum(a * b for a, b in pairwise(widths))
         self.products = choose_products(widths, plan.batch_size, plan.device)
         patience = defaults.patience(phase.epochs, mixed=bool(plan.composition.segments))
@@ -344,6 +367,7 @@ class Fit:
                 )
         finally:
             flat.release()
+            network.requires_grad_(True)
         if keeper is not None:
             keeper.finish()
 

@@ -20,7 +20,7 @@ from autoencode.scaled_rows import ScaledRows
 from autoencode.state import State
 from autoencode.training import History
 
-__all__ = ["Outcome", "fitted_state"]
+__all__ = ["Outcome", "claim_rows", "fitted_state"]
 
 Array = npt.NDArray[np.float64]
 
@@ -92,7 +92,7 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
     State
         Complete, but for what the estimator knows.
     """
-    claim, size = _claim(data), outcome.n_components
+    claim, size = claim_rows(data), outcome.n_components
     network, sizes, sources = outcome.network, outcome.sizes, outcome.sources
     used = [name for name in outcome.networks if name in sources]
     errors = {name: _claimed(data, claim, outcome, name) for name in used}
@@ -136,7 +136,7 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
     )
 
 
-def _claim(data: FitData) -> HeldOut:
+def claim_rows(data: FitData) -> HeldOut:
     """Return the rows that nothing saw; those that chose if there are none."""
     if not len(data.split.claim):
         return data.choose

@@ -31,7 +31,5 @@ PRESETS = {
     "denoising": Preset(
         "DenoisingAutoencoder", decides=("missing", "corruption"), takes=("noise", "rows")
     ),
-    "sparse": Preset(
-        "SparseAutoencoder", takes=("n_active", "positive", "refine")
-    ),
+    "sparse": Preset("SparseAutoencoder", takes=("n_active", "positive", "refine")),
 }

@@ -19,7 +19,7 @@ class Pursued(NamedTuple):
 
     Attributes
     ----------
-    index : Tensor
+    unit : Tensor
         ``(rows, most)`` int64: which part; meaningless where the value is 0.
     value : Tensor
         ``(rows, most)``: how much of it, never negative.
@@ -28,19 +28,14 @@ class Pursued(NamedTuple):
         from where no further part was taken.
     """
 
-    index: Tensor
+    unit: Tensor
     value: Tensor
     gain: Tensor
-
-    @property
-    def count(self) -> Tensor:
-        """How many parts were taken, ``(rows,)``."""
-        return (self.gain > 0).sum(1)
 
     def dense(self, n_components: int) -> Tensor:
         """Return codes, ``(rows, n_components)``."""
         z = self.value.new_zeros(len(self.value), n_components)
-        return z.scatter_add_(1, self.index, self.value)
+        return z.scatter_add_(1, self.unit, self.value)
 
 
 def pursue(
@@ -80,13 +75,13 @@ def pursue(
     gram = parts @ parts.t() if gram is None else gram
     start = x @ parts.t()
     left = start.clone()
-    index = torch.zeros(rows, most, dtype=torch.int64, device=x.device)
+    unit = torch.zeros(rows, most, dtype=torch.int64, device=x.device)
     value, gain = x.new_zeros(rows, most), x.new_zeros(rows, most)
     inverse = x.new_zeros(rows, most, most)
     active = torch.ones(rows, dtype=torch.bool, device=x.device)
     for step in range(most):
-        best, unit = left.max(1)
-        cross = gram[index[:, :step], unit[:, None]]
+        best, nearest = left.max(1)
+        cross = gram[unit[:, :step], nearest[:, None]]
         solved = torch.bmm(inverse[:, :step, :step], cross[:, :, None])[:, :, 0]
         # What is new in a part, beside those that a row has.
         new = (1.0 - (cross * solved).sum(1)).clamp_min_(_LEAST_NEW)
@@ -97,16 +92,16 @@ def pursue(
             break
         added = added * active
         solved = solved * active[:, None]
-        index[:, step] = unit * active
+        unit[:, step] = nearest * active
         gain[:, step] = gained * active
         value[:, :step] -= solved * added[:, None]
         value[:, step] = added
         _extend(inverse, solved, new, step)
         weights = value[:, : step + 1]
-        explained = _weighted_sums(index[:, : step + 1], weights, gram)
+        explained = _weighted_sums(unit[:, : step + 1], weights, gram)
         left = torch.sub(start, explained, out=left)
-        left.scatter_(1, index[:, : step + 1], -1.0)
-    return Pursued(index, value.clamp_min_(0.0), gain)
+        left.scatter_(1, unit[:, : step + 1], -1.0)
+    return Pursued(unit, value.clamp_min_(0.0), gain)
 
 
 def _extend(inverse: Tensor, solved: Tensor, new: Tensor, step: int) -> None:

@@ -17,69 +17,15 @@ from torch import Tensor, nn
 from autoencode.architectures.dictionary import DictionaryDecoder
 from autoencode.architectures.mlp import MlpDecoder, MlpEncoder, dense_layers
 from autoencode.bottlenecks import Plain
+from autoencode.flat_parameters import FlatParameters
 from autoencode.guess import n_told
 from autoencode.interfaces import Batch, Context, Likelihood
 from autoencode.likelihoods import Gaussian
-from autoencode.network import Network, decay_groups
+from autoencode.network import Network
 from autoencode.objective import Objective
 from autoencode.penalties import L2
 
-__all__ = ["AutogradStep", "DenseStep", "FlatParameters", "Step", "choose_step"]
-
-
-class FlatParameters:
-    """All weights of a module as two flat tensors: decayed ones, then the others.
-
-    The module's parameters become views, so an optimizer has two tensors to update
-    whatever the number of layers, and a snapshot is one copy.
-
-    Parameters
-    ----------
-    module : nn.Module
-        Its parameters are moved into the flat tensor, values unchanged.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        decayed, free = decay_groups(module)
-        ordered = [*decayed, *free]
-        total = sum(parameter.numel() for parameter in ordered)
-        split = self.n_decayed = sum(parameter.numel() for parameter in decayed)
-        first = ordered[0]
-        self.values = torch.empty(total, dtype=first.dtype, device=first.device)
-        self.gradients = torch.zeros_like(self.values)
-        place = 0
-        for parameter in ordered:
-            view = slice(place, place + parameter.numel())
-            self.values[view] = parameter.detach().flatten()
-            parameter.data = self.values[view].view(parameter.shape)
-            parameter.grad = self.gradients[view].view(parameter.shape)
-            place += parameter.numel()
-        self.parameters = ordered
-        self.groups = []
-        for part in (slice(0, split), slice(split, total)):
-            group = nn.Parameter(self.values[part])
-            group.grad = self.gradients[part]
-            self.groups.append(group)
-
-    def release(self) -> None:
-        """Give the module's parameters memory of their own again, and no gradients."""
-        for parameter in self.parameters:
-            parameter.data = parameter.data.clone()
-            parameter.grad = None
-
-    def optimizer(self, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Return fused AdamW that decays the first group only."""
-        groups = [
-            {"params": [group], "weight_decay": decay}
-            for group, decay in zip(self.groups, (weight_decay, 0.0), strict=True)
-            if group.numel()
-        ]
-        rate = torch.tensor(learning_rate) if self.values.is_cuda else learning_rate
-        return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=_can_fuse(self.values))
-
-
-def _can_fuse(values: Tensor) -> bool:
-    return values.device.type in ("cpu", "cuda", "mps")
+__all__ = ["AutogradStep", "DenseStep", "Step", "Together", "choose_step", "settle"]
 
 
 class Step(Protocol):
@@ -94,9 +40,12 @@ class Step(Protocol):
 
 
 class AutogradStep:
-    """The reference: PyTorch's autograd through the network and the objective."""
+    """The reference: PyTorch's autograd through the network and the objective.
 
-    def __init__(self, network: Network, objective: Objective, flat: FlatParameters) -> None:
+    Without ``flat`` gradients are added to those that are there.
+    """
+
+    def __init__(self, network: Network, objective: Objective, flat: FlatParameters | None) -> None:
         self.network = network
         self.objective = objective
         self.flat = flat
@@ -106,7 +55,8 @@ class AutogradStep:
         self, batch: Batch, target: Batch, context: Context, weights: Tensor | None
     ) -> Tensor:
         """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
-        self.flat.gradients.zero_()
+        if self.flat is not None:
+            self.flat.gradients.zero_()
         result = self.network(batch, context)
         loss = self.objective(self.network, result, target, weights)
         loss.total.backward()
@@ -114,6 +64,25 @@ class AutogradStep:
             self.network.decoder.project()
         self.objective.adjust(result)
         return torch.stack(list(loss.terms.values())).detach()
+
+
+class Together:
+    """One step of several networks from the same rows, whose weights are one piece of memory."""
+
+    def __init__(
+        self, networks: Sequence[Network], objective: Objective, flat: FlatParameters
+    ) -> None:
+        self.flat = flat
+        self.steps = [AutogradStep(network, objective, None) for network in networks]
+        self.terms = objective.terms(networks[0])
+
+    def __call__(
+        self, batch: Batch, target: Batch, context: Context, weights: Tensor | None
+    ) -> Tensor:
+        """Compute gradients of all; return the mean of every loss term, ``(n_terms,)``."""
+        self.flat.gradients.zero_()
+        terms = [step(batch, target, context, weights) for step in self.steps]
+        return torch.stack(terms).mean(0)
 
 
 class DenseStep:
@@ -372,11 +341,21 @@ class _Buffers:
             self.sized_input[:, self.n_components :] = self.mask
 
 
-def choose_step(network: Network, objective: Objective, flat: FlatParameters) -> Step:
-    """Return the fastest step that computes exactly this loss.
+def settle(networks: Sequence[Network]) -> None:
+    """Put weights back where they may be, after an update."""
+    for network in networks:
+        if isinstance(network.decoder, DictionaryDecoder):
+            network.decoder.settle()
+
+
+def choose_step(networks: Sequence[Network], objective: Objective, flat: FlatParameters) -> Step:
+    """Return the fastest step that computes exactly this loss of one network, or of several.
 
     The choice depends on the composition alone, so results do not depend on timing.
     """
+    network = networks[0]
+    if len(networks) > 1:
+        return Together(networks, objective, flat)
     dense = (
         isinstance(network.encoder, MlpEncoder)
         and isinstance(network.decoder, MlpDecoder)

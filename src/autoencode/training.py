@@ -13,9 +13,10 @@ from torch import Tensor
 
 from autoencode.batches import Batches
 from autoencode.errors import AutoencodeError
+from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
 from autoencode.schedule import Schedule
-from autoencode.steps import FlatParameters, Step
+from autoencode.steps import Step
 
 __all__ = [
     "Budget",

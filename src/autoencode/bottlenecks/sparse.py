@@ -17,7 +17,7 @@ __all__ = ["BatchTopK", "JumpRelu", "Relu", "Sparse", "TopK"]
 IDLE_STEPS = 50
 """Steps without being active after which a unit counts as dead in training."""
 _REVIVAL = 1 / 32
-_MEMORY = 0.99
+_MEMORY, _EARLY = 0.98, 10.0
 _GAIN = 0.02
 _BANDWIDTH = 0.2
 _FIRST_PRICE, _LEAST_PRICE, _MOST_PRICE = 1e-3, 1e-8, 1e8
@@ -128,12 +128,14 @@ class BatchTopK(Sparse):
     """
 
     threshold: Tensor
+    followed: Tensor
 
     def __init__(
         self, n_hidden: int, n_linear: int, n_components: int, active: float | None = None
     ) -> None:
         super().__init__(n_hidden, n_linear, n_components, active)
         self.register_buffer("threshold", torch.tensor(math.inf))
+        self.register_buffer("followed", torch.tensor(0.0))
 
     def select(self, before: Tensor, *, learning: bool) -> Tensor:
         """Return codes with ``active`` units a row on average."""
@@ -150,9 +152,12 @@ class BatchTopK(Sparse):
     def follow(self, values: Tensor) -> None:
         """Move the threshold towards the smallest of the values that are active."""
         smallest = torch.where(values > 0, values, math.inf).min()
+        # Early values, of weights that change fast, are forgotten fast.
+        share = (_EARLY / (_EARLY + self.followed)).clamp_min(1.0 - _MEMORY)
         known = torch.isfinite(self.threshold)
-        moved = torch.where(known, self.threshold.lerp(smallest, 1.0 - _MEMORY), smallest)
+        moved = torch.where(known, self.threshold.lerp(smallest, share), smallest)
         self.threshold.copy_(torch.where(torch.isfinite(smallest), moved, self.threshold))
+        self.followed.add_(1.0)
 
 
 class JumpRelu(Sparse):

@@ -11,13 +11,17 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from autoencode.checkpoint import Checkpoint, identify
 from autoencode.data.rows import Rows
+from autoencode.dictionary_search import Found
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.fitted import FittedCoding, with_names
+from autoencode.fit_data import Plan
 from autoencode.fitting import Fit
 from autoencode.model_file import write_model
 from autoencode.opening import open_for_fit, open_like
+from autoencode.outcome import claim_rows
 from autoencode.planning import make_plan, plain
 from autoencode.preprocess.table_rows import TableRows
+from autoencode.refining import refined
 from autoencode.state import State
 from autoencode.summary import describe_state, fitted_columns
 from autoencode.trials import choose_strengths
@@ -220,8 +224,12 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if checkpoint is not None:
             plan = checkpoint.seeded(plan)
         plan, evidence = choose_strengths(plan, rows, target, held)
-        fit = Fit(plan, rows, target, held, evidence=evidence, checkpoint=checkpoint)
+        plan, found = self._searched(plan, rows, target, held)
+        start = None if found is None else found.start()
+        fit = Fit(plan, rows, target, held, evidence=evidence, checkpoint=checkpoint, start=start)
         state = fit.run()
+        if found is not None:
+            state = refined(state, found, claim_rows(fit.data))
         _check_feature_names(self, with_names(rows), reset=True)
         self.n_features_in_ = rows.n_columns
         state.facts["sample_shape"] = list(rows.sample_shape)
@@ -232,6 +240,12 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if fit.interrupted:
             raise KeyboardInterrupt
         return self
+
+    def _searched(
+        self, plan: Plan, rows: Rows, target: Rows | None, held: Rows | None
+    ) -> tuple[Plan, Found | None]:
+        """Return the plan, and a dictionary that is found before the fit, if any."""
+        return plan, None
 
     def _assigned(
         self, rows: Rows, target: Rows | None

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from autoencode.data.rows import Rows
+from autoencode.dictionary_search import MOST_COMPONENTS, Found, search_dictionary, searchable
 from autoencode.errors import SpecError
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.estimators.fitted import FloatArray, torch_dtype
+from autoencode.fit_data import Plan
+from autoencode.inference import apply
+from autoencode.refining import PIECE, pursuing
 from autoencode.sparse_codes import sparse_codes
 from autoencode.state import State
 
@@ -35,9 +41,11 @@ class SparseAutoencoder(Autoencoder):
         that are positive, under a penalty on the mean activity of each (Kullback-Leibler).
     positive : bool, default=False
         Whether parts have no negative values, as pieces of pictures or spectra.
-    refine : {None, "omp"}, default=None
-        "omp": codes of `transform` are the best that can be found for the fitted parts, by
-        orthogonal matching pursuit, instead of the encoder's; slower.
+    refine : {"auto", "omp", None}, default="auto"
+        "omp": parts are found by turns with the best codes for them, by orthogonal matching
+        pursuit, and these are the codes; slower, and nearer to what is in the rows, than those
+        of the encoder alone (None). "auto": "omp" for up to 2,048 parts of complete rows of
+        plain numbers, without hidden layers.
     sparse_output : bool, default=True
         Whether `transform` returns a SciPy CSR matrix; else an array.
     nested : bool, default=False
@@ -63,6 +71,9 @@ class SparseAutoencoder(Autoencoder):
         Active parts of a held-out row, on average.
     unit_frequency_ : ndarray of shape (n_components_,)
         Share of held-out rows in which each part is active.
+    unit_stability_ : ndarray of shape (n_components_,) or None
+        Cosine of each part with its match in a dictionary from another start: near 1 where
+        the rows say what the part is. None if there was no other.
     """
 
     def __init__(
@@ -72,7 +83,7 @@ class SparseAutoencoder(Autoencoder):
         n_active: float | str = "auto",
         bottleneck: str = "batchtopk",
         positive: bool = False,
-        refine: str | None = None,
+        refine: str | None = "auto",
         sparse_output: bool = True,
         nested: bool = False,
         columns: Any = None,
@@ -161,11 +172,29 @@ class SparseAutoencoder(Autoencoder):
         return float(self.n_active)
 
     def _check_options(self) -> None:
-        if self.refine not in (None, "omp"):
-            raise SpecError(f"refine={self.refine!r} should be None or 'omp'")
+        if self.refine not in ("auto", "omp", None):
+            raise SpecError(f"refine={self.refine!r} should be 'auto', 'omp' or None")
         for name in ("positive", "sparse_output"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise SpecError(f"{name}={getattr(self, name)!r} should be True or False")
+
+    def _searched(
+        self, plan: Plan, rows: Rows, target: Rows | None, held: Rows | None
+    ) -> tuple[Plan, Found | None]:
+        if not searchable(plan) or target is not None:
+            if self.refine == "omp":
+                raise SpecError(
+                    "refine='omp' needs complete rows of plain numbers, no hidden layers, no "
+                    f"penalties and at most {MOST_COMPONENTS} components; leave it out"
+                )
+            return plan, None
+        if self.refine is None and self.n_active != "auto":
+            return plan, None
+        count = None if self.n_active == "auto" else self._active(rows)
+        plan, found = search_dictionary(
+            plan, rows, held, n_active=count, exact=self.bottleneck == "topk"
+        )
+        return plan, None if self.refine is None else found
 
     def transform(self, X: Any) -> Any:
         """Return codes: never negative, mostly zero.
@@ -178,15 +207,28 @@ class SparseAutoencoder(Autoencoder):
         rows = self._check(X)
         encoder = self._state.fitted(torch_dtype(rows.dtype)).encoder
         missing = encoder if encoder.takes_missing else None
-        found = sparse_codes(
-            encoder.complete, rows, self.n_components_, self._piece(), missing=missing
-        )
+        encode: Callable[[Tensor], Tensor] = encoder.complete
+        piece = self._piece()
+        if "pursuit" in self._state.facts:
+            encode, piece = pursuing(encoder, self._state), PIECE
+        found = sparse_codes(encode, rows, self.n_components_, piece, missing=missing)
         return found if self.sparse_output else found.toarray()
+
+    def _reconstructed(self, rows: Rows) -> FloatArray:
+        if "pursuit" not in self._state.facts:
+            return super()._reconstructed(rows)
+        self._require_decoder()
+        fitted = self._state.fitted(torch_dtype(rows.dtype))
+        encode = pursuing(fitted.encoder, self._state)
+        result = np.empty((rows.n_rows, self._state.n_values), dtype=rows.dtype)
+        apply(lambda x: fitted.decoder(encode(x)), rows, result, PIECE)
+        return result
 
     def _adopt(self, state: State) -> None:
         super()._adopt(state)
         self.n_active_ = state.facts["n_active"]
         self.unit_frequency_ = state.units["frequency"]
+        self.unit_stability_ = state.units.get("stability")
         self.components_, self.offset_ = _parts(state)
 
 
