@@ -88,7 +88,7 @@ class SparseCoding(torch.autograd.Function):
         of_x, of_weight, of_weight_bias, of_parts, of_bias = ctx.needs_input_grad[:5]
         results: list[Tensor | None] = [None] * 8
         n_components = len(parts)
-        entries = transposed(index, n_components, row) if of_weight or of_parts else None
+        entries = transposed(index, n_components, row)
         if slope is not None and of_parts:
             results[3] = part_gradient(index, value, slope, n_components, row, entries=entries)
         if slope is not None and of_bias:
@@ -97,7 +97,7 @@ class SparseCoding(torch.autograd.Function):
             return tuple(results)
         code_slope = torch.zeros_like(value) if value_slope is None else value_slope
         if slope is not None:
-            code_slope = code_slope + code_gradient(slope, parts, index, row)
+            code_slope = code_slope + code_gradient(slope, parts, index, row, entries=entries)
         code_slope = code_slope * (value > 0)
         if of_x:
             results[0] = decode(index, code_slope, weight, None, row, len(x))
@@ -186,11 +186,11 @@ def sparse_gradients(
     energy = 0.5 * torch.dot(residual.view(-1), slope.view(-1))
     entries = transposed(index, n_components, row)
     torch.sum(slope, 0, out=out.bias)
-    part_gradient(index, value, slope, n_components, row, entries=entries, out=out.parts)
-    code_slope = code_gradient(slope, parts, index, row).mul_(value > 0)
+    gradient = part_gradient(index, value, slope, n_components, row, entries=entries)
+    code_slope = code_gradient(slope, parts, index, row, entries=entries).mul_(value > 0)
     # <gradient of a part, part> = sum over its entries of value times slope.
     along = sums_by_component(index, value * code_slope, n_components)
-    out.parts.addcmul_(parts, along[:, None], value=-1)
+    torch.addcmul(gradient, parts, along[:, None], value=-1, out=out.parts)
     part_gradient(index, code_slope, x, n_components, row, entries=entries, out=out.weight)
     sums_by_component(index, code_slope, n_components, out=out.weight_bias)
     return energy, residual

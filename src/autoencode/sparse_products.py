@@ -40,13 +40,14 @@ class Transposed(NamedTuple):
     ----------
     order : Tensor
         Place of each entry in the flat ``index``, ``(n_entries,)``.
-    row : Tensor
-        Row of each, int32.
+    component, row : Tensor
+        Of each entry, int32.
     offsets : Tensor
         First entry of each component, int32, ``(n_components,)``.
     """
 
     order: Tensor
+    component: Tensor
     row: Tensor
     offsets: Tensor
 
@@ -122,7 +123,25 @@ def decode(
 
 
 @torch.no_grad()
-def code_gradient(slope: Tensor, parts: Tensor, index: Tensor, row: Tensor | None = None) -> Tensor:
+def transposed(index: Tensor, n_components: int, row: Tensor | None = None) -> Transposed:
+    """Sort a code's entries by component, and those of one component by row."""
+    flat = index.flatten().int()
+    component, order = torch.sort(flat, stable=True)
+    starts = torch.arange(n_components, dtype=torch.int32, device=index.device)
+    offsets = torch.searchsorted(component, starts, out_int32=True)
+    rows = _rows_of(index, row)
+    return Transposed(order, component, rows[order], offsets)
+
+
+@torch.no_grad()
+def code_gradient(
+    slope: Tensor,
+    parts: Tensor,
+    index: Tensor,
+    row: Tensor | None = None,
+    *,
+    entries: Transposed | None = None,
+) -> Tensor:
     """Return ``(slope @ parts.T)`` at the code's entries alone, in the shape of ``index``.
 
     Parameters
@@ -133,28 +152,24 @@ def code_gradient(slope: Tensor, parts: Tensor, index: Tensor, row: Tensor | Non
         ``(n_components, n_values)``.
     index, row : Tensor
         As in `decode`.
+    entries : Transposed, optional
+        What `transposed` returned for the same entries, to sort them once only.
     """
     if is_sparse_faster(index.numel(), len(slope), len(parts), parts):
-        flat = index.flatten().int()
-        offsets = _row_offsets(index, row, len(slope))
-        # The slope of an embedding bag in its weights is this sampled product.
-        result = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-            slope.contiguous(), parts.contiguous(), flat, offsets, _rows_of(index, row), 0
+        entries = entries or transposed(index, len(parts), row)
+        # The slope of an embedding bag in its weights is this sampled product. A bag is a
+        # component here: each part is read once, and a batch's rows stay in the cache.
+        products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+            parts.contiguous(),
+            slope.contiguous(),
+            entries.row,
+            entries.offsets,
+            entries.component,
+            0,
         )
-        return result.view(index.shape)  # type: ignore[no-any-return]
+        return torch.empty_like(products).index_copy_(0, entries.order, products).view(index.shape)
     products = slope @ parts.t()
     return products.gather(1, index) if row is None else products[row, index]
-
-
-@torch.no_grad()
-def transposed(index: Tensor, n_components: int, row: Tensor | None = None) -> Transposed:
-    """Sort a code's entries by component, and those of one component by row."""
-    flat = index.flatten().int()
-    component, order = torch.sort(flat, stable=True)
-    starts = torch.arange(n_components, dtype=torch.int32, device=index.device)
-    offsets = torch.searchsorted(component, starts, out_int32=True)
-    rows = _rows_of(index, row)
-    return Transposed(order, rows[order], offsets)
 
 
 @torch.no_grad()
