@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from autoencode import sparse_selection
-from autoencode.sparse_selection import largest, largest_of_batch
+from autoencode.sparse_selection import above, largest, largest_of_batch
 
 BATCH, N_VALUES, N_COMPONENTS, COUNT = 37, 24, 300, 6
 
@@ -50,6 +50,7 @@ def test_pieces_of_rows_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = (*(part.double() for part in encoder(150)), COUNT)
     whole, whole_batch = largest(*arguments), largest_of_batch(*arguments)
     monkeypatch.setattr(sparse_selection, "_PIECE", 1)
+    monkeypatch.setattr(sparse_selection, "_FEWEST_ROWS", 64)
     for mine, reference in zip(largest(*arguments), whole, strict=True):
         torch.testing.assert_close(mine, reference)
     for mine, reference in zip(largest_of_batch(*arguments), whole_batch, strict=True):
@@ -145,6 +146,48 @@ def test_the_largest_of_the_batch_are_exact(threshold: str, count: int) -> None:
     torch.testing.assert_close(value.sort(descending=True).values, reference)
     assert torch.equal(row, row.sort().values)
     assert len(set(zip(row.tolist(), index.tolist(), strict=True))) == count * len(x)
+
+
+def test_the_largest_of_the_batch_keep_to_sizes() -> None:
+    x, weight, bias = encoder()
+    sizes = torch.arange(BATCH) * 4 + 1
+    before = x @ weight.T + bias
+    before[torch.arange(N_COMPONENTS) >= sizes[:, None]] = -torch.inf
+    row, index, value = largest_of_batch(x, weight, bias, COUNT, sizes=sizes)
+    assert (index < sizes[row]).all()
+    reference = before.flatten().topk(COUNT * BATCH).values
+    torch.testing.assert_close(value.sort(descending=True).values, reference)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_what_is_above_a_threshold(dtype: torch.dtype) -> None:
+    x, weight, bias = (part.to(dtype) for part in encoder())
+    before = torch.addmm(bias, x, weight.T)
+    each = torch.linspace(-1, 5, N_COMPONENTS, dtype=dtype)
+    for threshold in (2.0, each, torch.nn.Parameter(each)):
+        row, index, value = above(x, weight, bias, threshold)
+        expected = (before > threshold).nonzero(as_tuple=True)
+        assert 0 < len(row) < before.numel()
+        assert torch.equal(row, expected[0])
+        assert torch.equal(index, expected[1])
+        assert torch.equal(value, before[expected])
+
+
+@pytest.mark.parametrize("threads", [0, 64])
+@pytest.mark.parametrize("count", [1, 8, 30])
+def test_rows_do_not_mix_where_values_are_equal_or_no_numbers(
+    threads: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparse_selection, "_PARTITION_THREADS", threads)
+    values = normal(6, 60, seed=16)
+    values[1] = torch.nan
+    values[2] = 1.0
+    values[2, 2 * count :] = 0.0
+    places = sparse_selection._places_of_largest(values, count)
+    assert places.shape == (6, count)
+    found = values.gather(1, places).sort(1, descending=True).values
+    reference = values.topk(count, dim=1).values
+    torch.testing.assert_close(found, reference, equal_nan=True)
 
 
 def test_a_batch_gives_no_more_than_its_positive_values() -> None:

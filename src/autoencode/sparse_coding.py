@@ -19,7 +19,7 @@ from autoencode.sparse_products import (
     decode,
     part_gradient,
     sums_by_component,
-    transposed,
+    transposed_where_used,
 )
 from autoencode.sparse_selection import largest
 
@@ -88,7 +88,7 @@ class SparseCoding(torch.autograd.Function):
         of_x, of_weight, of_weight_bias, of_parts, of_bias = ctx.needs_input_grad[:5]
         results: list[Tensor | None] = [None] * 8
         n_components = len(parts)
-        entries = transposed(index, n_components, row)
+        entries = transposed_where_used(index, len(x), n_components, x, row)
         if slope is not None and of_parts:
             results[3] = part_gradient(index, value, slope, n_components, row, entries=entries)
         if slope is not None and of_bias:
@@ -184,7 +184,7 @@ def sparse_gradients(
     residual = decode(index, value, parts, bias, row, n_rows).sub_(target)
     slope = residual / n_rows if weights is None else residual * (weights / n_rows)[:, None]
     energy = 0.5 * torch.dot(residual.view(-1), slope.view(-1))
-    entries = transposed(index, n_components, row)
+    entries = transposed_where_used(index, n_rows, n_components, x, row)
     torch.sum(slope, 0, out=out.bias)
     gradient = part_gradient(index, value, slope, n_components, row, entries=entries)
     code_slope = code_gradient(slope, parts, index, row, entries=entries).mul_(value > 0)

@@ -27,6 +27,7 @@ __all__ = [
     "part_gradient",
     "sums_by_component",
     "transposed",
+    "transposed_where_used",
 ]
 
 _SHARE = 8
@@ -133,6 +134,23 @@ def transposed(index: Tensor, n_components: int, row: Tensor | None = None) -> T
     return Transposed(order, component, rows[order], offsets)
 
 
+def transposed_where_used(
+    index: Tensor, n_rows: int, n_components: int, like: Tensor, row: Tensor | None = None
+) -> Transposed | None:
+    """Return `transposed` entries for several products, None where those are of matrices.
+
+    Parameters
+    ----------
+    index, row : Tensor
+        As in `decode`.
+    n_rows, n_components, like
+        As in `is_sparse_faster`.
+    """
+    if is_sparse_faster(index.numel(), n_rows, n_components, like):
+        return transposed(index, n_components, row)
+    return None
+
+
 @torch.no_grad()
 def code_gradient(
     slope: Tensor,
@@ -153,7 +171,7 @@ def code_gradient(
     index, row : Tensor
         As in `decode`.
     entries : Transposed, optional
-        What `transposed` returned for the same entries, to sort them once only.
+        What `transposed_where_used` returned for them, to sort them once only.
     """
     if is_sparse_faster(index.numel(), len(slope), len(parts), parts):
         entries = entries or transposed(index, len(parts), row)
@@ -197,7 +215,7 @@ def part_gradient(
     n_components : int
         Of the code.
     entries : Transposed, optional
-        What `transposed` returned for the same entries, to sort them once only.
+        What `transposed_where_used` returned for them, to sort them once only.
     out : Tensor, optional
         Written into and returned.
     """

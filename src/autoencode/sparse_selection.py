@@ -1,7 +1,7 @@
 """Which components of a dictionary are active: the exact largest pre-activations.
 
 The matrix of all pre-activations ``x @ weight.T + bias`` never exists as a whole: rows go
-in pieces through one buffer that stays in the cache. Where several values are equal at the
+in pieces through one buffer. Where several values are equal at the
 edge of the choice, which of them is taken is left open; the same input takes the same.
 A component whose bias is ``-inf`` is never taken before the others and has value 0.
 """
@@ -17,18 +17,17 @@ from torch import Tensor
 from autoencode.numerics import Products, matrix_products
 from autoencode.sparse_products import code_gradient
 
-__all__ = ["are_products_rounded", "largest", "largest_of_batch"]
+__all__ = ["above", "are_products_rounded", "largest", "largest_of_batch"]
 
 _PIECE = 2**22
 _PIECE_ELSEWHERE = 2**27
-_FEWEST_ROWS = 64
+_FEWEST_ROWS = 512
 _GROUP = 8
 _GROUPS_PER_CHOICE = 4
 _SCREENED_PER_CHOICE = 3
 _PARTITION_THREADS = 4
-_NUMPY_DTYPES = (torch.float32, torch.float64)
 _MARGIN = 0.8
-_GUESSING_ROWS = 64
+_GUESSING_ROWS = 32
 _NORM_ROUNDING = 1.01
 
 
@@ -66,7 +65,8 @@ def largest(
         As in `autoencode.numerics.matrix_products`. The choice is that of float32 either way.
     screened : bool, optional
         Multiply in bfloat16 first, and only what may be among the largest in float32.
-        Unless given: where products are ``"bf16"`` and the processor rounds them.
+        Unless given: where products are ``"bf16"`` and the processor rounds them. Only for
+        float32.
 
     Returns
     -------
@@ -126,8 +126,8 @@ def _largest_of_rows(before: Tensor, count: int) -> tuple[Tensor, Tensor]:
     n_components = before.shape[1]
     n_groups = n_components // _GROUP
     if before.device.type != "cpu" or n_groups < _GROUPS_PER_CHOICE * count:
-        value, index = before.topk(count, dim=1, sorted=False)
-        return value, index
+        index = _places_of_largest(before, count)
+        return before.gather(1, index), index
     # Group j holds the columns j, j + n_groups, ...: its maximum is one pass over whole rows.
     folded = before[:, : _GROUP * n_groups].view(len(before), _GROUP, n_groups)
     best = _places_of_largest(folded.amax(1), count)
@@ -143,7 +143,7 @@ def _largest_of_rows(before: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def _places_of_largest(values: Tensor, count: int) -> Tensor:
     """Return where each row's largest stand; NumPy's partition is the fastest for few threads."""
-    if torch.get_num_threads() <= _PARTITION_THREADS and values.dtype in _NUMPY_DTYPES:
+    if torch.get_num_threads() <= _PARTITION_THREADS and _is_for_numpy(values):
         rows = values.numpy()
         n_columns = rows.shape[1]
         level = np.partition(rows, n_columns - count, axis=1)[:, n_columns - count, None]
@@ -155,6 +155,10 @@ def _places_of_largest(values: Tensor, count: int) -> Tensor:
             if (places[:, 0] >= 0).all() and (places[:, -1] < n_columns).all():
                 return torch.from_numpy(places)
     return values.topk(count, dim=1, sorted=False).indices
+
+
+def _is_for_numpy(values: Tensor) -> bool:
+    return values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
 
 
 def _screened(
@@ -222,15 +226,16 @@ def largest_of_batch(
     count: int,
     threshold: float = 0.0,
     *,
+    sizes: Tensor | None = None,
     products: Products = "ieee",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the ``count * batch`` largest positive pre-activations of the whole batch.
 
-    (Bussmann, Leask and Nanda, BatchTopK Sparse Autoencoders, 2024, eq. 5.)
+    (Bussmann, Leask and Nanda, BatchTopK Sparse Autoencoders, 2024.)
 
     Parameters
     ----------
-    x, weight, bias, count, products
+    x, weight, bias, count, sizes, products
         As in `largest`.
     threshold : float
         About the smallest value that will be taken, such as the last batch's: only what is
@@ -244,33 +249,58 @@ def largest_of_batch(
     value : Tensor
         ``(n_entries,)``, all positive; fewer than ``count * batch`` where fewer are.
     """
-    if products == "bf16" and are_products_rounded(x.device):
-        products = "ieee"
     wanted = count * len(x)
-    with matrix_products(products):
-        found = _above(x, weight, bias, count, threshold)
-        if len(found[0]) < wanted:
-            found = _above(x, weight, bias, count, None)
-    row, index, value = found
+    first = slice(_GUESSING_ROWS)
+    if threshold <= 0 and wanted:
+        some = None if sizes is None else sizes[first]
+        threshold = _guessed(x[first], weight, bias, count, some)
+    row, index, value = above(x, weight, bias, _MARGIN * threshold, sizes=sizes, products=products)
+    if len(value) < wanted and threshold > 0:
+        row, index, value = above(x, weight, bias, 0.0, sizes=sizes, products=products)
     if len(value) > wanted:
         kept = _places_of_largest(value[None], wanted)[0].sort().values
         row, index, value = row[kept], index[kept], value[kept]
     return row, index, value
 
 
-def _above(
-    x: Tensor, weight: Tensor, bias: Tensor, count: int, threshold: float | None
+def _guessed(x: Tensor, weight: Tensor, bias: Tensor, count: int, sizes: Tensor | None) -> float:
+    """Return the level that ``count`` values per row reach, at least 0."""
+    ((_, before),) = _pieces(x, weight, bias, sizes)
+    smallest = before.flatten().topk(count * len(x), sorted=False).values.amin()
+    return max(0.0, float(smallest))
+
+
+@torch.no_grad()
+def above(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    threshold: float | Tensor,
+    *,
+    sizes: Tensor | None = None,
+    products: Products = "ieee",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all entries above a share of the threshold; all positive ones if it is None."""
-    level = None if threshold is None or threshold <= 0 else _MARGIN * threshold
+    """Return all pre-activations above a threshold: what JumpReLU or a plain ReLU lets pass.
+
+    Parameters
+    ----------
+    x, weight, bias, sizes, products
+        As in `largest`.
+    threshold : float or Tensor
+        One for all components or one for each, ``(n_components,)``.
+
+    Returns
+    -------
+    row, index, value : Tensor
+        As from `largest_of_batch`.
+    """
+    if are_products_rounded(x.device):
+        products = "ieee"
     found: list[tuple[Tensor, Tensor, Tensor]] = []
-    for rows, before in _pieces(x, weight, bias):
-        if threshold is None:
-            level = 0.0
-        elif level is None:
-            level = _MARGIN * _guessed(before, count)
-        row, index, value = _entries_above(before, level)
-        found.append((row + rows.start, index, value))
+    with matrix_products(products):
+        for rows, before in _pieces(x, weight, bias, sizes):
+            row, index, value = _entries_above(before, threshold)
+            found.append((row + rows.start, index, value))
     if not found:
         nothing = torch.empty(0, dtype=torch.int64, device=x.device)
         return nothing, nothing, x.new_empty(0)
@@ -278,18 +308,12 @@ def _above(
     return row, index, value
 
 
-def _guessed(before: Tensor, count: int) -> float:
-    """Return the level that ``count`` values per row of the first ones reach, at least 0."""
-    some = before[:_GUESSING_ROWS]
-    smallest = some.flatten().topk(count * len(some), sorted=False).values.amin()
-    return max(0.0, float(smallest))
-
-
-def _entries_above(before: Tensor, level: float) -> tuple[Tensor, Tensor, Tensor]:
-    if before.device.type == "cpu" and before.dtype in _NUMPY_DTYPES:
-        # Several times faster than a nonzero of PyTorch.
+def _entries_above(before: Tensor, threshold: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    if _is_for_numpy(before):
+        # Several times faster than PyTorch's comparison and nonzero.
+        level = threshold.detach().numpy() if isinstance(threshold, Tensor) else threshold
         flat = torch.from_numpy(np.flatnonzero(before.numpy() > level))
         row = flat.div(before.shape[1], rounding_mode="floor")
         return row, flat - row * before.shape[1], before.view(-1)[flat]
-    row, index = (before > level).nonzero(as_tuple=True)
+    row, index = (before > threshold).nonzero(as_tuple=True)
     return row, index, before[row, index]
