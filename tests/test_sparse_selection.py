@@ -119,16 +119,19 @@ def test_screening_is_exact_where_rounding_alone_is_wrong(monkeypatch: pytest.Mo
     assert (value.sort(1, descending=True).values - reference).abs().max() > 1e-4
 
 
-def test_the_screening_error_bounds_what_rounding_does() -> None:
-    x, weight = normal(200, 96, seed=11), normal(500, 96, seed=12)
-    # The worst case of Cauchy-Schwarz: weights along the rounding errors of a row.
-    weight[:200] = x - x.bfloat16().float()
-    weight[:200] *= 10 / weight[:200].norm(dim=1, keepdim=True)
-    bias = normal(500, seed=13)
-    rounded_x, rounded_weight = x.bfloat16().float(), weight.bfloat16().float()
-    error = sparse_selection._screening_error(x, weight, bias, rounded_x, rounded_weight)
+@pytest.mark.parametrize("rounded", ["x", "weight"])
+def test_the_screening_error_bounds_what_rounding_does(rounded: str) -> None:
+    def single(values: Tensor) -> Tensor:
+        return values.bfloat16().float()
+
+    # The worst case of Cauchy-Schwarz: one side along the rounding errors of the other.
+    one, other = normal(200, 96, seed=11), single(normal(200, 96, seed=12))
+    other[:100] = single(500 * (one - single(one))[:100])
+    x, weight = (one, other) if rounded == "x" else (other, one)
+    bias = normal(200, seed=13)
+    error = sparse_selection._screening_error(x, weight, bias, single(x), single(weight))
     exact = x.double() @ weight.double().T
-    off = (rounded_x.double() @ rounded_weight.double().T - exact).abs().amax(1)
+    off = (single(x).double() @ single(weight).double().T - exact).abs().amax(1)
     assert (off <= error).all()
     assert (off > 0.5 * error).any()
 
