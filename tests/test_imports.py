@@ -60,6 +60,7 @@ ORDER = (
     "measurement",
     "inference",
     "codec",
+    "tensor_file",
     "model_file",
     "state",
     "denoising",
