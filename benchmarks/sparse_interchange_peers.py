@@ -94,7 +94,35 @@ def saelens(folder: Path, n_rows: int, rng: np.random.Generator) -> Iterator[Sid
                 how = f"{name} {dtype}{'' if subtracts else ', bias not subtracted'}"
                 rows = np.float32(rng.normal(size=(n_rows, N_VALUES)))
                 yield Sides(how, read_dictionary(target), _saelens(loaded), rows)
+    yield from of_saelens_5(folder, n_rows, rng)
     yield from trained_by_saelens(folder, n_rows, rng)
+
+
+def of_saelens_5(folder: Path, n_rows: int, rng: np.random.Generator) -> Iterator[Sides]:
+    """Yield dictionaries whose configuration has the keys from before SAELens 6."""
+    import sae_lens
+    import torch
+    from sae_lens import SAE
+
+    for activation in ("relu", "topk"):
+        target = folder / f"old-{activation}"
+        saved = sae_lens.StandardSAE(sae_lens.StandardSAEConfig(d_in=N_VALUES, d_sae=N_COMPONENTS))
+        randomise(saved.named_parameters(), torch, rng)
+        saved.save_model(target)
+        old = {
+            "d_in": N_VALUES,
+            "d_sae": N_COMPONENTS,
+            "dtype": "torch.float32",
+            "hook_name": "blocks.0.hook_resid_pre",
+            "activation_fn_str": activation,
+            "activation_fn_kwargs": {"k": N_ACTIVE} if activation == "topk" else {},
+            "normalize_activations": False,
+            "sae_lens_version": "5.9.1",
+        }
+        (target / "cfg.json").write_text(json.dumps(old))
+        loaded = SAE.load_from_disk(target)
+        rows = np.float32(rng.normal(size=(n_rows, N_VALUES)))
+        yield Sides(f"version 5, {activation}", read_dictionary(target), _saelens(loaded), rows)
 
 
 def trained_by_saelens(folder: Path, n_rows: int, rng: np.random.Generator) -> Iterator[Sides]:
