@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 import autoencode.files
-from autoencode import model_file
+from autoencode import tensor_file
 from autoencode._version import __version__
 from autoencode.errors import DataError, SpecError
 from autoencode.model_file import FORMAT_VERSION, read_header, read_model, write_model
@@ -170,7 +170,7 @@ def test_headers_that_the_file_cannot_hold(tmp_path: Path) -> None:
 def test_a_header_too_long_to_be_read_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_file, "_MAX_HEADER_BYTES", 500)
+    monkeypatch.setattr(tensor_file, "MAX_HEADER_BYTES", 500)
     write_model(tmp_path / "short.safetensors", {"text": "x" * 100}, {})
     with pytest.raises(SpecError, match=r"header takes 7\d\d bytes; at most 500"):
         write_model(tmp_path / "long.safetensors", {"text": "x" * 600}, {})

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from autoencode import model_file
+from autoencode import model_file, tensor_file
 from autoencode._version import __version__
 from autoencode.errors import ModelFileError
 from autoencode.model_file import FORMAT_VERSION, read_header, read_model, write_model
@@ -106,9 +106,9 @@ def test_a_changed_weight_is_noticed(path: Path) -> None:
 def test_a_header_longer_than_any_model_has(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
-    monkeypatch.setattr(model_file, "_MAX_HEADER_BYTES", length)
+    monkeypatch.setattr(tensor_file, "MAX_HEADER_BYTES", length)
     read_model(path)
-    monkeypatch.setattr(model_file, "_MAX_HEADER_BYTES", length - 1)
+    monkeypatch.setattr(tensor_file, "MAX_HEADER_BYTES", length - 1)
     message = rf"is damaged \(it declares a header of {length} bytes\)$"
     assert_refused(path, content, message)
 
@@ -308,6 +308,6 @@ def test_a_model_larger_than_memory(path: Path, monkeypatch: pytest.MonkeyPatch)
     def refuse(*_: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(model_file.np, "empty", refuse)
+    monkeypatch.setattr(tensor_file.np, "empty", refuse)
     with pytest.raises(ModelFileError, match=r"needs more memory than there is$"):
         read_model(path)

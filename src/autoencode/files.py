@@ -1,16 +1,16 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files and folders so that a reader never sees half of one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from autoencode.errors import DataError
 
-__all__ = ["replacing", "require_absent"]
+__all__ = ["replacing", "replacing_folder", "require_absent"]
 
 
 def require_absent(path: str | os.PathLike[str], *, force: bool) -> None:
@@ -68,3 +68,82 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(
+    path: str | os.PathLike[str], names: Collection[str], *, force: bool
+) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path`` and rename it to ``path`` at the end.
+
+    Nothing appears under ``path`` unless the body finished and the bytes reached
+    the disk; on any error the temporary folder is removed. A folder that is replaced
+    is gone for a moment: no system call that every system has swaps two of them.
+
+    Parameters
+    ----------
+    path : path
+        Where the finished folder goes; its own folder must exist.
+    names : collection of str
+        The files that the body writes. Only a folder that holds nothing else is
+        ever replaced.
+    force : bool
+        Whether an existing folder may be replaced.
+
+    Yields
+    ------
+    Path
+        The temporary folder, empty.
+
+    Raises
+    ------
+    DataError
+        If something stands under ``path`` that may not be replaced, or the folder
+        cannot be written (missing folder, no permission, full disk).
+    """
+    target = Path(os.path.abspath(path))
+    temporary = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
+    retired = temporary.with_name(f"{temporary.name}-old")
+    replaces = os.path.lexists(target)
+    if replaces:
+        require_absent(path, force=force)
+        _require_only(target, names)
+    try:
+        temporary.mkdir()
+        yield temporary
+        _sync(temporary, names)
+        if replaces:
+            os.rename(target, retired)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            if replaces:
+                os.rename(retired, target)
+            raise
+    except OSError as error:
+        raise DataError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        for folder in (temporary, retired):
+            _remove(folder, names)
+
+
+def _require_only(folder: Path, names: Collection[str]) -> None:
+    """Refuse to replace anything but a folder of these files."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; choose another name")
+    if others := sorted(set(os.listdir(folder)) - set(names)):
+        raise DataError(f"{folder} also holds {others[0]!r}; choose a folder that may be replaced")
+
+
+def _sync(folder: Path, names: Collection[str]) -> None:
+    for name in names:
+        with open(folder / name, "rb+") as written:
+            os.fsync(written.fileno())
+
+
+def _remove(folder: Path, names: Collection[str]) -> None:
+    """Remove these files and the folder, if that leaves it empty."""
+    with contextlib.suppress(OSError):
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
