@@ -55,6 +55,7 @@ ORDER = (
     "composition",
     "defaults",
     "flat_parameters",
+    "sparse_steps",
     "steps",
     "batches",
     "schedule",

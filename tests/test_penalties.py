@@ -14,10 +14,10 @@ import autoencode
 from autoencode import Autoencoder
 from autoencode.composition import Composition
 from autoencode.errors import SpecError
+from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
 from autoencode.network import Network, spared
 from autoencode.penalties import ACTIVE, PENALTIES, active_share, relative_codes
-from autoencode.flat_parameters import FlatParameters
 from autoencode.steps import AutogradStep, DenseStep, choose_step
 
 SIZES = (16,)

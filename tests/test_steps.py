@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from autoencode.composition import Composition
+from autoencode.flat_parameters import FlatParameters
 from autoencode.guess import guessed, rescaled
 from autoencode.interfaces import Batch, Context, LinearStart
 from autoencode.layout import Segment
 from autoencode.network import Network
 from autoencode.preprocess.filling import Fill
 from autoencode.preprocess.shrinking import Shrink
-from autoencode.flat_parameters import FlatParameters
 from autoencode.steps import AutogradStep, DenseStep, choose_step
 
 N_VALUES, N_COMPONENTS = 7, 4

@@ -14,9 +14,9 @@ import torch
 from autoencode import Autoencoder
 from autoencode.batches import StreamedBatches, TensorBatches
 from autoencode.composition import Composition
+from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
 from autoencode.schedule import Schedule
-from autoencode.flat_parameters import FlatParameters
 from autoencode.steps import choose_step
 from autoencode.training import (
     Budget,

@@ -333,10 +333,15 @@ class Fit:
         seconds = None
         if plan.max_time is not None:
             seconds = max(0.0, (_TIME_USED * plan.max_time - spent) * phase.time_share)
+        widths = (self.data.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
+        if plan.composition.sparse:
+            widths = (*widths, self.search)
+        flops = 12.0 * plan.batch_size * sum(a * b for a, b in pairwise(widths))
+        self.products = choose_products(widths, plan.batch_size, plan.device)
         task = Task(
             flat,
             batches,
-            choose_step(networks, self.objective, flat),
+            choose_step(networks, self.objective, flat, self.products),
             phase.evaluate,
             None if pattern is None else torch.from_numpy(pattern).to(plan.device),
             None if pattern is None else self._size_weights(pattern, phase.shorter),
@@ -344,11 +349,6 @@ class Fit:
             partial(rescaled, network) if plan.restores and network.rescales else None,
             partial(settle, networks),
         )
-        widths = (self.data.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
-        if plan.composition.sparse:
-            widths = (*widths, self.search)
-        flops = 12.0 * plan.batch_size * sum(a * b for a, b in pairwise(widths))
-        self.products = choose_products(widths, plan.batch_size, plan.device)
         patience = defaults.patience(phase.epochs, mixed=bool(plan.composition.segments))
         try:
             with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):

@@ -223,7 +223,7 @@ def largest_of_batch(
     x: Tensor,
     weight: Tensor,
     bias: Tensor,
-    count: int,
+    count: float,
     threshold: float = 0.0,
     *,
     sizes: Tensor | None = None,
@@ -235,8 +235,10 @@ def largest_of_batch(
 
     Parameters
     ----------
-    x, weight, bias, count, sizes, products
+    x, weight, bias, sizes, products
         As in `largest`.
+    count : float
+        How many of each row, on average.
     threshold : float
         About the smallest value that will be taken, such as the last batch's: only what is
         above 0.8 of it is looked at, unless too little is. The result does not depend on it,
@@ -249,7 +251,7 @@ def largest_of_batch(
     value : Tensor
         ``(n_entries,)``, all positive; fewer than ``count * batch`` where fewer are.
     """
-    wanted = count * len(x)
+    wanted = round(count * len(x))
     first = slice(_GUESSING_ROWS)
     if threshold <= 0 and wanted:
         some = None if sizes is None else sizes[first]
@@ -263,10 +265,10 @@ def largest_of_batch(
     return row, index, value
 
 
-def _guessed(x: Tensor, weight: Tensor, bias: Tensor, count: int, sizes: Tensor | None) -> float:
+def _guessed(x: Tensor, weight: Tensor, bias: Tensor, count: float, sizes: Tensor | None) -> float:
     """Return the level that ``count`` values per row reach, at least 0."""
     ((_, before),) = _pieces(x, weight, bias, sizes)
-    smallest = before.flatten().topk(count * len(x), sorted=False).values.amin()
+    smallest = before.flatten().topk(max(1, round(count * len(x))), sorted=False).values.amin()
     return max(0.0, float(smallest))
 
 

@@ -22,8 +22,10 @@ from autoencode.guess import n_told
 from autoencode.interfaces import Batch, Context, Likelihood
 from autoencode.likelihoods import Gaussian
 from autoencode.network import Network
+from autoencode.numerics import Products
 from autoencode.objective import Objective
 from autoencode.penalties import L2
+from autoencode.sparse_steps import SparseStep, is_plain_dictionary
 
 __all__ = ["AutogradStep", "DenseStep", "Step", "Together", "choose_step", "settle"]
 
@@ -70,10 +72,14 @@ class Together:
     """One step of several networks from the same rows, whose weights are one piece of memory."""
 
     def __init__(
-        self, networks: Sequence[Network], objective: Objective, flat: FlatParameters
+        self,
+        networks: Sequence[Network],
+        objective: Objective,
+        flat: FlatParameters,
+        products: Products,
     ) -> None:
         self.flat = flat
-        self.steps = [AutogradStep(network, objective, None) for network in networks]
+        self.steps = [_sparse_or_any(network, objective, None, products) for network in networks]
         self.terms = objective.terms(networks[0])
 
     def __call__(
@@ -348,14 +354,20 @@ def settle(networks: Sequence[Network]) -> None:
             network.decoder.settle()
 
 
-def choose_step(networks: Sequence[Network], objective: Objective, flat: FlatParameters) -> Step:
+def choose_step(
+    networks: Sequence[Network],
+    objective: Objective,
+    flat: FlatParameters,
+    products: Products = "ieee",
+) -> Step:
     """Return the fastest step that computes exactly this loss of one network, or of several.
 
     The choice depends on the composition alone, so results do not depend on timing.
+    ``products`` says how the encoder of a dictionary multiplies.
     """
     network = networks[0]
     if len(networks) > 1:
-        return Together(networks, objective, flat)
+        return Together(networks, objective, flat, products)
     dense = (
         isinstance(network.encoder, MlpEncoder)
         and isinstance(network.decoder, MlpDecoder)
@@ -365,7 +377,18 @@ def choose_step(networks: Sequence[Network], objective: Objective, flat: FlatPar
         and not network.encoder.dropout
         and (not objective.penalties or _only_l2(objective) is not None)
     )
-    return (DenseStep if dense else AutogradStep)(network, objective, flat)
+    if dense:
+        return DenseStep(network, objective, flat)
+    return _sparse_or_any(network, objective, flat, products)
+
+
+def _sparse_or_any(
+    network: Network, objective: Objective, flat: FlatParameters | None, products: Products
+) -> Step:
+    reference = AutogradStep(network, objective, flat)
+    if not is_plain_dictionary(network, penalised=bool(objective.penalties)):
+        return reference
+    return SparseStep(network, reference, products)
 
 
 def _only_l2(objective: Objective) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -81,16 +82,40 @@ class Sparse(Bottleneck):
         those that come nearest to being active, half as many as there are values; half the
         squared error, summed over values, mean over rows, times 1/32. None are dead: zero.
         """
-        dead = torch.nonzero(self.idle > IDLE_STEPS)[:, 0]
+        dead = self.dead()
         if not len(dead):
             return residual.new_zeros(())
         before = code.stats["before"].index_select(1, dead)
-        count = min(len(dead), max(1, residual.shape[1] // 2))
+
+        def spread(z: Tensor) -> Tensor:
+            whole = torch.zeros_like(code.z).index_copy(1, dead, z)
+            result: Tensor = decoder.linear_part(whole).flatten(1)
+            return result
+
+        return self.revived(before, residual, spread)
+
+    def dead(self) -> Tensor:
+        """Return which units have not been active for long."""
+        return torch.nonzero(self.idle > IDLE_STEPS)[:, 0]
+
+    @staticmethod
+    def revived(before: Tensor, residual: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the term of `revival` from what dead units are before the choice.
+
+        Parameters
+        ----------
+        before : Tensor
+            ``(batch, dead units)``.
+        residual : Tensor
+            ``(batch, n_values)``.
+        spread : callable
+            From codes of the dead units to what they add to the values.
+        """
+        count = min(before.shape[1], max(1, residual.shape[1] // 2))
         values, places = before.topk(count, sorted=False)
-        z = torch.zeros_like(code.z).scatter(1, dead[places], values.relu())
-        error = (decoder.linear_part(z).flatten(1) - residual).square().sum(1).mean()
-        term: Tensor = 0.5 * _REVIVAL * error
-        return term
+        z = torch.zeros_like(before).scatter(1, places, values.relu())
+        error = (spread(z) - residual).square().sum(1).mean()
+        return 0.5 * _REVIVAL * error
 
     def start_linear(self, start: LinearStart) -> None:
         """Set the linear path to the scores of a dictionary's parts; the rest to zero."""
