@@ -130,9 +130,9 @@ class Path8:
     def run(self, name: str, strength: float, epochs: int) -> tuple[float, float]:
         """Return the effect, and the test error over PCA's."""
         from autoencode.composition import Composition
-        from autoencode.interfaces import Batch, Context, LinearStart
         from autoencode.flat_parameters import FlatParameters
-from autoencode.steps import choose_step
+        from autoencode.interfaces import Batch, Context, LinearStart
+        from autoencode.steps import choose_step
 
         drops = name == "dropout"
         penalties = () if drops else (f"{name}:weight={strength}",)

@@ -65,6 +65,7 @@ ORDER = (
     "scaled_rows",
     "measurement",
     "inference",
+    "sparse_codes",
     "codec",
     "tensor_file",
     "model_file",
