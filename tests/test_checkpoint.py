@@ -292,8 +292,9 @@ def test_a_killed_fit_goes_on_to_the_same_bits(
     assert not path.exists()
 
 
+@pytest.mark.parametrize("aims", [False, True])
 def test_every_attribute_of_a_run_is_kept(
-    bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aims: bool, bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is added to a run has to be kept too: this test says so."""
     follow = {"task", "settings", "rng", "history", "started", "cuts", "budget"}
@@ -302,7 +303,7 @@ def test_every_attribute_of_a_run_is_kept(
     seen: list[dict[str, Any]] = []
     keep, begin = PhaseKeeper.keep, PhaseKeeper.begin
 
-    def state(run: Run) -> dict[str, Any]:
+    def state(run: Run, fit: Any) -> dict[str, Any]:
         assert vars(run).keys() == follow | objects | numbers
         return {
             **{name: getattr(run, name) for name in numbers},
@@ -315,18 +316,23 @@ def test_every_attribute_of_a_run_is_kept(
             "average": None if run.average is None else run.average.tolist(),
             "values": run.task.flat.values.tolist(),
             "rng": run.rng.get_state().tolist(),
+            "history": {name: list(values) for name, values in run.history.columns.items()},
+            "sparsity": fit.sparsity.state(),
+            "penalties": [part.state() for part in fit.objective.penalties],
         }
 
     def keeping(self: PhaseKeeper, run: Run) -> None:
         keep(self, run)
-        seen.append(state(run))
+        seen.append(state(run, self.fit))
 
     def beginning(self: PhaseKeeper, run: Run) -> None:
         begin(self, run)
-        seen.append(state(run))
+        seen.append(state(run, self.fit))
 
     model, data, _ = ESTIMATORS["restoring"](bent)
-    model.set_params(verbose=Stopping(3))
+    if aims:
+        model.set_params(penalties=("l1:activity=0.2",))
+    model.set_params(verbose=Stopping(4))
     monkeypatch.setattr(PhaseKeeper, "keep", keeping)
     with pytest.raises(KeyboardInterrupt):
         model.fit(data, checkpoint=tmp_path / "run.ckpt")
@@ -338,6 +344,8 @@ def test_every_attribute_of_a_run_is_kept(
     assert seen[0] == before
     assert before["average"] is not None
     assert len(before["moments"]) == 2
+    assert before["schedule"]["fall_from"] is not None
+    assert bool(before["sparsity"]["reached"]) == bool(before["penalties"]) == aims
 
 
 def test_without_a_seed_the_first_one_is_kept(bent: np.ndarray, tmp_path: Path) -> None:
