@@ -6,9 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,10 @@ import pandas as pd
 import pytest
 import torch
 
-from autoencode import Autoencoder, DenoisingAutoencoder, Imputer, checkpoint, load
+from autoencode import Autoencoder, DenoisingAutoencoder, Imputer
 from autoencode.bottlenecks import Plain
 from autoencode.checkpoint import PhaseKeeper
-from autoencode.data.rows import Rows
-from autoencode.errors import AutoencodeError, DataError, ModelFileError, SpecError
-from autoencode.model_file import read_model, write_model
+from autoencode.model_file import read_model
 from autoencode.training import Run
 
 SMALL: dict[str, Any] = {"hidden_layer_sizes": (16,), "max_epochs": 6, "random_state": 0}
@@ -296,8 +292,9 @@ def test_a_killed_fit_goes_on_to_the_same_bits(
     assert not path.exists()
 
 
+@pytest.mark.parametrize("aims", [False, True])
 def test_every_attribute_of_a_run_is_kept(
-    bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aims: bool, bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is added to a run has to be kept too: this test says so."""
     follow = {"task", "settings", "rng", "history", "started", "cuts", "budget"}
@@ -306,7 +303,7 @@ def test_every_attribute_of_a_run_is_kept(
     seen: list[dict[str, Any]] = []
     keep, begin = PhaseKeeper.keep, PhaseKeeper.begin
 
-    def state(run: Run) -> dict[str, Any]:
+    def state(run: Run, fit: Any) -> dict[str, Any]:
         assert vars(run).keys() == follow | objects | numbers
         return {
             **{name: getattr(run, name) for name in numbers},
@@ -319,18 +316,23 @@ def test_every_attribute_of_a_run_is_kept(
             "average": None if run.average is None else run.average.tolist(),
             "values": run.task.flat.values.tolist(),
             "rng": run.rng.get_state().tolist(),
+            "history": {name: list(values) for name, values in run.history.columns.items()},
+            "sparsity": fit.sparsity.state(),
+            "penalties": [part.state() for part in fit.objective.penalties],
         }
 
     def keeping(self: PhaseKeeper, run: Run) -> None:
         keep(self, run)
-        seen.append(state(run))
+        seen.append(state(run, self.fit))
 
     def beginning(self: PhaseKeeper, run: Run) -> None:
         begin(self, run)
-        seen.append(state(run))
+        seen.append(state(run, self.fit))
 
     model, data, _ = ESTIMATORS["restoring"](bent)
-    model.set_params(verbose=Stopping(3))
+    if aims:
+        model.set_params(penalties=("l1:activity=0.2",))
+    model.set_params(verbose=Stopping(4))
     monkeypatch.setattr(PhaseKeeper, "keep", keeping)
     with pytest.raises(KeyboardInterrupt):
         model.fit(data, checkpoint=tmp_path / "run.ckpt")
@@ -342,6 +344,8 @@ def test_every_attribute_of_a_run_is_kept(
     assert seen[0] == before
     assert before["average"] is not None
     assert len(before["moments"]) == 2
+    assert before["schedule"]["fall_from"] is not None
+    assert bool(before["sparsity"]["reached"]) == bool(before["penalties"]) == aims
 
 
 def test_without_a_seed_the_first_one_is_kept(bent: np.ndarray, tmp_path: Path) -> None:
@@ -355,38 +359,6 @@ def test_without_a_seed_the_first_one_is_kept(bent: np.ndarray, tmp_path: Path) 
     equal(first, second)
     assert first.history_["held_out"][:3] == model.history_["held_out"]
     assert first._state.facts["seed"] != Autoencoder(2, **options).fit(bent)._state.facts["seed"]
-
-
-def test_the_state_is_written_from_time_to_time_and_as_a_whole(
-    bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, lengths = tmp_path / "run.ckpt", []
-
-    def report(phase: str, history: Any) -> None:
-        assert [item.name for item in tmp_path.iterdir()] in ([], ["run.ckpt"])
-        kept = read_model(path)[0]["history"] if path.exists() else {"epoch": []}
-        lengths.append((len(history.columns["epoch"]), len(kept["epoch"])))
-
-    model = Autoencoder(2, **SMALL, verbose=report)
-    model.fit(bent, checkpoint=path)
-    assert all(kept == 0 for _, kept in lengths)
-    lengths.clear()
-    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
-    model.fit(bent, checkpoint=path)
-    assert lengths[0] == (1, 1)
-    write, written = write_model, []
-
-    def slow(*arguments: Any) -> None:
-        written.append(time.perf_counter())
-        time.sleep(0.02)
-        write(*arguments)
-
-    # One that takes 0.02 seconds is not repeated within a second.
-    monkeypatch.setattr(checkpoint, "write_model", slow)
-    model.fit(bent, checkpoint=path)
-    assert all(b - a > 0.9 for a, b in pairwise(written))
-    assert written
-    assert not path.exists()
 
 
 def test_a_failing_fit_leaves_its_state(bent: np.ndarray, tmp_path: Path) -> None:
@@ -405,109 +377,6 @@ def test_a_failing_fit_leaves_its_state(bent: np.ndarray, tmp_path: Path) -> Non
     equal(whole, model)
 
 
-def test_a_time_budget_counts_what_was_used(bent: np.ndarray, tmp_path: Path) -> None:
-    path = tmp_path / "run.ckpt"
-    options = SMALL | {"max_time": 3.0, "max_epochs": 10**6}
-
-    def report(phase: str, history: Any) -> None:
-        if history.columns["seconds"][-1] > 1.0:
-            raise KeyboardInterrupt
-
-    model = Autoencoder(2, nested=False, **options, verbose=report)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(bent, checkpoint=path)
-    before = model.history_
-    model = Autoencoder(2, nested=False, **options).fit(bent, checkpoint=path)
-    assert model.history_["held_out"][: len(before["held_out"])] == before["held_out"]
-    assert model.n_iter_ > len(before["epoch"])
-    assert 1.0 < model.history_["seconds"][-1] < 3.5
-    assert model.stop_reason_ in ("budget", "no further gain")
-
-
-def refused(path: Path, model: Any, data: Any, **more: Any) -> AutoencodeError:
-    before = path.read_bytes()
-    with pytest.raises(AutoencodeError) as caught:
-        model.fit(data, checkpoint=path, **more)
-    assert path.read_bytes() == before
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith(str(path))
-    return caught.value
-
-
-def test_the_state_of_another_fit_is_refused(bent: np.ndarray, tmp_path: Path) -> None:
-    path = tmp_path / "run.ckpt"
-    interrupted(Autoencoder(2, **SMALL), path, 2, bent)
-    for changed, message in [
-        ({"max_epochs": 7}, "from a fit with max_epochs=6, now it is 7: delete the file or choose"),
-        ({"random_state": None}, "random_state=0, now it is None"),
-        ({"hidden_layer_sizes": (16, 4)}, r"hidden_layer_sizes=[16], now it is [16, 4]"),
-        ({"penalties": ("l2:weight=0.1",)}, "penalties='auto', now it is ['l2:weight=0.1']"),
-    ]:
-        error = refused(path, Autoencoder(2, **SMALL | changed), bent)
-        assert isinstance(error, SpecError)
-        assert message in str(error)
-    error = refused(path, DenoisingAutoencoder(2, **SMALL), bent)
-    assert "from a fit of Autoencoder" in str(error)
-    other = bent.copy()
-    other[-1, -1] += 1e-9
-    named = pd.DataFrame(bent, columns=list("abcdefghi"))
-    for data, more, message in [
-        (other, {}, "from a fit to other data: X has other values; delete the file or choose"),
-        (bent[:-1], {}, "X had 400 rows, now it has 399"),
-        (bent[:, :-1], {}, "X had 9 columns, now it has 8"),
-        (named, {}, "X has other column names"),
-        (bent, {"target": bent}, "target was not given then"),
-        (bent, {"X_held_out": bent}, "X_held_out was not given then"),
-    ]:
-        error = refused(path, Autoencoder(2, **SMALL), data, **more)
-        assert isinstance(error, DataError)
-        assert message in str(error)
-    # The same rows from elsewhere are the same.
-    np.save(tmp_path / "rows.npy", bent)
-    rest = Stopping()
-    Autoencoder(2, **SMALL, verbose=rest).fit(tmp_path / "rows.npy", checkpoint=path)
-    assert rest.phases
-    assert rest.phases[0] == "nested"
-
-
-def test_files_that_are_no_state_are_refused_and_stay(bent: np.ndarray, tmp_path: Path) -> None:
-    path, model = tmp_path / "run.ckpt", Autoencoder(2, **SMALL)
-    interrupted(Autoencoder(2, **SMALL), path, 2, bent)
-    with pytest.raises(ModelFileError, match="holds a 'checkpoint', not a model"):
-        load(path)
-    whole, (header, tensors) = path.read_bytes(), read_model(path)
-    path.write_bytes(whole[:-1])
-    assert "is truncated" in str(refused(path, model, bent))
-    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert "is damaged" in str(refused(path, model, bent))
-    path.write_text("my only copy")
-    assert "a checkpoint is a file of its own" in str(refused(path, model, bent))
-    model.fit(bent).save(path)
-    assert "is a model, not a checkpoint" in str(refused(path, model, bent))
-    shorter = {name: values for name, values in tensors.items() if name != "run/best"}
-    write_model(path, header, shorter)
-    assert "does not fit together" in str(refused(path, Autoencoder(2, **SMALL), bent))
-    for place in (tmp_path / "nowhere" / "run.ckpt", tmp_path):
-        with pytest.raises(AutoencodeError, match=r"the folder is missing|is a folder"):
-            model.fit(bent, checkpoint=place)
-
-
-def test_another_versions_state_is_refused(
-    bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "run.ckpt"
-    interrupted(Autoencoder(2, **SMALL), path, 2, bent)
-    monkeypatch.setattr(checkpoint, "__version__", "9.9")
-    error = refused(path, Autoencoder(2, **SMALL), bent)
-    assert "this is 9.9: delete the file or choose another one" in str(error)
-
-
-def test_nothing_is_left_where_nothing_is_trained(bent: np.ndarray, tmp_path: Path) -> None:
-    model = Autoencoder(2, hidden_layer_sizes=()).fit(bent, checkpoint=tmp_path / "run.ckpt")
-    assert model.gate_ == 0
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_rows_may_be_read_from_files_as_training_goes_on(
     bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -521,18 +390,3 @@ def test_rows_may_be_read_from_files_as_training_goes_on(
     model = Autoencoder(2, **SMALL, verbose=rest).fit(tmp_path / "rows", checkpoint=path)
     assert len(rest.phases) == whole.n_iter_ - 3
     equal(whole, model)
-
-
-def test_digests_are_of_values_not_of_blocks(bent: np.ndarray) -> None:
-    rows = Rows(bent, kind="numpy")
-    found = checkpoint.identify("Autoencoder", {}, rows, None, rows)
-    assert found["data"]["X"] == found["data"]["X_held_out"]
-    assert found["data"]["target"] is None
-    assert (
-        found["data"]["X"]["digest"]
-        != checkpoint.identify("Autoencoder", {}, Rows(bent[::-1], kind="numpy"), None, None)[
-            "data"
-        ]["X"]["digest"]
-    )
-    with pytest.raises(SpecError, match="what the fit is told"):
-        checkpoint.identify("Autoencoder", {"level": float("nan")}, rows, None, None)

@@ -232,7 +232,8 @@ def test_rows_beyond_the_memory_limit_are_streamed(
 ) -> None:
     monkeypatch.setattr("autoencode.training_rows.MEMORY_LIMIT", 0)
     monkeypatch.setattr(
-        "autoencode.fitting.TensorBatches", lambda *_, **__: pytest.fail("rows were in memory")
+        "autoencode.training_rows.TensorBatches",
+        lambda *_, **__: pytest.fail("rows were in memory"),
     )
     streamed = Autoencoder(3, **QUICK).fit(holes)
     assert streamed.gate_ == 1

@@ -126,6 +126,18 @@ def test_the_commands_for_denoising_work(folder: Path) -> None:
     assert (folder / "denoiser.html").stat().st_size > 100_000
 
 
+def test_the_commands_for_large_data_work(folder: Path) -> None:
+    array = np.random.default_rng(0).normal(size=(90, 6)).astype(np.float32)
+    (folder / "rows").mkdir()
+    for number, part in enumerate(np.split(array, [40])):
+        np.save(folder / "rows" / f"{number}.npy", part)
+    (text,) = blocks("docs/large-data.md", "sh")
+    assert run_commands(text, folder) == ["fit", "encode", "reconstruct"]
+    assert np.load(folder / "codes.npy").shape == (90, 4)
+    assert np.load(folder / "reconstructed.npy").shape == (90, 6)
+    assert not (folder / "run.ckpt").exists()
+
+
 @pytest.mark.parametrize(
     ("page", "prelude"),
     [
@@ -134,6 +146,7 @@ def test_the_commands_for_denoising_work(folder: Path) -> None:
         ("docs/denoising.md", ""),
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),
+        ("docs/large-data.md", ""),
         ("docs/tables.md", ""),
     ],
 )

@@ -158,7 +158,8 @@ def test_tables_beyond_the_memory_limit_are_streamed(
     whole = Autoencoder(3, **QUICK).fit(holed_frame)
     monkeypatch.setattr("autoencode.training_rows.MEMORY_LIMIT", 0)
     monkeypatch.setattr(
-        "autoencode.fitting.TensorBatches", lambda *_, **__: pytest.fail("rows were in memory")
+        "autoencode.training_rows.TensorBatches",
+        lambda *_, **__: pytest.fail("rows were in memory"),
     )
     streamed = Autoencoder(3, **QUICK).fit(holed_frame)
     assert streamed.gate_ == whole.gate_ == 1

@@ -158,6 +158,8 @@ class StreamedBatches:
                 if self.prepare is not None:
                     batch = self.prepare(batch, rng)
                 yield from _split(batch, goal, few)
+            # Not to be held while the next rows are read.
+            del values, target
 
 
 def _prepared_at_once(batch_size: int, prepare: Prepare | None) -> int:

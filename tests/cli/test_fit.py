@@ -122,6 +122,8 @@ def test_an_interrupt_saves_what_was_learned(
             "8",
             "--max-epochs",
             "1000000",
+            "--checkpoint",
+            "c",
         ],
         cwd=tmp_path,
         env=environment,
@@ -132,7 +134,7 @@ def test_an_interrupt_saves_what_was_learned(
     os.close(end)
     seen = read_until(terminal, b"epoch ")
     process.send_signal(signal.SIGINT)
-    seen += read_until(terminal, b"learned so far")
+    seen += read_until(terminal, b"goes on from")
     printed, _ = process.communicate(timeout=60)
     os.close(terminal)
     assert process.returncode == 130
@@ -140,10 +142,12 @@ def test_an_interrupt_saves_what_was_learned(
     assert b"held-out error" in seen
     assert b" left" in seen
     assert b"autoencode: interrupted; m holds what was learned so far" in seen
+    assert b"; the same command with --force goes on" in seen
+    assert read_model(tmp_path / "c")[0]["history"]["epoch"][0] == 1
     found = json.loads(printed)
     assert found["interrupted"] is True
     assert found["stop_reason"] == "interrupted"
-    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "m"]
     assert run("inspect", "m", folder=tmp_path).returncode == 0
 
 

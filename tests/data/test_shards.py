@@ -248,7 +248,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
         np.save(tmp_path / f"{place:02}.npy", part)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", BOUNDED, str(tmp_path), str(100 << 20)],
+        [sys.executable, "-c", BOUNDED, str(tmp_path), str(120 << 20)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

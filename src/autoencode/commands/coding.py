@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["decode", "encode", "reconstruct"]
 
+_PIECES = 16
+
 Codes = Annotated[
     str,
     typer.Argument(
@@ -98,9 +100,28 @@ def reconstruct(
     """
     require_output(output, force=force)
     fitted, rows = load_with_rows(model, data, drop=drop, keep=keep, trust=trust, decodes=True)
+    if rows.mapped and output.suffix.lower() == ".npy" and fitted._state.schema is None:
+        with naming(data):
+            _reconstruct_in_pieces(output, fitted, rows, force=force)
+        return
     with naming(data):
         found = fitted.reconstruct(rows)
     _write(output, fitted, found, rows, force=force)
+
+
+def _reconstruct_in_pieces(output: Path, fitted: Autoencoder, rows: Rows, *, force: bool) -> None:
+    """Write what is left of rows that are read from files, a few megabytes at a time."""
+    from autoencode.data.finite import require_finite
+    from autoencode.data.rows import Rows
+    from autoencode.data.writing import write_blocks
+
+    if not fitted._state.composition.masked:
+        require_finite(rows)
+    pieces = (
+        fitted.reconstruct(Rows(block, kind="numpy", names=rows.names))
+        for _, block in rows.blocks(_PIECES * fitted._piece())
+    )
+    write_blocks(output, pieces, rows.n_rows, force=force)
 
 
 def _write(output: Path, fitted: Autoencoder, found: Any, rows: Rows, *, force: bool) -> None:

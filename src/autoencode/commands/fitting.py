@@ -224,11 +224,9 @@ def fit(
         "n_threads": threads,
         "random_state": seed,
     }
+    files = (data, output, report, [*(drop or ()), *(keep or ())], held_out, target)
     parameters = _chosen(kind, given, target)
-    left_out = [*(drop or ()), *(keep or ())]
-    job = FitJob(
-        data, output, report, left_out, held_out, target, parameters, quiet, force, kind, checkpoint
-    )
+    job = FitJob(*files, parameters, quiet, force, kind, checkpoint)
     _run(job, as_json=as_json)
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -20,7 +20,14 @@ from autoencode.files import replacing, require_absent
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Columns", "require_table_suffix", "write_array", "write_frame", "write_table"]
+__all__ = [
+    "Columns",
+    "require_table_suffix",
+    "write_array",
+    "write_blocks",
+    "write_frame",
+    "write_table",
+]
 
 Columns: TypeAlias = Mapping[str, npt.NDArray[Any]] | tuple[Sequence[str], npt.NDArray[Any]]
 
@@ -169,6 +176,41 @@ def write_array(
     require_absent(path, force=force)
     with replacing(path) as temporary:
         _write_npy(temporary, array)
+
+
+def write_blocks(
+    path: str | os.PathLike[str],
+    blocks: Iterable[npt.NDArray[Any]],
+    n_rows: int,
+    *,
+    force: bool = False,
+) -> None:
+    """Write an array to ``.npy`` as its rows come, so that it never stands in memory.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .npy.
+    blocks : iterable of ndarray of shape (rows, ...)
+        At least one, all of one dtype.
+    n_rows : int
+        How many rows they have together.
+    force : bool, default False
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    DataError
+        If the file exists or cannot be written.
+    """
+    require_absent(path, force=force)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for place, block in enumerate(blocks):
+            if not place:
+                header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(block))
+                header["shape"] = (n_rows, *block.shape[1:])
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(block).view(np.uint8).data)
 
 
 def _named_columns(columns: Columns) -> tuple[list[str], list[npt.NDArray[Any]]]:
