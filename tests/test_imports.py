@@ -33,6 +33,7 @@ ORDER = (
     "interfaces",
     "data",
     "metrics",
+    "dictionary_metrics",
     "preprocess",
     "guess",
     "noise_parts",

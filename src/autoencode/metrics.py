@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autoencode.data.rows import FloatArray, Rows
+from autoencode.errors import DataError
 
-__all__ = ["explained_variance", "log_likelihood"]
+__all__ = ["explained_variance", "log_likelihood", "variance_explained"]
 
 Array = npt.NDArray[np.float64]
 
@@ -45,6 +46,40 @@ def explained_variance(rows: Rows, reconstructed: FloatArray, scale: Array) -> f
         done = reconstructed[start : start + len(block)]
         left += float(np.nansum(np.square((block - done) / scale), dtype=np.float64))
         total += float(np.nansum(np.square((block - mean) / scale), dtype=np.float64))
+    if total == 0:
+        return 1.0 if left == 0 else 0.0
+    return 1.0 - left / total
+
+
+def variance_explained(X: npt.ArrayLike, reconstructed: npt.ArrayLike) -> float:
+    """Return the share of variance that a reconstruction of an array explains.
+
+    Parameters
+    ----------
+    X, reconstructed : array-like of shape (n_rows, n_features)
+        Without missing values.
+
+    Returns
+    -------
+    float
+        scikit-learn's ``r2_score(X, reconstructed, multioutput="variance_weighted")``:
+        squared errors and squared deviations from the columns' means are summed over all
+        values. For rows without variance 1 if they are exact and 0 if not.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ.
+    """
+    values = np.asarray(X, dtype=np.float64)
+    done = np.asarray(reconstructed, dtype=np.float64)
+    if values.ndim != 2 or values.shape != done.shape:
+        raise DataError(
+            f"rows of shape {values.shape} and a reconstruction of shape {done.shape}: "
+            "both must be (n_rows, n_features)"
+        )
+    left = float(np.square(values - done).sum())
+    total = float(np.square(values - values.mean(axis=0)).sum())
     if total == 0:
         return 1.0 if left == 0 else 0.0
     return 1.0 - left / total
