@@ -12,8 +12,8 @@ from autoencode.composition import Composition
 from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
 from autoencode.network import Network
-from autoencode.sparse_steps import SparseStep
-from autoencode.steps import AutogradStep, Step, Together, choose_step, settle
+from autoencode.sparse_steps import SparseStep, settle
+from autoencode.steps import AutogradStep, Step, Together, choose_step
 
 N_VALUES, N_COMPONENTS, N_ROWS = 20, 200, 64
 

@@ -34,12 +34,14 @@ from autoencode.selection import (
     gate_opens,
     gates,
     size_pattern,
+    size_weights,
     smallest_size,
 )
+from autoencode.sparse_steps import settle
 from autoencode.sparsity import Sparse
 from autoencode.starting import starting_point
 from autoencode.state import State
-from autoencode.steps import choose_step, settle
+from autoencode.steps import choose_step
 from autoencode.strength import Evidence, Trial, penalty_facts
 from autoencode.training import Budget, History, Settings, Task, train
 from autoencode.training_rows import TrainingRows
@@ -48,9 +50,7 @@ __all__ = ["Fit"]
 
 Array = npt.NDArray[np.float64]
 
-_FULL_SHARE = 0.1
-_FINE_SHARE = 0.9
-_SPARSE_SHARE = 0.5
+_FULL_SHARE, _FINE_SHARE, _SPARSE_SHARE = 0.1, 0.9, 0.5
 _FINE_WEIGHT = 0.1
 """While fine-tuning, shorter codes count this much less: enough to stay decodable."""
 _NESTED_TIME = 0.45
@@ -59,8 +59,6 @@ _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
 _AVERAGING = 0.01
 """Where rows are spoilt anew in every step, the last steps' weights are as good as chance."""
-_SIZE_EXPONENT = 0.5
-"""Errors at different sizes are weighted by PCA's error to the power of minus this."""
 
 
 @dataclass(frozen=True)
@@ -157,14 +155,13 @@ class Fit:
     def twins(self, size: int) -> list[Network]:
         """Train two networks from different starts in one pass over the rows; return them."""
         self._begin(size)
-        networks = [self._new_network(size) for _ in range(2)]
+        twins = [self._new_network(size) for _ in range(2)]
 
         def evaluate() -> float:
-            return float(np.mean([self.choose.errors(one, [size]).mean() for one in networks]))
+            return float(np.mean([self.choose.errors(one, [size]).mean() for one in twins]))
 
-        phase = Phase("twins", evaluate, None, None, self.plan.max_epochs, 1.0)
-        self._train(networks, phase)
-        return networks
+        self._train(twins, Phase("twins", evaluate, None, None, self.plan.max_epochs, 1.0))
+        return twins
 
     def _begin(self, search: int) -> None:
         self.search = search
@@ -372,13 +369,8 @@ class Fit:
             keeper.finish()
 
     def _size_weights(self, pattern: npt.NDArray[np.int64], shorter: float) -> Tensor:
-        """Return each place's weight, so that small errors of long codes count too."""
-        total = float(self.choose.pca[:, 0].mean())
-        floor = max(1e-6 * total, np.finfo(np.float64).tiny)
-        errors = self.choose.floor(range(pattern.max() + 1)).mean(0)[pattern]
-        weights = np.power(np.maximum(errors, floor), -_SIZE_EXPONENT)
-        weights[pattern < pattern.max()] *= shorter
-        scaled = torch.from_numpy(weights / weights.mean())
+        errors = self.choose.floor(range(pattern.max() + 1)).mean(0)
+        scaled = torch.from_numpy(size_weights(errors, pattern, shorter))
         return scaled.to(device=self.plan.device, dtype=self.plan.dtype)
 
     def _take(self, name: str, network: Network, sizes: list[int]) -> None:

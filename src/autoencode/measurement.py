@@ -184,8 +184,7 @@ class HeldOut:
         -------
         ndarray of shape (rows, len(sizes))
         """
-        result: Array = self.pca[:, np.minimum(sizes, self.pca.shape[1] - 1)]
-        return result
+        return self.pca[:, np.minimum(sizes, self.pca.shape[1] - 1)]
 
     def weighted(self, errors: Array) -> Array:
         """Return errors of rows in units of what the noise in them leaves; see `trust`."""

@@ -17,6 +17,7 @@ __all__ = [
     "gates",
     "halve",
     "size_pattern",
+    "size_weights",
     "smallest_size",
     "split_rows",
 ]
@@ -32,6 +33,8 @@ MOST_MEASURED = 4096
 """Rows that one figure is measured on, at most: more would cost and not change it."""
 
 _ALL_SIZES = 64
+_SIZE_EXPONENT = 0.5
+"""Errors at different sizes are weighted by PCA's error to the power of minus this."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,25 @@ def size_pattern(largest: int, rows: int, full_share: float) -> npt.NDArray[np.i
     sizes = np.floor(np.exp(part * math.log(largest + 1))).astype(np.int64)
     sizes[places < full_share] = largest
     result: npt.NDArray[np.int64] = np.clip(sizes, 1, largest)
+    return result
+
+
+def size_weights(errors: Array, pattern: npt.NDArray[np.int64], shorter: float) -> Array:
+    """Return the weight of each place in a batch, so that small errors of long codes count too.
+
+    Parameters
+    ----------
+    errors : ndarray of shape (largest size + 1,)
+        PCA's error with 0, 1, 2, ... components.
+    pattern : ndarray of int of shape (rows,)
+        How many components each place keeps.
+    shorter : float
+        How much less those count that do not keep all.
+    """
+    floor = max(1e-6 * float(errors[0]), np.finfo(np.float64).tiny)
+    weights = np.power(np.maximum(errors[pattern], floor), -_SIZE_EXPONENT)
+    weights[pattern < pattern.max()] *= shorter
+    result: Array = weights / weights.mean()
     return result
 
 

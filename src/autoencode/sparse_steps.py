@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +18,7 @@ from autoencode.numerics import Products
 from autoencode.sparse_coding import CodingGradients, sparse_gradients
 from autoencode.sparse_selection import largest, largest_of_batch
 
-__all__ = ["SparseStep", "is_plain_dictionary"]
+__all__ = ["SparseStep", "is_plain_dictionary", "settle"]
 
 
 def is_plain_dictionary(network: Network, *, penalised: bool) -> bool:
@@ -31,6 +32,13 @@ def is_plain_dictionary(network: Network, *, penalised: bool) -> bool:
         and network.selection is None
         and not penalised
     )
+
+
+def settle(networks: Sequence[Network]) -> None:
+    """Put weights back where they may be, after an update."""
+    for network in networks:
+        if isinstance(network.decoder, DictionaryDecoder):
+            network.decoder.settle()
 
 
 class Reference(Protocol):

@@ -27,7 +27,7 @@ from autoencode.objective import Objective
 from autoencode.penalties import L2
 from autoencode.sparse_steps import SparseStep, is_plain_dictionary
 
-__all__ = ["AutogradStep", "DenseStep", "Step", "Together", "choose_step", "settle"]
+__all__ = ["AutogradStep", "DenseStep", "Step", "Together", "choose_step"]
 
 
 class Step(Protocol):
@@ -345,13 +345,6 @@ class _Buffers:
         self.mask = (places < size[:, None]).to(self.z.dtype)
         if self.sized_input.shape[1]:
             self.sized_input[:, self.n_components :] = self.mask
-
-
-def settle(networks: Sequence[Network]) -> None:
-    """Put weights back where they may be, after an update."""
-    for network in networks:
-        if isinstance(network.decoder, DictionaryDecoder):
-            network.decoder.settle()
 
 
 def choose_step(

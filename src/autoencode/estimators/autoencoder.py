@@ -196,6 +196,19 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         SpecError
             If a parameter is not allowed, or the checkpoint is that of another fit.
         """
+        rows, wanted, held = self._opened(X, target, X_held_out)
+        if checkpoint is None:
+            return self._fitted(rows, wanted, held, None)
+        given = {name: value for name, value in self.get_params().items() if name != "verbose"}
+        parameters = {name: plain(value) for name, value in given.items()}
+        identity = identify(type(self).__name__, parameters, rows, wanted, held)
+        with Checkpoint(checkpoint, identity) as kept:
+            return self._fitted(rows, wanted, held, kept)
+
+    def _opened(
+        self, X: Any, target: Any, X_held_out: Any
+    ) -> tuple[Rows, Rows | None, Rows | None]:
+        """Read everything that a fit is given."""
         rows = open_for_fit(X, self.columns)
         if rows.n_rows < 2:
             raise DataError(
@@ -208,13 +221,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 f"target has {wanted.n_rows} rows, X has {rows.n_rows}: they should be the same"
             )
         held = None if X_held_out is None else self._like(rows, X_held_out, "X_held_out")
-        if checkpoint is None:
-            return self._fitted(rows, wanted, held, None)
-        given = {name: value for name, value in self.get_params().items() if name != "verbose"}
-        parameters = {name: plain(value) for name, value in given.items()}
-        identity = identify(type(self).__name__, parameters, rows, wanted, held)
-        with Checkpoint(checkpoint, identity) as kept:
-            return self._fitted(rows, wanted, held, kept)
+        return rows, wanted, held
 
     def _fitted(
         self, rows: Rows, target: Rows | None, held: Rows | None, checkpoint: Checkpoint | None
