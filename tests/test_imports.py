@@ -58,6 +58,7 @@ ORDER = (
     "strength",
     "scaled_rows",
     "measurement",
+    "readers",
     "inference",
     "codec",
     "model_file",

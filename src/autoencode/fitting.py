@@ -27,6 +27,7 @@ from autoencode.network import Network
 from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
 from autoencode.objective import Objective
 from autoencode.outcome import Outcome, fitted_state
+from autoencode.readers import Readers
 from autoencode.selection import (
     Split,
     evaluation_sizes,
@@ -105,12 +106,14 @@ class Fit:
         self.evidence = evidence
         self.objective = plan.composition.objective()
         self.sparsity = Sparse(self.objective, self.data)
+        self.readers: Readers | None = None
 
     def run(self) -> State:
         """Fit; after Ctrl-C the state holds what was learned and `interrupted` is true."""
         plan = self.plan
         self._begin(self.search_limit())
         if plan.composition.hidden_layer_sizes and len(self.data.split.choose):
+            self.readers = self.data.readers() if plan.features else None
             self._train_networks()
         else:
             self.n_components, reached = self._choose_size()
@@ -193,12 +196,12 @@ class Fit:
     def _train_nested(self) -> None:
         network = self._new_network(self.search)
         grid = few_sizes(self.sizes)
-        floor = self.choose.pca[:, grid].mean(0)
+        floor = self.data.stop.pca[:, grid].mean(0)
         total = float(self.choose.pca[:, 0].mean())
         wanted = self.plan.n_components
 
         def evaluate() -> float:
-            errors = self.choose.errors(network, grid).mean(0)
+            errors = self.data.stop.errors(network, grid).mean(0)
             ratios = np.divide(errors, floor, out=np.ones_like(errors), where=floor > 0)
             # With the gate, a size that is worse than PCA costs nothing; the small
             # remainder keeps the criterion sensitive there.
@@ -262,7 +265,8 @@ class Fit:
             if network.selection is not None and self.plan.restores:
                 # Penalties are no part of what is judged.
                 return self.choose.missingness(network, Objective())
-            value = float(self.choose.weighted(self.choose.errors(network, [size])).mean())
+            stop = self.data.stop
+            value = float(stop.weighted(stop.errors(network, [size])).mean())
             return self.sparsity.judge(name, network, value, total)
 
         try:
@@ -374,6 +378,8 @@ class Fit:
             better = bool(mine.mean() < best.mean()) and gate_opens(mine, pca)
             if self.evidence is not None and self.sources[place] == "pca":
                 better = self.evidence.opens(size, mine, pca)
+            if self.readers is not None and size == self.plan.n_components:
+                better = self.readers.prefer(network)
             if self.sparsity.aims:
                 # PCA's codes are not sparse, whatever they cost.
                 better = True

@@ -49,6 +49,8 @@ class HeldOut:
     copies : int
         How often each row is taken, spoilt in other ways, at most; fewer where rows are
         many.
+    whole : bool
+        Whether all cells of spoilt rows count.
 
     Attributes
     ----------
@@ -69,6 +71,7 @@ class HeldOut:
         guess: Guess,
         spoil: Callable[[Batch], Batch] | None = None,
         copies: int = 8,
+        whole: bool = False,
     ) -> None:
         self.rows, self.principal, self.training = rows, principal, training
         self.restores = spoil is not None
@@ -86,13 +89,13 @@ class HeldOut:
         self.y = self.x if target is None else as_batch(target, missing=missing)
         self.truth = self.y
         if spoil is not None:
-            self._spoil(spoil, copies)
+            self._spoil(spoil, copies, whole)
         if self.x.observed is not None or self.x.level is not None:
             # Guessed once, not at every evaluation.
             self.x = self._guessed(guess, self.x)
         self.pca = self._pca_errors()
 
-    def _spoil(self, spoil: Callable[[Batch], Batch], most: int) -> None:
+    def _spoil(self, spoil: Callable[[Batch], Batch], most: int, whole: bool) -> None:
         """Keep a few spoilt copies of the rows; what was taken from them counts."""
         copies = min(most, max(1, _COPIED_ROWS // len(self.y.x)))
         given, truth = self.x.repeated(copies), self.y.repeated(copies)
@@ -103,7 +106,7 @@ class HeldOut:
             self.incomplete = (level[:, 1] == 0).cpu().numpy()
             self.swapped = (level[:, 0] < 1).cpu().numpy()
         wanted = truth.observed
-        if self.x.observed is not None:
+        if self.x.observed is not None and not whole:
             known = torch.ones_like(self.x.observed) if wanted is None else wanted
             hidden = known & ~self.x.observed
             # Of noisy rows all values are to be restored, of others those that are hidden.
@@ -119,9 +122,9 @@ class HeldOut:
         return batch._replace(x=exact.x.to(batch.x), told=exact.told.to(batch.x))  # type: ignore[union-attr]
 
     def _pca_errors(self) -> Array:
-        if self.y.observed is None and self.x.told is None:
+        if self.y.observed is None and self.x.told is None and not self.restores:
             return residuals(self.principal, *self.rows.values())
-        encoded, wanted = self._filled(), self.y.x.double().cpu().numpy()
+        encoded, wanted = self.encoded(), self.y.x.double().cpu().numpy()
         if self.y.observed is None:
             return residuals(self.principal, encoded, wanted)
         counted = self.y.observed.cpu().numpy()
@@ -138,8 +141,8 @@ class HeldOut:
                 errors[rows, size + 1] = np.square(left).sum(1)
         return errors
 
-    def _filled(self) -> Array:
-        """Return what PCA encodes, in float64."""
+    def encoded(self) -> Array:
+        """Return what PCA encodes, in float64: rows without missing values."""
         x = self.x.x.double().cpu().numpy()
         if self.x.observed is None or self.x.told is not None:
             return x
@@ -170,6 +173,12 @@ class HeldOut:
                     error = _squares(self._mean(network, params, x), y)
                     found[start : start + len(error), place] = error.sum(1)
         return found.numpy()
+
+    def codes(self, network: Network) -> Array:
+        """Return a network's codes of full length, in its own units, ``(rows, k)``."""
+        with torch.inference_mode(), matrix_products("ieee"):
+            parts = [network.encode(x, Context()).z.double().cpu() for _, x, _ in self._pieces()]
+        return torch.cat(parts).numpy()
 
     def weighted(self, errors: Array) -> Array:
         """Return errors of rows in units of what the noise in them leaves; see `trust`."""
@@ -208,7 +217,7 @@ class HeldOut:
         wanted = self.y.x.double().cpu().numpy()
         if network is None:
             head = self.principal.head(size)
-            scores = (self._filled() - head.mean) @ head.components.T
+            scores = (self.encoded() - head.mean) @ head.components.T
             guess = head.mean + scores @ head.components
         else:
             full = network.bottleneck.latent_shape[0]
@@ -263,7 +272,7 @@ class HeldOut:
         total = np.zeros(len(head.mean))
         if len(self.rows):
             counted = 1.0 if self.y.observed is None else self.y.observed.cpu().numpy()
-            pieces = [(self._filled(), self.y.x.double().cpu().numpy())]
+            pieces = [(self.encoded(), self.y.x.double().cpu().numpy())]
             count = self._counts()
         else:
             counted = 1.0
