@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoencode.corruptions import Hide
+from autoencode.corruptions import GaussianNoise, Hide
 from autoencode.interfaces import Batch
 from autoencode.layout import Layout, Segment
 
@@ -128,3 +128,11 @@ def test_the_same_generator_hides_the_same_cells() -> None:
     first, same, other = (Hide(LAYOUT)(rows(50), seeded(seed)) for seed in (0, 0, 1))
     assert torch.equal(first.observed, same.observed)
     assert not torch.equal(first.observed, other.observed)
+
+
+@pytest.mark.parametrize(("numbers", "places"), [(True, [0, 1, 5, 6, 7]), (False, [*range(8)])])
+def test_normal_noise_is_for_numbers_or_for_all(numbers: bool, places: list[int]) -> None:
+    given = rows()
+    noise = GaussianNoise(LAYOUT, 0.6, numbers=numbers)(given, seeded()).x - given.x
+    expected = [0.6 if place in places else 0.0 for place in range(8)]
+    assert noise.std(0).tolist() == pytest.approx(expected, abs=0.03)

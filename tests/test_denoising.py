@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autoencode import DenoisingAutoencoder, load
+from autoencode import Autoencoder, DenoisingAutoencoder, load
 from autoencode.errors import DataError, SpecError
 
 N_VALUES = 16
@@ -174,6 +174,37 @@ def test_codes_of_a_size_are_learned_from_noisy_rows(clean: Rows) -> None:
     model = DenoisingAutoencoder(3, **FAST).fit(clean())
     assert model.transform(clean(10)).shape == (10, 3)
     assert model.denoise(clean(10)).shape == (10, N_VALUES)
+
+
+def corners(count: int = 600) -> np.ndarray:
+    """Make rows around four places, of which one straight line tells two."""
+    rng = np.random.default_rng(0)
+    first, second = 2 * rng.integers(2, size=(2, count, 1)) - 1
+    noise = 0.2 * rng.normal(size=(count, 6))
+    return (
+        np.hstack([3 * first, 3 * first, 3 * first, 2.5 * second, 2.5 * second, 2 * second]) + noise
+    )
+
+
+def test_the_network_gives_codes_where_readers_are_wrong_less_often() -> None:
+    x = corners()
+    codes = {}
+    for kind, made in (("network", x), ("linear", np.random.default_rng(1).normal(size=x.shape))):
+        model = DenoisingAutoencoder(1, random_state=0, max_epochs=60).fit(made)
+        codes[kind] = model.gate_, model.transform(made)
+        linear = Autoencoder(1, hidden_layer_sizes=()).fit(made).transform(made)
+        assert np.allclose(codes[kind][1], linear) == (kind == "linear")
+    assert (codes["network"][0], codes["linear"][0]) == (1, 0)
+
+
+def test_categories_alone_have_codes() -> None:
+    rng = np.random.default_rng(0)
+    kind = rng.integers(3, size=200)
+    table = pd.DataFrame({name: np.array(list("abc"))[kind] for name in "pqrs"})
+    table["t"] = np.array(list("xyz"))[rng.integers(3, size=200)]
+    model = DenoisingAutoencoder(2, **FAST).fit(table)
+    assert model.noise_.kind == "none"
+    assert model.transform(table).shape == (200, 2)
 
 
 def test_only_the_noise_that_is_asked_for_is_taken_out(clean: Rows, spoilt: Rows) -> None:

@@ -230,3 +230,17 @@ def test_quantiles_are_numpys_at_the_middle_of_equal_shares() -> None:
     np.testing.assert_allclose(found[0], np.quantile(errors[:, 0], shares))
     np.testing.assert_allclose(found[1], np.nanquantile(errors[:, 1], shares))
     assert not found[2].any()
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_all_that_is_known_of_rows_with_noise_counts(missing: float) -> None:
+    bench = Bench(missing=missing)
+    corrupt = make("corruption", CORRUPTIONS, "gaussian:level=0.5", LAYOUT)
+    spoil = partial(corrupt, rng=torch.Generator().manual_seed(5))
+    parts = (bench.held, bench.principal, bench.training, bench.guess)
+    noisy = HeldOut(*parts, spoil, copies=50, whole=True)
+    known = ~np.isnan(bench.x)
+    squares = np.where(known, np.square(bench.x - bench.principal.mean), 0.0).sum(1)
+    assert np.allclose(noisy.pca[:, 0], np.tile(squares, 50))
+    # With all its components PCA gives back the noise, and nothing else.
+    assert noisy.pca[:, -1].mean() == pytest.approx(0.25 * known.sum(1).mean(), rel=0.05)

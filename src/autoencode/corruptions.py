@@ -120,9 +120,17 @@ class GaussianNoise(_Noise):
     level : float or pair of float
         Standard deviation, in units of the preprocessed data (1 is about one standard
         deviation of a column), or the range that each row's is drawn from.
+    numbers : bool
+        Whether other values than numbers are left alone; else every value of a row gets
+        noise as the network sees it, those of categories too.
     """
 
     name, default, most, logarithmic = "gaussian", 0.1, math.inf, True
+
+    def __init__(self, layout: Layout, level: Level | None = None, numbers: bool = True) -> None:
+        super().__init__(layout, level)
+        if not numbers:
+            self.real = None
 
     def spoil(self, batch: Batch, level: Tensor, rng: torch.Generator) -> Tensor:
         """Return values with noise."""

@@ -19,6 +19,7 @@ from autoencode.preprocess.filling import WIDEST_FILL, Fill, Moments, fit_moment
 from autoencode.preprocess.principal import PrincipalComponents, principal_components
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.preprocess.shrinking import Shrink
+from autoencode.readers import MOST_READ, Readers
 from autoencode.scaled_rows import Pairs, ScaledRows
 from autoencode.selection import Split, halve, split_rows
 from autoencode.training import History
@@ -41,6 +42,8 @@ class Plan:
 
     ``restores``: the model is judged by how well it restores hidden cells.
     ``fills``: it is to take rows with missing values, even if it was fitted to none.
+    ``features``: codes are for simple readers, of which networks are to be judged; else by
+    what can be restored from them.
     ``few``: rows are so few that networks are judged by cross-validation.
     """
 
@@ -58,6 +61,7 @@ class Plan:
     seed: int
     restores: bool = False
     fills: bool = False
+    features: bool = False
     few: bool = False
     report: Callable[[str, History], None] | None = None
 
@@ -110,6 +114,7 @@ class FitData:
             numbers = self.split.train
         choose = self.scaled(self.held_pairs, numbers)
         self.choose = self.judged(choose, restores=plan.restores)
+        self.stop = self._spoilt(choose) if plan.features else self.choose
 
     @property
     def n_values(self) -> int:
@@ -177,6 +182,20 @@ class FitData:
             rng = torch.Generator(self.plan.device).manual_seed(self.plan.seed)
             spoil = partial(corrupt, rng=rng)
         return HeldOut(rows, self.start, self.training, self.guess(), spoil, copies)
+
+    def _spoilt(self, rows: ScaledRows) -> HeldOut:
+        """Return rows spoilt as in training, of which all values are to be restored."""
+        corrupt = self.plan.composition.corrupter()
+        if corrupt is None:
+            return self.choose
+        spoil = partial(corrupt, rng=torch.Generator(self.plan.device).manual_seed(self.plan.seed))
+        return HeldOut(rows, self.start, self.training, self.guess(), spoil, whole=True)
+
+    def readers(self) -> Readers:
+        """Return those who judge codes; of training rows, 2,000 at most."""
+        every = -(-len(self.split.train) // MOST_READ)
+        rows = self.scaled(self.pairs, self.split.train[::every])
+        return Readers(self.judged(rows, restores=False), self.start.deviations, self.plan.seed)
 
     def principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
         """Return the leading principal components of some rows."""

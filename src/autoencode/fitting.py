@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
@@ -22,11 +20,12 @@ from autoencode.fit_data import FitData, Plan
 from autoencode.flat_parameters import FlatParameters
 from autoencode.guess import rescaled
 from autoencode.interfaces import LinearStart
-from autoencode.measurement import explained_share
 from autoencode.network import Network
 from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
 from autoencode.objective import Objective
 from autoencode.outcome import Outcome, fitted_state
+from autoencode.phase import Phase
+from autoencode.readers import Readers
 from autoencode.selection import (
     Split,
     evaluation_sizes,
@@ -37,6 +36,7 @@ from autoencode.selection import (
     size_weights,
     smallest_size,
 )
+from autoencode.size_curves import explained_share
 from autoencode.sparse_steps import settle
 from autoencode.sparsity import Sparse
 from autoencode.starting import starting_point
@@ -59,19 +59,6 @@ _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
 _AVERAGING = 0.01
 """Where rows are spoilt anew in every step, the last steps' weights are as good as chance."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One run of the training loop: what is judged, at which sizes, for how long."""
-
-    name: str
-    evaluate: Callable[[], float]
-    reached: Callable[[], bool] | None
-    pattern: npt.NDArray[np.int64] | None
-    epochs: int
-    time_share: float
-    shorter: float = 1.0
 
 
 class Fit:
@@ -109,12 +96,14 @@ class Fit:
         self.evidence = evidence
         self.objective = plan.composition.objective()
         self.sparsity = Sparse(self.objective, self.data)
+        self.readers: Readers | None = None
 
     def run(self) -> State:
         """Fit; after Ctrl-C the state holds what was learned and `interrupted` is true."""
         plan = self.plan
         self._begin(self.search_limit())
         if plan.composition.sparse or (plan.composition.trains and len(self.data.split.choose)):
+            self.readers = self.data.readers() if plan.features else None
             self._train_networks()
         else:
             self.n_components, reached = self._choose_size()
@@ -212,12 +201,12 @@ class Fit:
     def _train_nested(self) -> None:
         network = self._new_network(self.search)
         grid = few_sizes(self.sizes)
-        floor = self.choose.floor(grid).mean(0)
+        floor = self.data.stop.floor(grid).mean(0)
         total = float(self.choose.pca[:, 0].mean())
         wanted = self.plan.n_components
 
         def evaluate() -> float:
-            errors = self.choose.errors(network, grid).mean(0)
+            errors = self.data.stop.errors(network, grid).mean(0)
             ratios = np.divide(errors, floor, out=np.ones_like(errors), where=floor > 0)
             # With the gate, a size that is worse than PCA costs nothing; the small
             # remainder keeps the criterion sensitive there.
@@ -285,7 +274,8 @@ class Fit:
             if network.selection is not None and self.plan.restores:
                 # Penalties are no part of what is judged.
                 return self.choose.missingness(network, Objective())
-            value = float(self.choose.weighted(self.choose.errors(network, [size])).mean())
+            stop = self.data.stop
+            value = float(stop.weighted(stop.errors(network, [size])).mean())
             return self.sparsity.judge(name, network, value, total)
 
         try:
@@ -385,6 +375,8 @@ class Fit:
             better = bool(mine.mean() < best.mean()) and gate_opens(mine, pca)
             if self.evidence is not None and self.sources[place] == "pca":
                 better = self.evidence.opens(size, mine, pca)
+            if self.readers is not None and size == self.plan.n_components:
+                better = self.readers.prefer(network)
             if self.sparsity.aims or self.plan.composition.sparse:
                 # PCA's codes are not sparse, whatever they cost.
                 better = True

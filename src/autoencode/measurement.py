@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from autoencode.preprocess.filling import WIDEST_FILL
 from autoencode.preprocess.principal import PrincipalComponents, residuals
 from autoencode.scaled_rows import ScaledRows
 
-__all__ = ["HeldOut", "explained_share", "fitted_curve", "prefix_shares", "quantiles", "source_at"]
+__all__ = ["HeldOut", "quantiles"]
 
 Array = npt.NDArray[np.float64]
 
@@ -49,6 +48,8 @@ class HeldOut:
     copies : int
         How often each row is taken, spoilt in other ways, at most; fewer where rows are
         many.
+    whole : bool
+        Whether all cells of spoilt rows count.
 
     Attributes
     ----------
@@ -69,6 +70,7 @@ class HeldOut:
         guess: Guess,
         spoil: Callable[[Batch], Batch] | None = None,
         copies: int = 8,
+        whole: bool = False,
     ) -> None:
         self.rows, self.principal, self.training = rows, principal, training
         self.restores = spoil is not None
@@ -86,13 +88,13 @@ class HeldOut:
         self.y = self.x if target is None else as_batch(target, missing=missing)
         self.truth = self.y
         if spoil is not None:
-            self._spoil(spoil, copies)
+            self._spoil(spoil, copies, whole)
         if self.x.observed is not None or self.x.level is not None:
             # Guessed once, not at every evaluation.
             self.x = self._guessed(guess, self.x)
         self.pca = self._pca_errors()
 
-    def _spoil(self, spoil: Callable[[Batch], Batch], most: int) -> None:
+    def _spoil(self, spoil: Callable[[Batch], Batch], most: int, whole: bool) -> None:
         """Keep a few spoilt copies of the rows; what was taken from them counts."""
         copies = min(most, max(1, _COPIED_ROWS // len(self.y.x)))
         given, truth = self.x.repeated(copies), self.y.repeated(copies)
@@ -103,7 +105,7 @@ class HeldOut:
             self.incomplete = (level[:, 1] == 0).cpu().numpy()
             self.swapped = (level[:, 0] < 1).cpu().numpy()
         wanted = truth.observed
-        if self.x.observed is not None:
+        if self.x.observed is not None and not whole:
             known = torch.ones_like(self.x.observed) if wanted is None else wanted
             hidden = known & ~self.x.observed
             # Of noisy rows all values are to be restored, of others those that are hidden.
@@ -119,9 +121,9 @@ class HeldOut:
         return batch._replace(x=exact.x.to(batch.x), told=exact.told.to(batch.x))  # type: ignore[union-attr]
 
     def _pca_errors(self) -> Array:
-        if self.y.observed is None and self.x.told is None:
+        if self.y.observed is None and self.x.told is None and not self.restores:
             return residuals(self.principal, *self.rows.values())
-        encoded, wanted = self._filled(), self.y.x.double().cpu().numpy()
+        encoded, wanted = self.encoded(), self.y.x.double().cpu().numpy()
         if self.y.observed is None:
             return residuals(self.principal, encoded, wanted)
         counted = self.y.observed.cpu().numpy()
@@ -138,8 +140,8 @@ class HeldOut:
                 errors[rows, size + 1] = np.square(left).sum(1)
         return errors
 
-    def _filled(self) -> Array:
-        """Return what PCA encodes, in float64."""
+    def encoded(self) -> Array:
+        """Return what PCA encodes, in float64: rows without missing values."""
         x = self.x.x.double().cpu().numpy()
         if self.x.observed is None or self.x.told is not None:
             return x
@@ -185,6 +187,12 @@ class HeldOut:
         ndarray of shape (rows, len(sizes))
         """
         return self.pca[:, np.minimum(sizes, self.pca.shape[1] - 1)]
+
+    def codes(self, network: Network) -> Array:
+        """Return a network's codes of full length, in its own units, ``(rows, k)``."""
+        with torch.inference_mode(), matrix_products("ieee"):
+            parts = [network.encode(x, Context()).z.double().cpu() for _, x, _ in self._pieces()]
+        return torch.cat(parts).numpy()
 
     def weighted(self, errors: Array) -> Array:
         """Return errors of rows in units of what the noise in them leaves; see `trust`."""
@@ -232,7 +240,7 @@ class HeldOut:
         wanted = self.y.x.double().cpu().numpy()
         if network is None:
             head = self.principal.head(size)
-            scores = (self._filled() - head.mean) @ head.components.T
+            scores = (self.encoded() - head.mean) @ head.components.T
             guess = head.mean + scores @ head.components
         else:
             full = network.bottleneck.latent_shape[0]
@@ -287,7 +295,7 @@ class HeldOut:
         total = np.zeros(len(head.mean))
         if len(self.rows):
             counted = 1.0 if self.y.observed is None else self.y.observed.cpu().numpy()
-            pieces = [(self._filled(), self.y.x.double().cpu().numpy())]
+            pieces = [(self.encoded(), self.y.x.double().cpu().numpy())]
             count = self._counts()
         else:
             counted = 1.0
@@ -332,69 +340,3 @@ def _cut(size: int, full: int, x: torch.Tensor) -> Context:
     if size == full:
         return Context()
     return Context(size=torch.full((len(x),), size, device=x.device))
-
-
-def fitted_curve(
-    claim: HeldOut,
-    errors: dict[str, dict[int, float]],
-    sizes: list[int],
-    sources: list[str],
-) -> dict[str, npt.NDArray[Any]]:
-    """Return error and share explained by size, beside PCA's.
-
-    Parameters
-    ----------
-    claim : HeldOut
-        Rows that nothing saw.
-    errors : dict of str to dict of int to float
-        Mean squared error per row of every network, by size.
-    sizes, sources : list
-        The sizes and which model is used at each.
-    """
-    total, pca = float(claim.pca[:, 0].mean()), claim.floor(sizes).mean(0)
-    error = np.array(
-        [
-            floor if source == "pca" else errors[source][size]
-            for size, source, floor in zip(sizes, sources, pca, strict=True)
-        ]
-    )
-    n_features = len(claim.principal.mean)
-    return {
-        "size": np.array(sizes, dtype=np.int64),
-        "error": error / n_features,
-        "pca_error": pca / n_features,
-        "explained_variance": explained_share(error, total),
-        "pca_explained_variance": explained_share(pca, total),
-        "network": np.array([source != "pca" for source in sources]),
-    }
-
-
-def prefix_shares(
-    claim: HeldOut, errors: dict[str, dict[int, float]], source: str, size: int
-) -> Array:
-    """Return the share explained by 1, 2, ... leading components of one model.
-
-    Between sizes that were not measured the share is interpolated.
-    """
-    pca = claim.pca.mean(0)
-    every = np.arange(1, size + 1)
-    if source == "pca":
-        return explained_share(pca[every], float(pca[0]))
-    known = [measured for measured in sorted(errors[source]) if measured <= size]
-    left = np.array([errors[source][measured] for measured in known])
-    shares = explained_share(left, float(pca[0]))
-    result: Array = np.interp(every, [0, *known], [0.0, *shares])
-    return result
-
-
-def explained_share(left: npt.NDArray[Any], total: float) -> Array:
-    """Return the share of variance explained; 1 where there is no variance."""
-    if total <= 0:
-        return np.ones_like(np.asarray(left, dtype=np.float64))
-    result: Array = 1.0 - np.asarray(left, dtype=np.float64) / total
-    return result
-
-
-def source_at(sizes: list[int], sources: list[str], size: int) -> str:
-    """Return which model is used at a size: that of the next one measured."""
-    return sources[bisect_left(sizes, size)]

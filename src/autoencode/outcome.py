@@ -12,11 +12,12 @@ import numpy.typing as npt
 import torch
 
 from autoencode.fit_data import FitData
-from autoencode.measurement import HeldOut, fitted_curve, prefix_shares, quantiles, source_at
+from autoencode.measurement import HeldOut, quantiles
 from autoencode.network import Network
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.quality import column_quality
 from autoencode.scaled_rows import ScaledRows
+from autoencode.size_curves import fitted_curve, prefix_shares, source_at
 from autoencode.state import State
 from autoencode.training import History
 

@@ -80,6 +80,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         seed=_seed(given["random_state"]),
         report=verbose if callable(verbose) else _say if verbose else None,
         restores=restores,
+        features=bool(given.get("features", False)) and isinstance(n_components, int),
         fills=isinstance(rows, TableRows),
         few=few,
     )

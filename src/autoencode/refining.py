@@ -12,8 +12,9 @@ from torch import Tensor
 from autoencode.architectures.dictionary import DictionaryDecoder
 from autoencode.codec import Encoder
 from autoencode.dictionary_search import Found
-from autoencode.measurement import HeldOut, explained_share
+from autoencode.measurement import HeldOut
 from autoencode.pursuit import pursue, pursued_codes
+from autoencode.size_curves import explained_share
 from autoencode.state import State
 
 __all__ = ["pursuing", "refined"]

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
 from autoencode.denoising import Denoised, denoised, level_curve, swap_weight
 from autoencode.errors import DataError, SpecError
@@ -25,7 +26,7 @@ from autoencode.state import State
 
 __all__ = ["DenoisingAutoencoder"]
 
-_FEATURE_NOISE = "gaussian:level=0.6"
+_FEATURE_NOISE = "gaussian:level=0.6,numbers=False"
 """What codes are learned under: of the levels tried the one whose codes say most of classes."""
 
 
@@ -40,7 +41,8 @@ class DenoisingAutoencoder(Autoencoder):
     ----------
     n_components : int, float or None, default=None
         None: no bottleneck, for `denoise`. Else codes, as in `Autoencoder`, learned from
-        rows with noise.
+        rows with noise. With a whole number, and no target, the network gives them where
+        simple readers tell like rows better from its codes than from PCA's.
     noise : {"auto", "gaussian", "impulse", "swap"}, default="auto"
         What kind of noise there is or will be: added to every value; a fixed value in place
         of some; another row's value in place of some.
@@ -158,12 +160,16 @@ class DenoisingAutoencoder(Autoencoder):
         given = self.get_params() | {"nested": "auto", "missing": "ignorable"}
         layout = Layout(rows.n_features, segments_of(rows))
         scaling = choose_scaling(self.scaling, named=rows.names is not None)
-        found = situation_of(rows, target, layout, scaling, self.noise, self.rows)
+        coded, numbers = self.n_components is not None, real_values(layout)
+        # Categories alone have codes, but no noise to look for.
+        kind = "clean" if coded and not len(numbers) and self.rows == "auto" else self.rows
+        found = situation_of(rows, target, layout, scaling, self.noise, kind)
         self._situation = found
         if found.name != "clean" and self._held_out:
             raise SpecError("X_held_out needs clean rows: leave it out")
-        if self.n_components is not None:
-            return given | {"corruption": _FEATURE_NOISE}, rows, target
+        if coded:
+            given |= {"corruption": _FEATURE_NOISE, "features": target is None}
+            return given, rows, target
         given |= {"corruption": found.corruption}
         if found.target is not None:
             fraction = float(self.validation_fraction)
@@ -177,7 +183,8 @@ class DenoisingAutoencoder(Autoencoder):
             state.facts["asked"] = self.noise
             state.facts["noise"] = self._situation.noise.header()
             state.facts["swap_weight"] = swap_weight(state, self._situation.rows)
-            if self._situation.name == "clean":
+            numbers = real_values(state.composition.layout)
+            if self._situation.name == "clean" and len(numbers):
                 state.facts["level_curve"] = level_curve(state, self._situation.rows)
         super()._adopt(state)
         self.situation_ = state.facts["situation"]
