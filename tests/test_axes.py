@@ -44,9 +44,9 @@ OPTIONS = {
     ("architecture", "mlp"): {"activation": "relu", "start": "random", "dropout": 0.3},
     ("architecture", "dictionary"): {"start": "random", "positive": True},
     ("bottleneck", "plain"): {},
-    ("bottleneck", "topk"): {"active": 1},
-    ("bottleneck", "batchtopk"): {"active": 1},
-    ("bottleneck", "jumprelu"): {"active": 1},
+    ("bottleneck", "topk"): {"active": 2},
+    ("bottleneck", "batchtopk"): {"active": 0.5},
+    ("bottleneck", "jumprelu"): {"active": 0.5},
     ("bottleneck", "relu"): {},
     ("corruption", "none"): {},
     ("corruption", "gaussian"): {"level": 0.5},
@@ -68,6 +68,7 @@ OPTIONS = {
     ("penalty", "kl_sparsity"): {"weight": 0.5, "activity": 0.2},
     ("penalty", "contractive"): {"weight": 0.5},
 }
+SPARSE = ("topk", "batchtopk", "jumprelu", "relu")
 SIZES = {"shape", "hidden_layer_sizes", "n_told", "n_hidden", "n_linear", "n_components", "layout"}
 N_VALUES, N_COMPONENTS = 7, 4
 # A number, a level of three, a count, a yes or no, and a column of two segments.
@@ -157,6 +158,9 @@ def fitted(axis: str, spec: str, data: str = "", run: int = 0) -> Autoencoder:
     options = {"corruption": "none", "penalties": (), "learning_rate": 0.01}
     options |= {"random_state": 0, **choice(axis, spec)}
     options["max_epochs"] = 40 if name in ("bernoulli", "hide") else 20
+    if options.get("architecture", "").startswith("dictionary"):
+        # Under a plain bottleneck it is PCA, and nothing is trained.
+        options["bottleneck"] = "topk:active=1"
     model = Autoencoder(2, hidden_layer_sizes=(16,), **options)
     model.rows = rows
     return model.fit(rows)
@@ -270,8 +274,12 @@ def test_every_kind_but_the_default_changes_the_fit(axis: str, name: str) -> Non
     [
         ("architecture", "mlp:activation=tanh", "choose from silu, relu"),
         ("architecture", "mlp:start=zero", "choose from pca, random"),
-        ("architecture", "mpl", "choose from mlp; did you mean 'mlp'?"),
-        ("bottleneck", "plane", "choose from plain; did you mean 'plain'?"),
+        ("architecture", "mpl", "choose from dictionary, mlp; did you mean 'mlp'?"),
+        ("architecture", "dictionary:start=pca", "choose from data, random"),
+        ("architecture", "dictionary:positive=1", "positive=1 should be True or False"),
+        ("bottleneck", "plane", "relu, topk; did you mean 'plain'?"),
+        ("bottleneck", "topk:active=0", "active=0 should be a positive number"),
+        ("bottleneck", "jumprelu:active=few", "active='few' should be a positive number"),
         ("bottleneck", "plain:k=3", "unexpected keyword argument 'k'"),
         ("corruption", "salt", "choose from block, gaussian, hide, mask, none"),
         ("corruption", "gaussian:level=0", "level=0 should be a positive number"),
@@ -322,23 +330,97 @@ def test_a_bad_option_is_refused_before_the_fit(axis: str, spec: str, message: s
 # Architectures and bottlenecks.
 
 
-@pytest.mark.parametrize("name", BOTTLENECKS)
+@pytest.mark.parametrize("name", [name for name in BOTTLENECKS if name not in SPARSE])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_start_is_exactly_pca(architecture: str, name: str) -> None:
-    network = composition("bottleneck", name, architecture=architecture).network(3, seeded())
+    whole = composition("bottleneck", name, architecture=architecture)
+    network = whole.network(3, seeded())
     x = rows(torch.float64, 50).x
     x = x - x.mean(0)
     _, singular, components = torch.linalg.svd(x, full_matrices=False)
     deviations = singular / 50**0.5
+    if whole.unit_codes:
+        deviations = torch.ones_like(deviations)
     network.double().start_linear(LinearStart(components[:3], deviations[:3]))
     for size in (1, 2, 3):
         result = network(Batch(x), Context(size=torch.full((50,), size), rng=seeded()))
         projected = x @ components[:size].T @ components[:size]
         torch.testing.assert_close(result.params[:, 0], projected, rtol=0, atol=1e-12)
-    torch.testing.assert_close(result.code.z.square().mean(0), torch.ones(3).double())
+    expected = (x @ components[:3].T / deviations[:3]).square().mean(0)
+    torch.testing.assert_close(result.code.z.square().mean(0), expected)
+    if not whole.unit_codes:
+        torch.testing.assert_close(expected, torch.ones(3).double())
 
 
-@pytest.mark.parametrize("name", BOTTLENECKS)
+@pytest.mark.parametrize("name", SPARSE)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_sparse_start_is_a_dictionary_around_its_center(architecture: str, name: str) -> None:
+    network = composition("bottleneck", name, architecture=architecture).network(12, seeded())
+    parts = torch.nn.functional.normalize(rows(torch.float64, 12).x, dim=1)
+    center = torch.linspace(-1, 1, N_VALUES, dtype=torch.float64)
+    start = LinearStart(parts, torch.ones(12).double(), center=center)
+    network.double().start_linear(start)
+    x = rows(torch.float64, 50).x
+    code = network.encode(Batch(x), Context())
+    torch.testing.assert_close(code.stats["before"], (x - center) @ parts.T)
+    result = network.decode(code, Context())[:, 0]
+    torch.testing.assert_close(result, code.z @ parts + center)
+    assert bool((code.z >= 0).all())
+
+
+def learned(spec: str, steps: int = 200) -> Network:
+    """Train one bottleneck on rows that are sums of two of twelve parts."""
+    whole = composition("bottleneck", spec, architecture="dictionary", hidden_layer_sizes=())
+    network, rng = whole.network(12, seeded()), seeded(5)
+    parts = torch.nn.functional.normalize(torch.randn(12, N_VALUES, generator=rng), dim=1)
+    network.start_linear(LinearStart(parts, torch.ones(12), center=torch.zeros(N_VALUES)))
+    optimizer, objective = torch.optim.Adam(network.parameters(), 0.003), whole.objective()
+    for _ in range(steps):
+        places = torch.rand(256, 12, generator=rng).topk(2).indices
+        x = torch.zeros(256, 12).scatter_(1, places, 1.0 + torch.rand(256, 2, generator=rng))
+        optimizer.zero_grad()
+        batch = Batch(x @ parts)
+        result = network(batch, Context(rng=rng))
+        objective(network, result, batch, None).total.backward()
+        optimizer.step()
+    network.test_rows = batch  # type: ignore[assignment]
+    return network
+
+
+@pytest.mark.parametrize("name", ["topk", "batchtopk", "jumprelu"])
+@pytest.mark.parametrize("active", [1.0, 2.0, 4.0])
+def test_as_many_units_are_active_as_are_asked_for(name: str, active: float) -> None:
+    network = learned(f"{name}:active={active}", 600 if name == "jumprelu" else 200)
+    z = network.encode(network.test_rows, Context()).z  # type: ignore[arg-type]
+    count = float((z > 0).sum(1).double().mean())
+    assert count <= 1.15 * active
+    assert count >= (0.7 if name == "topk" else 0.85) * active
+    if name == "topk":
+        assert int((z > 0).sum(1).max()) <= active
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_units_that_are_dead_for_long_are_woken_and_others_are_not(name: str) -> None:
+    network = learned(name, 1)
+    path, idle = network.bottleneck.projection.linear_path, network.bottleneck.idle
+    assert isinstance(path, torch.nn.Linear)
+    assert isinstance(idle, torch.Tensor)
+    with torch.no_grad():
+        path.bias[3] = -1e3
+    batch, slopes = network.test_rows, []
+    for steps in (10.0, 1e6):
+        idle.zero_()
+        idle[3] = steps
+        network.zero_grad()
+        result = network(batch, Context(rng=seeded()))
+        term = Objective()(network, result, batch, None).terms["revival"]  # type: ignore[arg-type]
+        slopes.append(float(term))
+        assert float(idle[3]) == steps + 1
+    assert slopes[0] == 0 < slopes[1]
+
+
+# The largest of a prefix are others than those of the whole that lie in the prefix.
+@pytest.mark.parametrize("name", [name for name in BOTTLENECKS if name != "topk"])
 @pytest.mark.parametrize("hidden", [(), (12, 8)])
 @pytest.mark.parametrize("nested", [True, False])
 def test_a_shortened_network_is_the_longer_one_cut(
