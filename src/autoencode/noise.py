@@ -6,9 +6,12 @@ of its cells (the best linear guess), and noise is what does not fit. A network 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from autoencode.noise_parts.description import KINDS, Array, Atom, Noise
+from autoencode.noise_parts.exchanges import Exchanges
 from autoencode.noise_parts.impulses import at_atoms, impulses, measured, widths
 from autoencode.noise_parts.levels import (
     LEAST_LEVEL,
@@ -18,17 +21,20 @@ from autoencode.noise_parts.levels import (
     noise_floor,
 )
 from autoencode.noise_parts.others import Others
-from autoencode.noise_parts.swaps import gain_of, swapped, swaps
+from autoencode.noise_parts.swaps import gain_of, nats_without, swapped, swaps
+from autoencode.preprocess.filling import Moments
 
 __all__ = [
     "KINDS",
     "Atom",
+    "Exchanges",
     "LevelCurve",
     "Noise",
     "Others",
     "apparent_levels",
     "hit_cells",
     "is_normal",
+    "noise_beside",
     "noise_floor",
     "noise_of",
 ]
@@ -41,6 +47,10 @@ _LEAST_FOUND = 0.1
 """Share of the cells that are hit of which it can be said, at least."""
 _LEAST_SWAPPED = 0.04
 """Share of exchanged cells from which it is noise: rows without it have odd cells as well."""
+_FIRST_SHARE = 0.1
+_RARE = 4.0
+_LEAST_PLAIN_GAIN = 0.1
+"""The same as `_LEAST_GAIN` where it is known how rows are without noise."""
 
 
 def noise_of(
@@ -89,6 +99,53 @@ def noise_of(
     if deviation is None or deviation <= LEAST_LEVEL:
         return Noise("none"), nothing
     return Noise("gaussian", deviation), nothing
+
+
+def noise_beside(
+    exchanges: Exchanges,
+    scores: Array,
+    values: Array,
+    raw: Array,
+    others: Others,
+    deviation: float,
+    asked: str = "auto",
+) -> tuple[Noise, Array]:
+    """Say the same of rows of which it is known how they are without noise.
+
+    Parameters
+    ----------
+    exchanges : Exchanges
+        What is known.
+    scores : ndarray of shape (rows, n_values)
+        The rows on its scale.
+    values, raw, others, deviation, asked
+        As in `noise_of`.
+
+    Returns
+    -------
+    noise : Noise
+        What was found.
+    chance : ndarray of shape (rows, n_values)
+        That impulses hit a cell.
+    """
+    nothing = np.zeros_like(values)
+    share, nats = exchanges.share(scores, _FIRST_SHARE)
+    swap = Noise("swap", share, math.sqrt(share / scores.size))
+    if asked == "swap":
+        return swap, nothing
+    found, chance = noise_of(others, values, raw, None, "impulse")
+    if asked == "impulse":
+        return found, chance
+    correlation = np.array(exchanges.correlation)
+    moments = Moments(np.zeros(len(correlation)), correlation)
+    residual = scores - Others.noisy(moments, scores).expected(scores)
+    # A common value of a column is out of place where it was exchanged.
+    plain = swap.level > max(_LEAST_SWAPPED, _RARE * found.level)
+    if plain and nats - nats_without(residual) > _LEAST_PLAIN_GAIN:
+        return swap, nothing
+    if found.kind == "none" and deviation > LEAST_LEVEL:
+        found = Noise("gaussian", deviation)
+    return found, chance
 
 
 def hit_cells(

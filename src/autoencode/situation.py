@@ -14,7 +14,16 @@ from autoencode.data.arrays import open_array
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.interfaces import Layout
-from autoencode.noise import KINDS, Noise, Others, hit_cells, is_normal, noise_floor, noise_of
+from autoencode.noise import (
+    KINDS,
+    Exchanges,
+    Noise,
+    Others,
+    hit_cells,
+    is_normal,
+    noise_floor,
+    noise_of,
+)
 from autoencode.preprocess.filling import Fill, fit_moments
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.preprocess.table_rows import TableRows
@@ -239,6 +248,8 @@ def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
 
 def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Situation:
     """Take cells that were probably hit for missing ones."""
+    if found.kind == "swap" and (before := Exchanges.fitting(sample.raw)) is not None:
+        return _exchanged_cells(sample, found, before, rows)
     holed = np.where(chance > 0.5, np.nan, sample.values)
     found, _, _ = hit_cells(Others.across(holed), found, sample.values, sample.raw, chance)
     places = np.arange(rows.n_rows)
@@ -252,6 +263,26 @@ def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Si
     values[(chance > 0.5) | given] = np.nan
     without = sample.replaced(rows, values)
     return Situation("noisy", sample.own(found), without, None, _against(found))
+
+
+def _exchanged_cells(sample: _Sample, found: Noise, before: Exchanges, rows: Rows) -> Situation:
+    """Take cells for missing ones that were exchanged in one draw of those that may be.
+
+    Each by itself being more likely exchanged than not would leave what goes together
+    best, and rows would seem more alike than they are.
+    """
+    complete = sample.values * sample.scaling.scale[sample.real]
+    before, share = Exchanges.before(complete + sample.scaling.center[sample.real], found.level)
+    places = np.arange(rows.n_rows)
+    _, values = sample.read(rows, places)
+    given = np.isnan(values)
+    values = sample.complete(values)
+    raw = values * sample.scaling.scale[sample.real] + sample.scaling.center[sample.real]
+    _, drawn = before.hits(before.scores(raw), share)
+    values[drawn[-1] | given] = np.nan
+    found = replace(sample.own(found), level=share)
+    without = sample.replaced(rows, values)
+    return Situation("noisy", found, without, None, _against(found))
 
 
 def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
