@@ -24,6 +24,7 @@ from autoencode.noise import (
     hit_cells,
     noise_beside,
     noise_of,
+    suspects,
 )
 from autoencode.numerics import matrix_products
 from autoencode.preprocess.filling import Moments, covariance_of
@@ -45,6 +46,7 @@ Places = npt.NDArray[np.intp]
 _PIECE = 2048
 _CURVE_ROWS = 1000
 _DESCRIBED_ROWS = 4000
+_DRAWS = 8
 _EXCHANGED = 0.2
 _MANY_ROWS = 50
 _FEWEST_ROWS = 20
@@ -122,11 +124,14 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     if found.kind == "gaussian":
         result = _without_noise(state, values, real, found, levels)
     elif found.kind == "swap" and seen.exchanges is not None:
-        result = _without_exchanges(state, values, seen.drawn(found.level))
+        result = _without_drawn(state, values, seen.drawn(found.level))
     else:
         found, weights, expected = hit_cells(seen.others, found, seen.values, seen.raw, chance)
-        guess = _forward(state.scaling, real, units.backward(expected))
-        result = _without_hits(state, values, real, weights, guess)
+        if found.kind == "impulse":
+            result = _without_drawn(state, values, suspects(found, weights, _DRAWS))
+        else:
+            guess = _forward(state.scaling, real, units.backward(expected))
+            result = _without_hits(state, values, real, weights, guess)
     if found.kind == "swap" and state.facts["swap_weight"]:
         levels = np.full(len(values), found.level)
         learned = _without_noise(state, values, real, found, levels)
@@ -154,8 +159,8 @@ def _without_hits(
     return result
 
 
-def _without_exchanges(state: State, values: Array, drawn: npt.NDArray[np.bool_]) -> Array:
-    """Return the mean of rows restored, once for each draw of the cells that were exchanged."""
+def _without_drawn(state: State, values: Array, drawn: npt.NDArray[np.bool_]) -> Array:
+    """Return the mean of rows restored, once for each draw of the cells that were hit."""
     real = real_values(state.composition.layout)
     total = np.zeros_like(values)
     for hit in drawn:
@@ -226,7 +231,7 @@ def swap_weight(state: State, rows: Rows) -> float:
     _, seen = _seen(state, None, values, state.scaling.backward(values))
     if known:
         noise = Noise("swap", _EXCHANGED)
-        one = _without_exchanges(state, values, seen.drawn(_EXCHANGED))
+        one = _without_drawn(state, values, seen.drawn(_EXCHANGED))
     else:
         rest = Others.noisy(seen.others.parts[0][1], seen.values)
         noise, chance = noise_of(rest, seen.values, seen.raw, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from autoencode.noise_parts.description import KINDS, Array, Atom, Noise
 from autoencode.noise_parts.exchanges import Exchanges
@@ -37,6 +38,7 @@ __all__ = [
     "noise_beside",
     "noise_floor",
     "noise_of",
+    "suspects",
 ]
 
 _ROUNDS = 3
@@ -47,6 +49,8 @@ _LEAST_FOUND = 0.1
 """Share of the cells that are hit of which it can be said, at least."""
 _LEAST_SWAPPED = 0.04
 """Share of exchanged cells from which it is noise: rows without it have odd cells as well."""
+_HARDLY = 0.1
+"""Chance below which a cell is taken to be right; it may as well be hit as far above."""
 _FIRST_SHARE = 0.1
 _RARE = 4.0
 _LEAST_PLAIN_GAIN = 0.1
@@ -183,16 +187,30 @@ def hit_cells(
         many = noise.kind == "swap" and len(values) >= _MANY_ROWS
         start = swaps(values - mean, values) if many else noise
         chance = _chance(start, mean, values, raw)
-    for _ in range(_ROUNDS):
-        mean = others.restored(values, chance > 0.5)
+    for turn in range(_ROUNDS):
+        suspect = suspects(noise, chance, 1, seed=turn)[0]
+        mean = others.restored(values, suspect)
         if noise.kind == "swap" and (not known or len(values) >= _MANY_ROWS):
             # Errors are wider as long as some of the cells that are hit are not known.
             noise = swaps(values - mean, values)
         elif noise.kind == "impulse" and not known:
-            scales = widths(values - mean, chance)
+            scales = widths(values - mean, suspect.astype(np.float64))
             noise = measured(noise, mean, values, raw, scales)
         chance = _chance(noise, mean, values, raw)
     return noise, chance, mean
+
+
+def suspects(noise: Noise, chance: Array, draws: int, seed: int = 0) -> npt.NDArray[np.bool_]:
+    """Return which cells may be hit, ``(draws, rows, n_values)``.
+
+    Impulses are drawn by their chance: a common value is often right where it is likelier
+    hit than not, and were all such cells left out, nothing would speak for it any more.
+    """
+    if noise.kind != "impulse":
+        return np.repeat((chance > 0.5)[None], draws, axis=0)
+    generator = np.random.default_rng(seed)
+    sure = np.where(chance < _HARDLY, 0.0, np.where(chance > 1 - _HARDLY, 1.0, chance))
+    return generator.random((draws, *chance.shape)) < sure
 
 
 def _chance(noise: Noise, mean: Array, values: Array, raw: Array) -> Array:
