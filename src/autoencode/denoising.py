@@ -123,7 +123,22 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
         return Denoised(after, missing, found, levels)
     if found.kind == "gaussian":
         result = _without_noise(state, values, real, found, levels)
-    elif found.kind == "swap" and seen.exchanges is not None:
+    else:
+        found, result = _without_replaced(state, values, units, seen, found, chance)
+        levels = np.full(len(values), found.level)
+    changed = result != values
+    after = state.scaling.backward(result)
+    kept = ~(changed | missing)
+    after[kept] = raw[kept]
+    return Denoised(after, ~kept, found, levels)
+
+
+def _without_replaced(
+    state: State, values: Array, units: Scaling, seen: _Seen, found: Noise, chance: Array | None
+) -> tuple[Noise, Array]:
+    """Return noise that took the place of values, as it is in these rows, and rows without it."""
+    real = real_values(state.composition.layout)
+    if found.kind == "swap" and seen.exchanges is not None:
         result = _without_drawn(state, values, seen.drawn(found.level))
     else:
         found, weights, expected = hit_cells(seen.others, found, seen.values, seen.raw, chance)
@@ -136,11 +151,7 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
         levels = np.full(len(values), found.level)
         learned = _without_noise(state, values, real, found, levels)
         result += state.facts["swap_weight"] * (learned - result)
-    changed = result != values
-    after = state.scaling.backward(result)
-    kept = ~(changed | missing)
-    after[kept] = raw[kept]
-    return Denoised(after, ~kept, found, levels)
+    return found, result
 
 
 def _without_hits(
@@ -215,7 +226,7 @@ def swap_weight(state: State, rows: Rows) -> float:
     network's guess of the whole row is another, and their errors differ. Chosen on held-out
     rows, a fifth of whose values are exchanged.
     """
-    known = state.facts["exchanges"] is not None
+    known = state.facts.get("exchanges") is not None
     if not (known or state.facts["used_for"].get("swap", False)):
         return 0.0
     places = np.array(state.facts["claim_rows"], dtype=np.intp)
@@ -274,7 +285,7 @@ def _seen(state: State, noise: Noise | None, values: Array, raw: Array) -> tuple
     real = real_values(state.composition.layout)
     units, others = _units(state, noise, real)
     given = state.scaling.backward(values)[:, real]
-    exchanges = state.facts["exchanges"]
+    exchanges = state.facts.get("exchanges")
     scores = np.zeros_like(given)
     if exchanges is not None:
         exchanges = Exchanges.from_header(exchanges)
