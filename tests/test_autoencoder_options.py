@@ -224,3 +224,16 @@ def test_a_share_needs_all_sizes() -> None:
 
 def test_every_option_has_bad_values_but_verbose() -> None:
     assert set(BAD) == set(inspect.signature(Autoencoder).parameters) - {"verbose"}
+
+
+@pytest.mark.parametrize("sizes", [(), (16,)])
+def test_no_more_components_than_rows_that_are_left(sizes: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 80))
+    options = {"hidden_layer_sizes": sizes, "max_epochs": 1, "random_state": 0}
+    assert Autoencoder(54, **options).fit(x).transform(x).shape == (60, 54)
+    assert Autoencoder(55, validation_fraction=0.05, **options).fit(x).n_components_ == 55
+    for count in (55, 60):
+        with pytest.raises(SpecError, match=f"n_components={count} is more .* at most 54"):
+            Autoencoder(count, **options).fit(x)
+    with pytest.raises(SpecError, match="between 1 and"):
+        Autoencoder(61, **options).fit(x)

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from autoencode import Autoencoder, DenoisingAutoencoder, load
+from autoencode.data.arrays import open_array
+from autoencode.denoising import swap_weight
 from autoencode.errors import DataError, SpecError
 
 N_VALUES = 16
@@ -213,3 +215,44 @@ def test_only_the_noise_that_is_asked_for_is_taken_out(clean: Rows, spoilt: Rows
     for asked, found in (("gaussian", "gaussian"), ("impulse", "none"), ("swap", "swap")):
         model = DenoisingAutoencoder(noise=asked, rows="clean", **FAST).fit(clean())
         assert model.denoise_with_noise(rows)[1].kind == found
+
+
+def test_exchanged_common_values_are_not_taken_for_impulses(
+    clean: Rows, spoilt: Rows, tmp_path: Path
+) -> None:
+    # A third of each column is one and the same value, as none of something is.
+    x, truth = (np.maximum(clean(count, seed=seed), -0.4) for count, seed in ((900, 0), (200, 5)))
+    x[:, 2] = np.where(np.arange(900) % 50 == 0, 9.0, 0.0)
+    truth[:, 2] = 0.0
+    model = DenoisingAutoencoder(**FAST).fit(spoilt(x, "swap", 0.4), target=x)
+    assert model.noise_.kind == "swap"
+    rows = spoilt(truth, "swap", 0.4)
+    restored = model.denoise(rows)
+    assert error(restored, truth) < 0.5 * error(rows, truth)
+    model.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(load(tmp_path / "model.safetensors").denoise(rows), restored)
+
+
+def test_the_weight_of_the_two_ways_is_the_better_one(clean: Rows, spoilt: Rows) -> None:
+    x, truth = clean(800), clean(200, seed=5)
+    model = DenoisingAutoencoder(rows="clean", noise="swap", **FAST).fit(x)
+    facts = model._state.facts
+    found = facts["swap_weight"]
+    assert 0 <= found <= 1
+    rows = spoilt(truth, "swap", 0.2)
+    errors = {}
+    for weight in (0.0, found, 1.0):
+        facts["swap_weight"] = weight
+        errors[weight] = error(model.denoise(rows), truth)
+    assert errors[found] < 1.02 * min(errors.values())
+    assert errors[1.0] > 1.2 * errors[found]
+    facts["swap_weight"] = found
+    rows_of = open_array(x)
+    assert swap_weight(model._state, rows_of) == found
+    # Without rows that were held out there is nothing to choose by.
+    facts["claim_rows"] = facts["claim_rows"][:10]
+    assert swap_weight(model._state, rows_of) == 0.0
+    facts["exchanges"], facts["used_for"] = None, {"swap": True}
+    assert swap_weight(model._state, rows_of) == 0.5
+    facts["used_for"] = {"swap": False}
+    assert swap_weight(model._state, rows_of) == 0.0

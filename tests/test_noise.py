@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from autoencode.noise import (
+    Atom,
     LevelCurve,
     Noise,
     Others,
@@ -17,6 +18,7 @@ from autoencode.noise import (
     is_normal,
     noise_floor,
     noise_of,
+    suspects,
 )
 from autoencode.preprocess.filling import Moments, fit_moments
 
@@ -157,3 +159,31 @@ def test_what_others_say_is_what_regression_says(clean: Rows) -> None:
     suspect[0, 2] = True
     again = Others([(None, moments)]).restored(changed, suspect)
     assert np.abs(again[0]).max() < 10
+
+
+@pytest.mark.parametrize("level", [0.05, 0.1, 0.4])
+def test_shares_of_impulses_are_right_for_few_rows(clean: Rows, spoilt: Rows, level: float) -> None:
+    x = clean(600)
+    rows = spoilt(clean(150, seed=5), "extremes", level)
+    others = Others.noisy(fit_moments(x), rows)
+    noise, chance = noise_of(others, rows, rows, None)
+    noise, chance, _ = hit_cells(Others([(None, fit_moments(x))]), noise, rows, rows, chance)
+    hit = rows != clean(150, seed=5)
+    assert noise.level == pytest.approx(hit.mean(), rel=0.15)
+    assert (chance > 0.5)[hit].mean() > 0.85
+
+
+def test_cells_are_drawn_as_hit_by_their_chance() -> None:
+    chance = np.repeat([[0.0, 0.05, 0.4, 0.6, 0.95]], 4000, axis=0)
+    drawn = suspects(Noise("impulse"), chance, 2)
+    np.testing.assert_allclose(drawn.mean((0, 1)), [0, 0, 0.4, 0.6, 1], atol=0.02)
+    assert (drawn[0] != drawn[1]).any()
+    np.testing.assert_array_equal(suspects(Noise("swap"), chance, 1)[0], chance > 0.5)
+
+
+def test_what_does_not_count_in_a_column_is_kept() -> None:
+    atom = Atom((1.0, np.nan), 0.1, (0.5, np.nan), (0.2,), (1.0,))
+    noise = Noise("impulse", 0.1, atoms=(atom,), scales=(np.nan, 1.0))
+    header = json.loads(json.dumps(noise.header(), allow_nan=False))
+    again = Noise.from_header(header)
+    assert repr(again) == repr(noise)

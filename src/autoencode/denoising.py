@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,61 @@ from autoencode.data.rows import Rows
 from autoencode.guess import Guess, guessed_where_needed, restored
 from autoencode.interfaces import Batch, Context
 from autoencode.network import encode_observed
-from autoencode.noise import LevelCurve, Noise, Others, apparent_levels, hit_cells, noise_of
+from autoencode.noise import (
+    Exchanges,
+    LevelCurve,
+    Noise,
+    Others,
+    apparent_levels,
+    hit_cells,
+    noise_beside,
+    noise_of,
+    suspects,
+)
 from autoencode.numerics import matrix_products
 from autoencode.preprocess.filling import Moments, covariance_of
 from autoencode.preprocess.scaling import Scaling
 from autoencode.state import State
 
-__all__ = ["Denoised", "denoised", "level_curve", "restored_values", "swap_weight"]
+__all__ = [
+    "Denoised",
+    "denoised",
+    "exchanges_of",
+    "level_curve",
+    "restored_values",
+    "swap_weight",
+]
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 _PIECE = 2048
 _CURVE_ROWS = 1000
+_DESCRIBED_ROWS = 4000
+_DRAWS = 8
 _EXCHANGED = 0.2
+_MANY_ROWS = 50
 _FEWEST_ROWS = 20
 """Rows from which the kind of their noise can be told; for fewer it is taken to be normal."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Rows as noise is looked for in them, only values that are numbers.
+
+    As they were given, in its units, what predicts them, and on the scale of `Exchanges`.
+    """
+
+    raw: Array
+    values: Array
+    others: Others
+    exchanges: Exchanges | None
+    scores: Array
+
+    def drawn(self, share: float) -> npt.NDArray[np.bool_]:
+        """Return which cells may be exchanged, ``(draws, rows, n_values)``."""
+        assert self.exchanges is not None
+        return self.exchanges.hits(self.scores, share)[1]
 
 
 class Denoised:
@@ -77,26 +116,42 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     missing = np.isnan(raw)
     values = _complete(state, raw)
     real = real_values(state.composition.layout)
-    units, others = _units(state, noise, real)
-    given = units.forward(state.scaling.backward(values)[:, real])
-    found, levels, chance = _examined(state, others, given, raw[:, real], noise, level)
+    units, seen = _seen(state, noise, values, raw)
+    found, levels, chance = _examined(state, seen, noise, level)
     if found.kind == "none":
         after = np.where(missing, state.scaling.backward(values), raw)
         return Denoised(after, missing, found, levels)
     if found.kind == "gaussian":
         result = _without_noise(state, values, real, found, levels)
     else:
-        found, weights, expected = hit_cells(others, found, given, raw[:, real], chance)
-        guess = _forward(state.scaling, real, units.backward(expected))
-        result = _without_hits(state, values, real, weights, guess)
-        if found.kind == "swap" and state.facts["swap_weight"]:
-            learned = _without_noise(state, values, real, found, levels)
-            result += state.facts["swap_weight"] * (learned - result)
+        found, result = _without_replaced(state, values, units, seen, found, chance)
+        levels = np.full(len(values), found.level)
     changed = result != values
     after = state.scaling.backward(result)
     kept = ~(changed | missing)
     after[kept] = raw[kept]
     return Denoised(after, ~kept, found, levels)
+
+
+def _without_replaced(
+    state: State, values: Array, units: Scaling, seen: _Seen, found: Noise, chance: Array | None
+) -> tuple[Noise, Array]:
+    """Return noise that took the place of values, as it is in these rows, and rows without it."""
+    real = real_values(state.composition.layout)
+    if found.kind == "swap" and seen.exchanges is not None:
+        result = _without_drawn(state, values, seen.drawn(found.level))
+    else:
+        found, weights, expected = hit_cells(seen.others, found, seen.values, seen.raw, chance)
+        if found.kind == "impulse":
+            result = _without_drawn(state, values, suspects(found, weights, _DRAWS))
+        else:
+            guess = _forward(state.scaling, real, units.backward(expected))
+            result = _without_hits(state, values, real, weights, guess)
+    if found.kind == "swap" and state.facts["swap_weight"]:
+        levels = np.full(len(values), found.level)
+        learned = _without_noise(state, values, real, found, levels)
+        result += state.facts["swap_weight"] * (learned - result)
+    return found, result
 
 
 def _without_hits(
@@ -112,6 +167,21 @@ def _without_hits(
     holed = Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect))
     guess = np.where(suspect, restored_values(state, holed, "missing"), guess)
     result: Array = values + weights * (guess - values)
+    return result
+
+
+def _without_drawn(state: State, values: Array, drawn: npt.NDArray[np.bool_]) -> Array:
+    """Return the mean of rows restored, once for each draw of the cells that were hit."""
+    real = real_values(state.composition.layout)
+    total = np.zeros_like(values)
+    for hit in drawn:
+        suspect = np.zeros(values.shape, dtype=bool)
+        suspect[:, real] = hit
+        holed = Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect))
+        total += np.where(suspect, restored_values(state, holed, "missing"), values)
+    result: Array = total / len(drawn)
+    untouched = ~drawn.any(0)
+    result[:, real] = np.where(untouched, values[:, real], result[:, real])
     return result
 
 
@@ -141,6 +211,14 @@ def level_curve(state: State, rows: Rows) -> dict[str, Any]:
     return asdict(LevelCurve.measure(others.parts[0][1], values))
 
 
+def exchanges_of(state: State, rows: Rows) -> dict[str, Any] | None:
+    """Return how rows are in which nothing is exchanged, as plain values; None: not known."""
+    every = -(-rows.n_rows // _DESCRIBED_ROWS)
+    raw = rows.take(np.arange(0, rows.n_rows, every)).astype(np.float64, copy=False)
+    found = Exchanges.fitting(raw[:, real_values(state.composition.layout)])
+    return None if found is None else asdict(found)
+
+
 def swap_weight(state: State, rows: Rows) -> float:
     """Return how much the network's word counts where values were exchanged, beside the other.
 
@@ -148,11 +226,12 @@ def swap_weight(state: State, rows: Rows) -> float:
     network's guess of the whole row is another, and their errors differ. Chosen on held-out
     rows, a fifth of whose values are exchanged.
     """
-    if not state.facts["used_for"].get("swap", False):
+    known = state.facts.get("exchanges") is not None
+    if not (known or state.facts["used_for"].get("swap", False)):
         return 0.0
     places = np.array(state.facts["claim_rows"], dtype=np.intp)
     if len(places) < _FEWEST_ROWS:
-        return 0.5
+        return 0.0 if known else 0.5
     clean = _complete(state, rows.take(places).astype(np.float64, copy=False))
     real = real_values(state.composition.layout)
     generator = np.random.default_rng(0)
@@ -160,13 +239,17 @@ def swap_weight(state: State, rows: Rows) -> float:
     values = clean.copy()
     hit = generator.random(clean.shape) < _EXCHANGED
     values[:, real] = np.where(hit, others, clean)[:, real]
-    _, predictor = _units(state, None, real)
-    seen, moments = values[:, real], predictor.parts[0][1]
-    noise, chance = noise_of(Others.noisy(moments, seen), seen, seen, None)
-    if noise.kind != "swap":
-        return 0.5
-    noise, chance, expected = hit_cells(predictor, noise, seen, seen, chance)
-    one = _without_hits(state, values, real, chance, expected)
+    _, seen = _seen(state, None, values, state.scaling.backward(values))
+    if known:
+        noise = Noise("swap", _EXCHANGED)
+        one = _without_drawn(state, values, seen.drawn(_EXCHANGED))
+    else:
+        rest = Others.noisy(seen.others.parts[0][1], seen.values)
+        noise, chance = noise_of(rest, seen.values, seen.raw, None)
+        if noise.kind != "swap":
+            return 0.5
+        noise, chance, expected = hit_cells(seen.others, noise, seen.values, seen.raw, chance)
+        one = _without_hits(state, values, real, chance, expected)
     other = _without_noise(state, values, real, noise, np.full(len(values), noise.level))
     weights = np.linspace(0, 1, 11)
     errors = [float(np.square(one + w * (other - one) - clean).sum()) for w in weights]
@@ -197,23 +280,34 @@ def _units(state: State, noise: Noise | None, real: npt.NDArray[np.intp]) -> tup
     return units, Others([(None, moments)])
 
 
+def _seen(state: State, noise: Noise | None, values: Array, raw: Array) -> tuple[Scaling, _Seen]:
+    """Return the units of the noise, and rows as it is looked for in them."""
+    real = real_values(state.composition.layout)
+    units, others = _units(state, noise, real)
+    given = state.scaling.backward(values)[:, real]
+    exchanges = state.facts.get("exchanges")
+    scores = np.zeros_like(given)
+    if exchanges is not None:
+        exchanges = Exchanges.from_header(exchanges)
+        scores = exchanges.scores(given)
+    return units, _Seen(raw[:, real], units.forward(given), others, exchanges, scores)
+
+
 def _forward(scaling: Scaling, places: npt.NDArray[np.intp], values: Array) -> Array:
     return (values - scaling.center[places]) / scaling.scale[places]
 
 
 def _examined(
-    state: State,
-    others: Others,
-    values: Array,
-    raw: Array,
-    noise: Noise | None,
-    level: float | None,
+    state: State, seen: _Seen, noise: Noise | None, level: float | None
 ) -> tuple[Noise, Array, Array | None]:
     """Return the noise, each row's level and what is known of which cells it hit."""
-    _, moments = others.parts[0]
+    values, (_, moments) = seen.values, seen.others.parts[0]
     if level is not None:
         return Noise("gaussian", level), np.full(len(values), level), None
     if noise is not None:
+        if noise.kind == "swap" and seen.exchanges is not None and len(values) >= _MANY_ROWS:
+            share, _ = seen.exchanges.share(seen.scores, noise.level)
+            noise = replace(noise, level=share)
         return noise, np.full(len(values), noise.level), None
     curve = LevelCurve(**state.facts["level_curve"])
     levels, overall, error = curve.levels_of(apparent_levels(moments, values))
@@ -224,7 +318,12 @@ def _examined(
     if few:
         # Which cells are hit cannot be told from so few rows.
         return Noise("none"), np.zeros(len(values)), None
-    found, chance = noise_of(Others.noisy(moments, values), values, raw, overall, asked)
+    others = Others.noisy(moments, values)
+    if seen.exchanges is None:
+        found, chance = noise_of(others, values, seen.raw, overall, asked)
+    else:
+        known = seen.exchanges, seen.scores
+        found, chance = noise_beside(*known, values, seen.raw, others, overall, asked)
     if found.kind == "gaussian":
         found = replace(found, error=error)
     else:

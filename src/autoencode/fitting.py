@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from autoencode import defaults
 from autoencode.checkpoint import Checkpoint
 from autoencode.data.rows import Rows
+from autoencode.errors import SpecError
 from autoencode.fit_data import FitData, Plan
 from autoencode.flat_parameters import FlatParameters
 from autoencode.guess import rescaled
@@ -163,6 +164,13 @@ class Fit:
     def search_limit(self) -> int:
         """Return the largest size worth looking at: where PCA reaches the asked level."""
         if not isinstance(self.plan.n_components, float):
+            most = self.choose.pca.shape[1] - 1
+            if self.plan.n_components > most:
+                raise SpecError(
+                    f"n_components={self.plan.n_components} is more than the "
+                    f"{len(self.data.split.train)} rows that are left to fit to allow: choose at "
+                    f"most {most}, or hold out fewer rows (validation_fraction)"
+                )
             return self.plan.n_components
         left = self.choose.pca.mean(0)
         explained = explained_share(left, float(left[0]))

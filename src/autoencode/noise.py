@@ -6,9 +6,13 @@ of its cells (the best linear guess), and noise is what does not fit. A network 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import numpy.typing as npt
 
 from autoencode.noise_parts.description import KINDS, Array, Atom, Noise
+from autoencode.noise_parts.exchanges import Exchanges
 from autoencode.noise_parts.impulses import at_atoms, impulses, measured, widths
 from autoencode.noise_parts.levels import (
     LEAST_LEVEL,
@@ -18,19 +22,23 @@ from autoencode.noise_parts.levels import (
     noise_floor,
 )
 from autoencode.noise_parts.others import Others
-from autoencode.noise_parts.swaps import gain_of, swapped, swaps
+from autoencode.noise_parts.swaps import gain_of, nats_without, swapped, swaps
+from autoencode.preprocess.filling import Moments
 
 __all__ = [
     "KINDS",
     "Atom",
+    "Exchanges",
     "LevelCurve",
     "Noise",
     "Others",
     "apparent_levels",
     "hit_cells",
     "is_normal",
+    "noise_beside",
     "noise_floor",
     "noise_of",
+    "suspects",
 ]
 
 _ROUNDS = 3
@@ -41,6 +49,12 @@ _LEAST_FOUND = 0.1
 """Share of the cells that are hit of which it can be said, at least."""
 _LEAST_SWAPPED = 0.04
 """Share of exchanged cells from which it is noise: rows without it have odd cells as well."""
+_HARDLY = 0.1
+"""Chance below which a cell is taken to be right; it may as well be hit as far above."""
+_FIRST_SHARE = 0.1
+_RARE = 4.0
+_LEAST_PLAIN_GAIN = 0.1
+"""The same as `_LEAST_GAIN` where it is known how rows are without noise."""
 
 
 def noise_of(
@@ -91,6 +105,53 @@ def noise_of(
     return Noise("gaussian", deviation), nothing
 
 
+def noise_beside(
+    exchanges: Exchanges,
+    scores: Array,
+    values: Array,
+    raw: Array,
+    others: Others,
+    deviation: float,
+    asked: str = "auto",
+) -> tuple[Noise, Array]:
+    """Say the same of rows of which it is known how they are without noise.
+
+    Parameters
+    ----------
+    exchanges : Exchanges
+        What is known.
+    scores : ndarray of shape (rows, n_values)
+        The rows on its scale.
+    values, raw, others, deviation, asked
+        As in `noise_of`.
+
+    Returns
+    -------
+    noise : Noise
+        What was found.
+    chance : ndarray of shape (rows, n_values)
+        That impulses hit a cell.
+    """
+    nothing = np.zeros_like(values)
+    share, nats = exchanges.share(scores, _FIRST_SHARE)
+    swap = Noise("swap", share, math.sqrt(share / scores.size))
+    if asked == "swap":
+        return swap, nothing
+    found, chance = noise_of(others, values, raw, None, "impulse")
+    if asked == "impulse":
+        return found, chance
+    correlation = np.array(exchanges.correlation)
+    moments = Moments(np.zeros(len(correlation)), correlation)
+    residual = scores - Others.noisy(moments, scores).expected(scores)
+    # A common value of a column is out of place where it was exchanged.
+    plain = swap.level > max(_LEAST_SWAPPED, _RARE * found.level)
+    if plain and nats - nats_without(residual) > _LEAST_PLAIN_GAIN:
+        return swap, nothing
+    if found.kind == "none" and deviation > LEAST_LEVEL:
+        found = Noise("gaussian", deviation)
+    return found, chance
+
+
 def hit_cells(
     others: Others,
     noise: Noise,
@@ -126,16 +187,30 @@ def hit_cells(
         many = noise.kind == "swap" and len(values) >= _MANY_ROWS
         start = swaps(values - mean, values) if many else noise
         chance = _chance(start, mean, values, raw)
-    for _ in range(_ROUNDS):
-        mean = others.restored(values, chance > 0.5)
+    for turn in range(_ROUNDS):
+        suspect = suspects(noise, chance, 1, seed=turn)[0]
+        mean = others.restored(values, suspect)
         if noise.kind == "swap" and (not known or len(values) >= _MANY_ROWS):
             # Errors are wider as long as some of the cells that are hit are not known.
             noise = swaps(values - mean, values)
         elif noise.kind == "impulse" and not known:
-            scales = widths(values - mean, chance)
+            scales = widths(values - mean, suspect.astype(np.float64))
             noise = measured(noise, mean, values, raw, scales)
         chance = _chance(noise, mean, values, raw)
     return noise, chance, mean
+
+
+def suspects(noise: Noise, chance: Array, draws: int, seed: int = 0) -> npt.NDArray[np.bool_]:
+    """Return which cells may be hit, ``(draws, rows, n_values)``.
+
+    Impulses are drawn by their chance: a common value is often right where it is likelier
+    hit than not, and were all such cells left out, nothing would speak for it any more.
+    """
+    if noise.kind != "impulse":
+        return np.repeat((chance > 0.5)[None], draws, axis=0)
+    generator = np.random.default_rng(seed)
+    sure = np.where(chance < _HARDLY, 0.0, np.where(chance > 1 - _HARDLY, 1.0, chance))
+    return generator.random((draws, *chance.shape)) < sure
 
 
 def _chance(noise: Noise, mean: Array, values: Array, raw: Array) -> Array:

@@ -14,7 +14,17 @@ from autoencode.data.arrays import open_array
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.interfaces import Layout
-from autoencode.noise import KINDS, Noise, Others, hit_cells, is_normal, noise_floor, noise_of
+from autoencode.noise import (
+    KINDS,
+    Exchanges,
+    Noise,
+    Others,
+    hit_cells,
+    is_normal,
+    noise_floor,
+    noise_of,
+    suspects,
+)
 from autoencode.preprocess.filling import Fill, fit_moments
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.preprocess.table_rows import TableRows
@@ -33,7 +43,11 @@ _LEAST_PLAIN = 0.05
 """Deviation of normal noise, where rows have 1, from which they are taken to be noisy."""
 _LEAST_EXACT = 0.02
 """Share of values that noise leaves alone, from which it takes the place of the others."""
-_LEAST_AT_ATOMS = 0.25
+_LEAST_AT_ATOMS = 0.5
+"""Share of the cells that noise hit whose value is one of those that it puts there."""
+_SEEN = 0.8
+"""Share of exchanged cells that is found while it is not known what goes together."""
+_TURNS = 2
 _CORRELATED = 0.1
 _UNEVEN = 2.0
 
@@ -101,24 +115,29 @@ def situation_of(
     if target is not None:
         return _pairs(sample, rows, target)
     if given == "clean":
-        return _clean(rows, noise)
+        return _clean(sample, rows, noise)
     found, chance = sample.noise(noise)
     if given == "noisy":
         sample.require_plain(found)
     if found.kind == "none" or (given == "auto" and not sample.plain(found)):
-        return _clean(rows, noise)
+        return _clean(sample, rows, noise)
     if found.kind == "gaussian":
         return _noisy_values(sample, found, rows)
     return _noisy_cells(sample, found, chance, rows)
 
 
-def _clean(rows: Rows, noise: str) -> Situation:
+def _clean(sample: _Sample, rows: Rows, noise: str) -> Situation:
     corruption = {
         "auto": "restoring",
         "gaussian": "restoring:swap=None,hidden=None",
         "impulse": "restoring:noise=None,swap=None",
         "swap": "restoring:noise=None",
     }[noise]
+    pictures = len(rows.sample_shape) > 1
+    if noise == "auto" and (pictures or Exchanges.fitting(sample.raw) is not None):
+        # Where it is seen which cells were exchanged, they are restored as missing ones are;
+        # in pictures none are.
+        corruption = "restoring:swap=None"
     return Situation("clean", Noise("none"), rows, None, corruption)
 
 
@@ -239,19 +258,43 @@ def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
 
 def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Situation:
     """Take cells that were probably hit for missing ones."""
-    holed = np.where(chance > 0.5, np.nan, sample.values)
-    found, _, _ = hit_cells(Others.across(holed), found, sample.values, sample.raw, chance)
+    if found.kind == "swap" and (before := Exchanges.fitting(sample.raw)) is not None:
+        return _exchanged_cells(sample, found, before, rows)
+    holed = sample.values
+    for turn in range(_TURNS):
+        holed = np.where(suspects(found, chance, 1, seed=turn)[0], np.nan, sample.values)
+        found, chance, _ = hit_cells(Others.across(holed), found, sample.values, sample.raw, chance)
     places = np.arange(rows.n_rows)
     raw, values = sample.read(rows, places)
     given = np.isnan(values)
     values = sample.complete(values)
-    others = Others.across(holed) if len(places) == len(holed) else None
-    if others is None:
-        others = Others([(None, fit_moments(holed))])
-    _, chance, _ = hit_cells(others, found, values, raw)
-    values[(chance > 0.5) | given] = np.nan
+    if len(places) > len(holed):
+        _, chance, _ = hit_cells(Others([(None, fit_moments(holed))]), found, values, raw)
+    values[suspects(found, chance, 1, seed=_TURNS)[0] | given] = np.nan
     without = sample.replaced(rows, values)
     return Situation("noisy", sample.own(found), without, None, _against(found))
+
+
+def _exchanged_cells(sample: _Sample, found: Noise, before: Exchanges, rows: Rows) -> Situation:
+    """Take cells for missing ones that were exchanged in one draw of those that may be.
+
+    Each by itself being more likely exchanged than not would leave what goes together
+    best, and rows would seem more alike than they are.
+    """
+    complete = sample.values * sample.scaling.scale[sample.real]
+    before, share = Exchanges.before(
+        complete + sample.scaling.center[sample.real], found.level / _SEEN
+    )
+    places = np.arange(rows.n_rows)
+    _, values = sample.read(rows, places)
+    given = np.isnan(values)
+    values = sample.complete(values)
+    raw = values * sample.scaling.scale[sample.real] + sample.scaling.center[sample.real]
+    _, drawn = before.hits(before.scores(raw), share)
+    values[drawn[-1] | given] = np.nan
+    found = replace(sample.own(found), level=share)
+    without = sample.replaced(rows, values)
+    return Situation("noisy", found, without, None, _against(found))
 
 
 def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
@@ -295,8 +338,13 @@ def _replaced(
     """Return noise that takes the place of values, measured where it is known to be."""
     others = Others([(None, sample.moments)])
     found, chance = noise_of(Others.noisy(sample.moments, noisy), noisy, raw, None)
-    kind = "swap" if found.kind == "none" else found.kind
-    start = found if found.kind != "none" else Noise("swap")
+    # Among exchanged values there are common ones as well: of impulses nearly all are atoms.
+    at = np.any([atom.at(raw) for atom in found.atoms], axis=0)
+    few = found.kind == "impulse" and (at & hit).sum() < _LEAST_AT_ATOMS * hit.sum()
+    kind = "swap" if few or found.kind == "none" else found.kind
+    if kind != found.kind:
+        found, chance = Noise("swap"), np.zeros_like(noisy)
+    start = found
     found, _, _ = hit_cells(others, start, noisy, raw, chance)
     if kind == "swap":
         weights = (*((1 - share) * w / (1 - found.weights[2]) for w in found.weights[:2]), share)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
-from autoencode.denoising import Denoised, denoised, level_curve, swap_weight
+from autoencode.denoising import Denoised, denoised, exchanges_of, level_curve, swap_weight
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.imputation import joined
@@ -182,6 +182,7 @@ class DenoisingAutoencoder(Autoencoder):
             state.facts["situation"] = self._situation.name
             state.facts["asked"] = self.noise
             state.facts["noise"] = self._situation.noise.header()
+            state.facts["exchanges"] = self._exchanges(state)
             state.facts["swap_weight"] = swap_weight(state, self._situation.rows)
             numbers = real_values(state.composition.layout)
             if self._situation.name == "clean" and len(numbers):
@@ -189,6 +190,15 @@ class DenoisingAutoencoder(Autoencoder):
         super()._adopt(state)
         self.situation_ = state.facts["situation"]
         self.noise_ = self._in_units(Noise.from_header(state.facts["noise"]))
+
+    def _exchanges(self, state: State) -> dict[str, Any] | None:
+        """Return how rows are in which nothing is exchanged, if that will be asked for."""
+        found = self._situation
+        wanted = (
+            self.noise in ("auto", "swap") if found.name == "clean" else found.noise.kind == "swap"
+        )
+        learned = found.rows if found.target is None else found.target
+        return exchanges_of(state, learned) if wanted and state.learned else None
 
     def _in_units(self, noise: Noise) -> Noise:
         if noise.kind != "gaussian":

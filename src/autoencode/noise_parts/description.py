@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,20 +91,34 @@ class Noise:
         return self.kind in ("impulse", "swap")
 
     def header(self) -> dict[str, Any]:
-        """Return plain values from which `from_header` makes the same."""
-        return asdict(self)
+        """Return plain values from which `from_header` makes the same; None is NaN."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
     @classmethod
     def from_header(cls, values: Mapping[str, Any]) -> Noise:
         """Return what `header` described."""
         atoms = tuple(
             Atom(
-                tuple(atom["values"]),
+                _numbers(atom["values"]),
                 atom["share"],
-                *(tuple(atom[name]) for name in ("places", "observed", "edges")),
+                *(_numbers(atom[name]) for name in ("places", "observed", "edges")),
             )
             for atom in values["atoms"]
         )
         names = ("scales", "spreads", "weights", "center", "scale")
-        listed = {name: tuple(values[name]) for name in names}
+        listed = {name: _numbers(values[name]) for name in names}
         return cls(values["kind"], values["level"], values["error"], atoms, **listed)
+
+
+def _plain(value: Any) -> Any:
+    """Return values of which those that are not numbers are None, as a header needs it."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:
+    return tuple(math.nan if value is None else value for value in values)

@@ -22,6 +22,8 @@ _OUTERMOST = 10
 _ALL_NOISE = 1.2
 """Shares differ by chance: up to this multiple of the noise's it is all noise."""
 _FAR_OFF = (3.0, 4.0, 6.0, 8.0, 12.0)
+_CHANCE = 2.0
+"""Standard errors by which shares differ by chance."""
 
 
 def impulses(mean: Array, values: Array, raw: Array) -> tuple[Atom, ...]:
@@ -143,11 +145,15 @@ def _least_share(at: Flags, distances: Array) -> float:
         if not len(order):
             return 0.0
         found = [(float(by_bin[used][order].mean()), float(counts[used][order].sum()))]
-    # The least that is not the least by chance alone.
-    certain = [
-        (share + 2 * math.sqrt((share + 1 / count) / count), share) for share, count in found
-    ]
-    return min(certain)[1]
+    # The nearest limit whose share is, but for chance, no more than those farther out: what
+    # is least of several shares is too low (Lepski, 1990).
+    least = 1.0
+    for share, count in reversed(found):
+        if share > least:
+            break
+        least = min(least, share + _CHANCE * math.sqrt((share + 1 / count) / count))
+        chosen = share
+    return chosen
 
 
 def widths(residual: Array, chance: Array | None) -> Array:
@@ -173,8 +179,11 @@ def measured(noise: Noise, mean: Array, values: Array, raw: Array, scales: Array
         atom = replace(atom, places=tuple(place.tolist()))
         distances = _distances(atom, mean, values, raw, scales)
         edges = _edges(distances)
-        shares, _ = _shares(at, distances, edges)
+        shares, counts = _shares(at, distances, edges)
         least = _least_share(at, distances)
+        # Of a few cells the share may be greater by chance, and all of it noise.
+        most = least + _CHANCE * np.sqrt(least / np.maximum(counts, 1))
+        shares = np.where(shares <= most, np.minimum(shares, least), shares)
         measured = (tuple(part.tolist()) for part in (shares, edges))
         observed, bounds = measured
         atoms.append(replace(atom, share=least, observed=observed, edges=bounds))

@@ -8,7 +8,7 @@ import numpy as np
 
 from autoencode.noise_parts.description import Array, Noise
 
-__all__ = ["gain_of", "swapped", "swaps"]
+__all__ = ["gain_of", "nats_without", "swapped", "swaps"]
 
 _DENSE = 0.3
 _LARGE = 3.0
@@ -52,20 +52,26 @@ def gain_of(noise: Noise, residual: Array, values: Array) -> float:
     """
     scale, spread, weights = (np.array(p) for p in (noise.scales, noise.spreads, noise.weights))
     used = ~np.isnan(scale)
-    residual, values, scale, spread = residual[:, used], values[:, used], scale[used], spread[used]
+    parts = residual[:, used], values[:, used], scale[used], spread[used]
+    return _nats(*parts, weights) - nats_without(residual[:, used])
 
-    def nats(scale: Array, shares: Array) -> float:
-        joint = _densities(residual, values, scale, spread, shares).sum(0)
-        return float(np.log(np.maximum(joint, 1e-300)).mean())
 
-    alone, shares = scale, np.array([0.9, 0.1, 0.0])
+def nats_without(residual: Array) -> float:
+    """Return the log-likelihood of errors that are as wide as they have to be, per cell."""
+    spread = np.maximum(residual.std(0), 1e-9)
+    scale, shares = spread, np.array([0.9, 0.1, 0.0])
     for _ in range(30):
-        joint = _memberships(residual, values, alone, spread, shares)
+        joint = _memberships(residual, residual, scale, spread, shares)
         shares = joint.mean((1, 2))
         own = joint[0] + joint[1] / _LARGE**2
-        alone = np.sqrt((own * np.square(residual)).sum(0) / len(residual))
-        alone = np.maximum(alone, 1e-3 * spread)
-    return nats(scale, weights) - nats(alone, shares)
+        scale = np.sqrt((own * np.square(residual)).sum(0) / len(residual))
+        scale = np.maximum(scale, 1e-3 * spread)
+    return _nats(residual, residual, scale, spread, shares)
+
+
+def _nats(residual: Array, values: Array, scale: Array, spread: Array, shares: Array) -> float:
+    joint = _densities(residual, values, scale, spread, shares).sum(0)
+    return float(np.log(np.maximum(joint, 1e-300)).mean())
 
 
 def swapped(noise: Noise, residual: Array, values: Array) -> Array:
