@@ -17,7 +17,7 @@ import torch
 import autoencode
 from autoencode import Autoencoder
 from autoencode.architectures import ARCHITECTURES
-from autoencode.bottlenecks import BOTTLENECKS
+from autoencode.bottlenecks import BOTTLENECKS, Sparse
 from autoencode.composition import Composition
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.errors import SpecError
@@ -203,6 +203,9 @@ def test_every_loss_term_has_a_gradient(axis: str, name: str) -> None:
     objective, batch = whole.objective(), spoilt(whole, network, rows())
     for term in objective.terms(network):
         network.zero_grad()
+        if isinstance(network.bottleneck, Sparse):
+            # Dead units, but for those that are active in this very step.
+            network.bottleneck.idle.fill_(100.0)
         loss = objective(network, network(batch, Context(rng=seeded())), rows(), None)
         value = loss.terms[term]
         if not value.requires_grad:

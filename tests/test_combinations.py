@@ -43,10 +43,29 @@ def data_for(likelihood: str) -> Any:
     return X
 
 
-@pytest.mark.parametrize("n_components", [2, None])
+def combinations() -> list[tuple[str, str, str, str, int | None]]:
+    """Give every choice for the usual network, and every pair of choices for the others."""
+    lengths = (2, None)
+    usual = itertools.product(["mlp"], ["plain"], CORRUPTIONS, LIKELIHOODS, lengths)
+    others = list(itertools.product(ARCHITECTURES, BOTTLENECKS))[1:]
+    assert ("mlp", "plain") not in others
+    found: list[Any] = list(usual)
+    for shift, pair in enumerate(others):
+        for place, corruption in enumerate(CORRUPTIONS):
+            likelihood = LIKELIHOODS[(place + shift) % len(LIKELIHOODS)]
+            found.append((*pair, corruption, likelihood, lengths[(place // 2 + shift) % 2]))
+    return found
+
+
+def test_every_pair_of_choices_is_there() -> None:
+    axes = (ARCHITECTURES, BOTTLENECKS, CORRUPTIONS, LIKELIHOODS, (2, None))
+    for one, two in itertools.combinations(range(len(axes)), 2):
+        pairs = {(choice[one], choice[two]) for choice in combinations()}
+        assert pairs == set(itertools.product(axes[one], axes[two]))
+
+
 @pytest.mark.parametrize(
-    ("architecture", "bottleneck", "corruption", "likelihood"),
-    list(itertools.product(ARCHITECTURES, BOTTLENECKS, CORRUPTIONS, LIKELIHOODS)),
+    ("architecture", "bottleneck", "corruption", "likelihood", "n_components"), combinations()
 )
 def test_any_combination_fits_decodes_and_is_kept(
     architecture: str,
@@ -70,6 +89,11 @@ def test_any_combination_fits_decodes_and_is_kept(
     ).fit(X)
     state = model._state
     assert state.composition.noisy == (corruption in TOLD)
+    if (architecture, bottleneck) == ("dictionary", "plain"):
+        # As many parts as there are components, all of them active, are PCA.
+        assert model.history_ == {}
+        assert model.gate_ == 0
+        return
     # The network was trained, whether or not it is better than PCA after so little of it.
     assert len(model.history_["epoch"]) > 1
     assert np.isfinite(model.history_["held_out"]).all()

@@ -97,7 +97,7 @@ class Bench:
         self.rows = torch.stack([angle.cos(), angle.sin(), (2 * angle).cos()], 1)
         self.network = whole.network(1, seeded()).to(dtype)
         self.flat = FlatParameters(self.network)
-        self.step: Any = choose_step(self.network, whole.objective(), self.flat)
+        self.step: Any = choose_step([self.network], whole.objective(), self.flat)
         self.script = script
         self.seen: list[tuple[float, torch.Tensor]] = []
         self.history = History().begin("phase", 100.0)

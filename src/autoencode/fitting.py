@@ -165,7 +165,7 @@ class Fit:
         """Return the largest size worth looking at: where PCA reaches the asked level."""
         if not isinstance(self.plan.n_components, float):
             most = self.choose.pca.shape[1] - 1
-            if self.plan.n_components > most:
+            if self.plan.n_components > most and not self.plan.composition.sparse:
                 raise SpecError(
                     f"n_components={self.plan.n_components} is more than the "
                     f"{len(self.data.split.train)} rows that are left to fit to allow: choose at "

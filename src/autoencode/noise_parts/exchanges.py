@@ -188,7 +188,7 @@ class _Chain:
 
     def sweep(self, share: float) -> Array:
         """Draw every cell once; return the chances that they were drawn with."""
-        chance = np.empty(self.scores.shape)
+        chance: Array = np.empty(self.scores.shape)
         for place in self.rng.permutation(chance.shape[1]):
             chance[:, place] = self._visit(int(place), share)
         return chance
