@@ -385,9 +385,6 @@ class Fit:
                 better = self.evidence.opens(size, mine, pca)
             if self.readers is not None and size == self.plan.n_components:
                 better = self.readers.prefer(network)
-            if self.sparsity.aims or self.plan.composition.sparse:
-                # PCA's codes are not sparse, whatever they cost.
-                better = True
             if self.plan.restores:
                 self.used_for = gates(mine, pca, self.choose.incomplete, self.choose.swapped)
                 better = any(self.used_for.values())
@@ -395,6 +392,7 @@ class Fit:
                 # What it knows of missing cells cannot be seen in observed ones.
                 better = not gate_opens(pca, mine)
                 self.used_for = {"missing": better}
-            if better:
+            # PCA's codes are not sparse, whatever they cost.
+            if better or self.sparsity.aims or self.plan.composition.sparse:
                 self.best[:, place] = mine
                 self.sources[place] = name
