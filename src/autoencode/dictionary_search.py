@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,19 +20,26 @@ from autoencode.fit_data import FitData, Plan
 from autoencode.fitting import Fit
 from autoencode.interfaces import LinearStart
 from autoencode.network import Network
-from autoencode.polishing import Parts, Polish, first_gain, polished
+from autoencode.polishing import Parts, Polish, first_gain, most_stable, polished, split
 from autoencode.spec import make, with_option
 
-__all__ = ["Found", "search_dictionary", "searchable"]
+__all__ = ["Found", "Wish", "search_dictionary", "searchable"]
 
 MOST_COMPONENTS = 2048
 """Codes longer than this are the encoder's alone: pursuit compares every part with every one."""
 
 _STEPS, _BATCH, _RATE = 400, 1024, 6e-3
-_FIRST_TOLERANCE = 0.05
+_MOST_EPOCHS = 100
+_WIDER = 1.5
+_ROWS_PER_PART = 4
+_VALUES_PER_PART = 4
+_FIRST_TOLERANCE = 0.04
+_ROUNDS = (5, 4, 5)
+_STABLE = 0.9
+_ENOUGH_STABLE = 0.5
 _JUDGED_ROWS = 4000
 _MOST_ROWS = 200_000
-_TIME_SHARE = 0.3
+_TIME_SHARES, _LEAST_TIME = (0.3, 0.6), 0.05
 
 
 def _short(plan: Plan, active: float, n_rows: int) -> Plan:
@@ -48,8 +57,8 @@ def _short(plan: Plan, active: float, n_rows: int) -> Plan:
         composition=composition,
         batch_size=batch,
         learning_rate=_RATE,
-        max_epochs=max(1, -(-_STEPS * batch // max(n_rows, 1))),
-        max_time=None if plan.max_time is None else _TIME_SHARE * plan.max_time,
+        max_epochs=min(max(1, -(-_STEPS * batch // max(n_rows, 1))), _MOST_EPOCHS),
+        max_time=None if plan.max_time is None else _TIME_SHARES[0] * plan.max_time,
         report=None,
     )
 
@@ -117,14 +126,34 @@ def searchable(plan: Plan) -> bool:
     )
 
 
-def search_dictionary(
-    plan: Plan, rows: Rows, held_out: Rows | None, *, n_active: float | None, exact: bool
-) -> tuple[Plan, Found]:
-    """Return a plan with as many active units as the rows have parts, and the dictionary.
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a dictionary.
 
-    Two networks are trained in one pass over the rows, from different starts, and what they
-    found is polished. Where their parts agree best on which of them a row has, there the
-    pursuit stops.
+    Attributes
+    ----------
+    n_components : int or None
+        Number of parts; None: as many as two starts agree on.
+    n_active : float or None
+        Parts of a row; None: as many as the two dictionaries agree on.
+    exact : bool
+        Whether every row has as many.
+    """
+
+    n_components: int | None
+    n_active: float | None
+    exact: bool
+
+
+def search_dictionary(
+    plan: Plan, rows: Rows, held_out: Rows | None, wish: Wish
+) -> tuple[Plan, Found]:
+    """Return a plan for as many parts, and active ones, as the rows have; and the dictionary.
+
+    Two networks with half as many units again as are wanted are trained in one pass over the
+    rows, from different starts. What they found is polished, parts that hold others are
+    split, and those are kept that are most alike in both. Where these agree best on which
+    of them a row has, there the pursuit stops.
 
     Parameters
     ----------
@@ -132,40 +161,109 @@ def search_dictionary(
         Of the fit.
     rows, held_out : Rows
         As for `autoencode.fitting.Fit`.
-    n_active : float or None
-        Parts of a row; None: as many as the two dictionaries agree on.
-    exact : bool
-        Whether every row has as many.
+    wish : Wish
+        What is asked for.
     """
+    started = time.monotonic()
+    until = math.inf if plan.max_time is None else started + _TIME_SHARES[1] * plan.max_time
     size = int(plan.n_components)
-    first = n_active or max(2.0, float(np.log2(size)))
+    wide = int(max(min(_WIDER * size, rows.n_rows // _ROWS_PER_PART), size))
+    if wish.n_components is None:
+        wide = int(max(min(_WIDER * size, rows.n_rows // _ROWS_PER_PART), 1))
+    few = max(2.0, min(float(np.log2(wide)), rows.n_features / _VALUES_PER_PART))
+    first = wish.n_active or min(few, float(wide))
     fit = Fit(_short(plan, first, rows.n_rows), rows, None, held_out)
-    networks = fit.twins(size)
+    networks = fit.twins(wide)
     training, judged = _tensors(fit.data)
     positive = getattr(networks[0].decoder, "positive", False)
-    settings = Polish(most=max(16, round(2 * first)), positive=positive)
-    if n_active is not None and exact:
-        settings = replace(settings, most=round(n_active))
-    dictionaries = []
-    for network in networks:
-        start = _parts_of(network)
-        tolerance = _FIRST_TOLERANCE * first_gain(judged, start)
-        if n_active is not None:
-            tolerance = 0.0 if exact else tolerance_for(start, judged, n_active)
-        dictionaries.append(polished(training, start, tolerance, settings, fit.rng))
-    best, other = dictionaries
-    result = agreement(best, other, judged)
-    tolerance, count = result.tolerance, result.n_active
-    if n_active is not None:
-        count = n_active
-        tolerance = 0.0 if exact else tolerance_for(best, judged, n_active)
-    spec = with_option(str(plan.composition.bottleneck), "active", count)
-    found = Found(
-        best.parts.double().cpu().numpy(),
-        best.offset.double().cpu().numpy(),
-        tolerance,
-        settings.most if exact else max(16, round(4 * count)),
-        {"agreement": float(result.curve[:, 2].max()), "n_active": count},
-        result.stability,
-    )
-    return replace(plan, composition=replace(plan.composition, bottleneck=spec)), found
+    most = max(16, round(2 * first))
+    if wish.n_active is not None and wish.exact:
+        most = round(wish.n_active)
+    settings = Polish(most=most, positive=positive, until=until)
+    search = _Search(training, judged, settings, wish, fit.rng)
+    pair = search.chosen([_parts_of(network) for network in networks], size)
+    return _planned(plan, search.result(*pair), started)
+
+
+def _planned(plan: Plan, found: Found, started: float) -> tuple[Plan, Found]:
+    """Return the plan of the encoder's fit."""
+    active = found.facts["n_active"]
+    spec = with_option(str(plan.composition.bottleneck), "active", active)
+    left = plan.max_time
+    if left is not None:
+        left = max(left - (time.monotonic() - started), _LEAST_TIME)
+    composition = replace(plan.composition, bottleneck=spec)
+    return replace(
+        plan, composition=composition, n_components=len(found.parts), max_time=left
+    ), found
+
+
+@dataclass
+class _Search:
+    """From two starts to a dictionary.
+
+    Attributes
+    ----------
+    training, judged : Tensor
+        Rows to learn from and to judge by, scaled.
+    settings : Polish
+        How parts are polished.
+    wish : Wish
+        What is asked for.
+    rng : torch.Generator
+        Of all drawing.
+    """
+
+    training: Tensor
+    judged: Tensor
+    settings: Polish
+    wish: Wish
+    rng: torch.Generator
+
+    def chosen(self, starts: list[Parts], size: int) -> tuple[Parts, Parts]:
+        """Return both dictionaries, of as many parts."""
+        first, second = (self._polished(self._polished(one, 0), 1) for one in starts)
+        order, score = most_stable(first, second)
+        count = size if self.wish.n_components is not None else self._count(score, size)
+        others, _ = most_stable(second, first)
+        kept = (first.kept(_sorted(order[:count])), second.kept(_sorted(others[:count])))
+        found, other = (self._polished(one, 2) for one in kept)
+        return found, other
+
+    def _count(self, score: Tensor, size: int) -> int:
+        """Return how many parts are facts of the rows; the asked size if few seem to be."""
+        used, stable = int((score > -1.0).sum()), int((score > _STABLE).sum())
+        return stable if stable >= _ENOUGH_STABLE * used and stable else min(size, len(score))
+
+    def _polished(self, found: Parts, stage: int) -> Parts:
+        if stage:
+            found = split(found, positive=self.settings.positive)
+        settings = replace(self.settings, rounds=_ROUNDS[stage])
+        return polished(self.training, found, self._tolerance(found), settings, self.rng)
+
+    def _tolerance(self, found: Parts) -> float:
+        wish = self.wish
+        if wish.n_active is None:
+            return _FIRST_TOLERANCE * first_gain(self.judged, found)
+        return 0.0 if wish.exact else tolerance_for(found, self.judged, wish.n_active)
+
+    def result(self, best: Parts, other: Parts) -> Found:
+        """Return the first of two dictionaries, with what the second says of it."""
+        compared, wish = agreement(best, other, self.judged), self.wish
+        tolerance, count, most = compared.tolerance, compared.n_active, self.settings.most
+        if wish.n_active is not None:
+            tolerance, count = self._tolerance(best), wish.n_active
+        if wish.n_active is None or not wish.exact:
+            most = max(16, round(4 * count))
+        return Found(
+            best.parts.double().cpu().numpy(),
+            best.offset.double().cpu().numpy(),
+            tolerance,
+            most,
+            {"agreement": float(compared.curve[:, 2].max()), "n_active": count},
+            compared.stability,
+        )
+
+
+def _sorted(places: Tensor) -> Tensor:
+    return places.sort().values

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autoencode.data.rows import Rows
-from autoencode.dictionary_search import MOST_COMPONENTS, Found, search_dictionary, searchable
+from autoencode.dictionary_search import MOST_COMPONENTS, Found, Wish, search_dictionary, searchable
 from autoencode.errors import SpecError
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.estimators.fitted import FloatArray, torch_dtype
@@ -191,9 +191,9 @@ class SparseAutoencoder(Autoencoder):
         if self.refine is None and self.n_active != "auto":
             return plan, None
         count = None if self.n_active == "auto" else self._active(rows)
-        plan, found = search_dictionary(
-            plan, rows, held, n_active=count, exact=self.bottleneck == "topk"
-        )
+        size = None if self.n_components == "auto" else self._length(rows)
+        exact = self.bottleneck == "topk"
+        plan, found = search_dictionary(plan, rows, held, Wish(size, count, exact))
         return plan, None if self.refine is None else found
 
     def transform(self, X: Any) -> Any:
