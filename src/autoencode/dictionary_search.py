@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoencode.agreement import agreement, tolerance_for
+from autoencode.agreement import STABLE, agreement, tolerance_for
 from autoencode.architectures import ARCHITECTURES
 from autoencode.architectures.dictionary import DictionaryDecoder
 from autoencode.data.rows import Rows
@@ -34,8 +34,9 @@ _WIDER = 1.5
 _ROWS_PER_PART = 4
 _VALUES_PER_PART = 4
 _FIRST_TOLERANCE = 0.04
-_ROUNDS = (5, 4, 5)
-_STABLE = 0.9
+_ROUNDS = (5, 4, 5, 3)
+_STAGES = 3
+"""Stages for all; one more where surplus parts have gone."""
 _ENOUGH_STABLE = 0.5
 _JUDGED_ROWS = 4000
 _MOST_ROWS = 200_000
@@ -95,6 +96,8 @@ class Found:
         ``n_active`` and ``agreement``, as plain values.
     stability : ndarray of shape (n_components,)
         See `autoencode.agreement.Agreement`.
+    interrupted : bool
+        Whether there was no time for the search to end.
     """
 
     parts: npt.NDArray[np.float64]
@@ -103,6 +106,7 @@ class Found:
     most: int
     facts: dict[str, Any]
     stability: npt.NDArray[np.float64]
+    interrupted: bool = False
 
     def start(self) -> LinearStart:
         """Return where the fit starts, and what it does not change."""
@@ -181,21 +185,32 @@ def search_dictionary(
         most = round(wish.n_active)
     settings = Polish(most=most, positive=positive, until=until)
     search = _Search(training, judged, settings, wish, fit.rng)
-    pair = search.chosen([_parts_of(network) for network in networks], size)
-    return _planned(plan, search.result(*pair), started)
+    search.pair = [_parts_of(network) for network in networks]
+    interrupted = fit.interrupted
+    try:
+        if not interrupted:
+            search.run(size)
+    except KeyboardInterrupt:
+        interrupted = True
+    search.keep(size)
+    found = replace(search.result(), interrupted=interrupted)
+    return _planned(plan, found, started), found
 
 
-def _planned(plan: Plan, found: Found, started: float) -> tuple[Plan, Found]:
+def _planned(plan: Plan, found: Found, started: float) -> Plan:
     """Return the plan of the encoder's fit."""
     active = found.facts["n_active"]
     spec = with_option(str(plan.composition.bottleneck), "active", active)
     left = plan.max_time
     if left is not None:
         left = max(left - (time.monotonic() - started), _LEAST_TIME)
-    composition = replace(plan.composition, bottleneck=spec)
     return replace(
-        plan, composition=composition, n_components=len(found.parts), max_time=left
-    ), found
+        plan,
+        composition=replace(plan.composition, bottleneck=spec),
+        n_components=len(found.parts),
+        max_time=left,
+        max_epochs=1 if found.interrupted else plan.max_epochs,
+    )
 
 
 @dataclass
@@ -212,6 +227,8 @@ class _Search:
         What is asked for.
     rng : torch.Generator
         Of all drawing.
+    pair : list of Parts
+        Both dictionaries, as good as they are by now.
     """
 
     training: Tensor
@@ -219,24 +236,41 @@ class _Search:
     settings: Polish
     wish: Wish
     rng: torch.Generator
+    pair: list[Parts] = field(default_factory=list)
 
-    def chosen(self, starts: list[Parts], size: int) -> tuple[Parts, Parts]:
-        """Return both dictionaries, of as many parts."""
-        first, second = (self._polished(self._polished(one, 0), 1) for one in starts)
+    def run(self, size: int) -> None:
+        """Polish both dictionaries; keep as many parts as asked for."""
+        for stage in range(_STAGES):
+            if stage == _STAGES - 1:
+                self.keep(size)
+            self._polish(stage)
+        if self.wish.n_components is None:
+            self.keep(size)
+            self._polish(_STAGES)
+
+    def _polish(self, stage: int) -> None:
+        for place in range(len(self.pair)):
+            self.pair[place] = self._polished(self.pair[place], stage)
+
+    def keep(self, size: int) -> None:
+        """Keep the parts that are most alike in both, in their order."""
+        first, second = self.pair
+        if len(first.parts) <= size and self.wish.n_components is not None:
+            return
         order, score = most_stable(first, second)
-        count = size if self.wish.n_components is not None else self._count(score, size)
         others, _ = most_stable(second, first)
-        kept = (first.kept(_sorted(order[:count])), second.kept(_sorted(others[:count])))
-        found, other = (self._polished(one, 2) for one in kept)
-        return found, other
+        count = size if self.wish.n_components is not None else self._count(score, size)
+        self.pair = [
+            one.kept(best[:count].sort().values) for one, best in ((first, order), (second, others))
+        ]
 
     def _count(self, score: Tensor, size: int) -> int:
         """Return how many parts are facts of the rows; the asked size if few seem to be."""
-        used, stable = int((score > -1.0).sum()), int((score > _STABLE).sum())
+        used, stable = int((score > -1.0).sum()), int((score > STABLE).sum())
         return stable if stable >= _ENOUGH_STABLE * used and stable else min(size, len(score))
 
     def _polished(self, found: Parts, stage: int) -> Parts:
-        if stage:
+        if 0 < stage < _STAGES:
             found = split(found, positive=self.settings.positive)
         settings = replace(self.settings, rounds=_ROUNDS[stage])
         return polished(self.training, found, self._tolerance(found), settings, self.rng)
@@ -247,23 +281,23 @@ class _Search:
             return _FIRST_TOLERANCE * first_gain(self.judged, found)
         return 0.0 if wish.exact else tolerance_for(found, self.judged, wish.n_active)
 
-    def result(self, best: Parts, other: Parts) -> Found:
-        """Return the first of two dictionaries, with what the second says of it."""
+    def result(self) -> Found:
+        """Return the first of the dictionaries, with what the second says of it."""
+        best, other = self.pair
         compared, wish = agreement(best, other, self.judged), self.wish
         tolerance, count, most = compared.tolerance, compared.n_active, self.settings.most
         if wish.n_active is not None:
             tolerance, count = self._tolerance(best), wish.n_active
-        if wish.n_active is None or not wish.exact:
-            most = max(16, round(4 * count))
+        most = max(1, round(count)) if wish.exact else max(16, round(4 * count))
         return Found(
             best.parts.double().cpu().numpy(),
             best.offset.double().cpu().numpy(),
             tolerance,
             most,
-            {"agreement": float(compared.curve[:, 2].max()), "n_active": count},
+            {
+                "agreement": float(compared.curve[:, 2].max()),
+                "n_active": count,
+                "stable": float((compared.stability > STABLE).mean()),
+            },
             compared.stability,
         )
-
-
-def _sorted(places: Tensor) -> Tensor:
-    return places.sort().values

@@ -163,7 +163,10 @@ class Fit:
             return float(np.mean([self.choose.errors(one, [size]).mean() for one in networks]))
 
         phase = Phase("twins", evaluate, None, None, self.plan.max_epochs, 1.0)
-        self._train(networks, phase)
+        try:
+            self._train(networks, phase)
+        except KeyboardInterrupt:
+            self.interrupted = True
         return networks
 
     def _begin(self, search: int) -> None:
