@@ -30,13 +30,12 @@ MOST_COMPONENTS = 2048
 
 _STEPS, _BATCH, _RATE = 400, 1024, 6e-3
 _MOST_EPOCHS = 100
-_WIDER = 1.5
+_WIDER, _MOST_PER_VALUE = (1.5, 3.0), 6
 _ROWS_PER_PART = 4
 _VALUES_PER_PART = 4
 _FIRST_TOLERANCE = 0.04
 _ROUNDS = (5, 4, 5, 3)
-_STAGES = 3
-"""Stages for all; one more where surplus parts have gone."""
+_SPARE = 1.15
 _ENOUGH_STABLE = 0.5
 _JUDGED_ROWS = 4000
 _MOST_ROWS = 200_000
@@ -171,9 +170,7 @@ def search_dictionary(
     started = time.monotonic()
     until = math.inf if plan.max_time is None else started + _TIME_SHARES[1] * plan.max_time
     size = int(plan.n_components)
-    wide = int(max(min(_WIDER * size, rows.n_rows // _ROWS_PER_PART), size))
-    if wish.n_components is None:
-        wide = int(max(min(_WIDER * size, rows.n_rows // _ROWS_PER_PART), 1))
+    wide = _width(size, rows, fixed=wish.n_components is not None)
     few = max(2.0, min(float(np.log2(wide)), rows.n_features / _VALUES_PER_PART))
     first = wish.n_active or min(few, float(wide))
     fit = Fit(_short(plan, first, rows.n_rows), rows, None, held_out)
@@ -195,6 +192,16 @@ def search_dictionary(
     search.keep(size)
     found = replace(search.result(), interrupted=interrupted)
     return _planned(plan, found, started), found
+
+
+def _width(size: int, rows: Rows, *, fixed: bool) -> int:
+    """Return how many parts to start with: more than are wanted find more of them.
+
+    Half as many again; up to three times as many while they are at most six for each value.
+    """
+    wide = max(_WIDER[0] * size, min(_WIDER[1] * size, _MOST_PER_VALUE * rows.n_features))
+    wide = min(wide, rows.n_rows / _ROWS_PER_PART)
+    return int(max(wide, size if fixed else 1))
 
 
 def _planned(plan: Plan, found: Found, started: float) -> Plan:
@@ -240,13 +247,12 @@ class _Search:
 
     def run(self, size: int) -> None:
         """Polish both dictionaries; keep as many parts as asked for."""
-        for stage in range(_STAGES):
-            if stage == _STAGES - 1:
-                self.keep(size)
-            self._polish(stage)
-        if self.wish.n_components is None:
-            self.keep(size)
-            self._polish(_STAGES)
+        self._polish(0)
+        self._polish(1)
+        self.keep(size if self.wish.n_components is None else math.ceil(_SPARE * size))
+        self._polish(2)
+        self.keep(size)
+        self._polish(3)
 
     def _polish(self, stage: int) -> None:
         for place in range(len(self.pair)):
@@ -270,7 +276,7 @@ class _Search:
         return stable if stable >= _ENOUGH_STABLE * used and stable else min(size, len(score))
 
     def _polished(self, found: Parts, stage: int) -> Parts:
-        if 0 < stage < _STAGES:
+        if 0 < stage < len(_ROUNDS) - 1:
             found = split(found, positive=self.settings.positive)
         settings = replace(self.settings, rounds=_ROUNDS[stage])
         return polished(self.training, found, self._tolerance(found), settings, self.rng)
