@@ -13,7 +13,7 @@ from torch import Tensor
 from autoencode.polishing import Parts, first_gain
 from autoencode.pursuit import Pursued, pursued_codes
 
-__all__ = ["Agreement", "agreement", "tolerance_for"]
+__all__ = ["STABLE", "Agreement", "agreement", "tolerance_for"]
 
 Array = npt.NDArray[np.float64]
 
@@ -21,6 +21,9 @@ _MOST = 24
 _SHARES = np.geomspace(0.003, 0.8, 16)
 _MARGIN = 0.01
 _FEWEST_USES = 3
+_ENOUGH_STABLE = 0.5
+STABLE = 0.9
+"""Cosine from which on a part counts as found twice."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class Agreement:
     stability : ndarray of shape (n_components,)
         Cosine of each part of the first with its match in the second (Hungarian).
     curve : ndarray of shape (tolerances, 3)
-        Tolerance, parts of a row, and agreement: over matched parts, the mean F1 of being
-        active in one as a forecast of the other.
+        Tolerance, parts of a row, and agreement: over parts that are found twice (all that
+        are matched, if these are less than half), the mean F1 of being active in one as a
+        forecast of the other.
     """
 
     tolerance: float
@@ -63,9 +67,17 @@ def agreement(first: Parts, second: Parts, x: Tensor) -> Agreement:
     paths = [pursued_codes(x - one.offset, one.parts, _MOST, 0.0) for one in (first, second)]
     unit = 0.5 * (first_gain(x, first) + first_gain(x, second))
     curve = np.empty((len(_SHARES), 3))
+    # What only one of them knows says nothing of the count: as long as there is enough else.
+    known = cosines[mine, theirs] > STABLE
+    if known.mean() < _ENOUGH_STABLE:
+        known[:] = True
+    used = None
     for place, tolerance in enumerate(_SHARES * unit):
         one, two = (_supports(path, tolerance, len(cosines)) for path in paths)
-        matched = _f1(one[:, mine], two[:, theirs])
+        pair = one[:, mine[known]], two[:, theirs[known]]
+        if used is None:
+            used = pair[0].sum(0) + pair[1].sum(0) >= _FEWEST_USES
+        matched = _f1(pair[0][:, used], pair[1][:, used])
         curve[place] = tolerance, one.sum() / max(len(x), 1), matched
     near = np.flatnonzero(curve[:, 2] >= curve[:, 2].max() - _MARGIN)[0]
     stability = np.empty(len(cosines))
@@ -83,11 +95,10 @@ def _supports(path: Pursued, tolerance: float, n_components: int) -> npt.NDArray
 
 
 def _f1(one: npt.NDArray[np.bool_], two: npt.NDArray[np.bool_]) -> float:
-    """Return the mean over columns that are used; 0 if none is."""
+    """Return the mean over columns; 0 if there are none."""
     both = (one & two).sum(0)
     uses = one.sum(0) + two.sum(0)
-    used = uses >= _FEWEST_USES
-    return float((2 * both[used] / uses[used]).mean()) if used.any() else 0.0
+    return float((2 * both / np.maximum(uses, 1)).mean()) if len(uses) else 0.0
 
 
 def tolerance_for(found: Parts, x: Tensor, n_active: float) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+import time
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoencode.agreement import agreement, tolerance_for
+from autoencode.agreement import STABLE, agreement, tolerance_for
 from autoencode.architectures import ARCHITECTURES
 from autoencode.architectures.dictionary import DictionaryDecoder
 from autoencode.data.rows import Rows
@@ -18,19 +20,26 @@ from autoencode.fit_data import FitData, Plan
 from autoencode.fitting import Fit
 from autoencode.interfaces import LinearStart
 from autoencode.network import Network
-from autoencode.polishing import Parts, Polish, first_gain, polished
+from autoencode.polishing import Parts, Polish, first_gain, most_stable, polished, split
 from autoencode.spec import make, with_option
 
-__all__ = ["Found", "search_dictionary", "searchable"]
+__all__ = ["Found", "Wish", "search_dictionary", "searchable"]
 
 MOST_COMPONENTS = 2048
 """Codes longer than this are the encoder's alone: pursuit compares every part with every one."""
 
 _STEPS, _BATCH, _RATE = 400, 1024, 6e-3
-_FIRST_TOLERANCE = 0.05
+_MOST_EPOCHS = 100
+_WIDER, _MOST_PER_VALUE = (1.5, 3.0), 6
+_ROWS_PER_PART = 4
+_VALUES_PER_PART = 4
+_FIRST_TOLERANCE = 0.04
+_ROUNDS = (5, 4, 5, 3)
+_SPARE = 1.15
+_ENOUGH_STABLE = 0.5
 _JUDGED_ROWS = 4000
 _MOST_ROWS = 200_000
-_TIME_SHARE = 0.3
+_TIME_SHARES, _LEAST_TIME = (0.3, 0.6), 0.05
 
 
 def _short(plan: Plan, active: float, n_rows: int) -> Plan:
@@ -48,8 +57,8 @@ def _short(plan: Plan, active: float, n_rows: int) -> Plan:
         composition=composition,
         batch_size=batch,
         learning_rate=_RATE,
-        max_epochs=max(1, -(-_STEPS * batch // max(n_rows, 1))),
-        max_time=None if plan.max_time is None else _TIME_SHARE * plan.max_time,
+        max_epochs=min(max(1, -(-_STEPS * batch // max(n_rows, 1))), _MOST_EPOCHS),
+        max_time=None if plan.max_time is None else _TIME_SHARES[0] * plan.max_time,
         report=None,
     )
 
@@ -86,6 +95,8 @@ class Found:
         ``n_active`` and ``agreement``, as plain values.
     stability : ndarray of shape (n_components,)
         See `autoencode.agreement.Agreement`.
+    interrupted : bool
+        Whether there was no time for the search to end.
     """
 
     parts: npt.NDArray[np.float64]
@@ -94,6 +105,7 @@ class Found:
     most: int
     facts: dict[str, Any]
     stability: npt.NDArray[np.float64]
+    interrupted: bool = False
 
     def start(self) -> LinearStart:
         """Return where the fit starts, and what it does not change."""
@@ -117,14 +129,34 @@ def searchable(plan: Plan) -> bool:
     )
 
 
-def search_dictionary(
-    plan: Plan, rows: Rows, held_out: Rows | None, *, n_active: float | None, exact: bool
-) -> tuple[Plan, Found]:
-    """Return a plan with as many active units as the rows have parts, and the dictionary.
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a dictionary.
 
-    Two networks are trained in one pass over the rows, from different starts, and what they
-    found is polished. Where their parts agree best on which of them a row has, there the
-    pursuit stops.
+    Attributes
+    ----------
+    n_components : int or None
+        Number of parts; None: as many as two starts agree on.
+    n_active : float or None
+        Parts of a row; None: as many as the two dictionaries agree on.
+    exact : bool
+        Whether every row has as many.
+    """
+
+    n_components: int | None
+    n_active: float | None
+    exact: bool
+
+
+def search_dictionary(
+    plan: Plan, rows: Rows, held_out: Rows | None, wish: Wish
+) -> tuple[Plan, Found]:
+    """Return a plan for as many parts, and active ones, as the rows have; and the dictionary.
+
+    Two networks with half as many units again as are wanted are trained in one pass over the
+    rows, from different starts. What they found is polished, parts that hold others are
+    split, and those are kept that are most alike in both. Where these agree best on which
+    of them a row has, there the pursuit stops.
 
     Parameters
     ----------
@@ -132,40 +164,146 @@ def search_dictionary(
         Of the fit.
     rows, held_out : Rows
         As for `autoencode.fitting.Fit`.
-    n_active : float or None
-        Parts of a row; None: as many as the two dictionaries agree on.
-    exact : bool
-        Whether every row has as many.
+    wish : Wish
+        What is asked for.
     """
+    started = time.monotonic()
+    until = math.inf if plan.max_time is None else started + _TIME_SHARES[1] * plan.max_time
     size = int(plan.n_components)
-    first = n_active or max(2.0, float(np.log2(size)))
+    wide = _width(size, rows, fixed=wish.n_components is not None)
+    few = max(2.0, min(float(np.log2(wide)), rows.n_features / _VALUES_PER_PART))
+    first = wish.n_active or min(few, float(wide))
     fit = Fit(_short(plan, first, rows.n_rows), rows, None, held_out)
-    networks = fit.twins(size)
+    networks = fit.twins(wide)
     training, judged = _tensors(fit.data)
     positive = getattr(networks[0].decoder, "positive", False)
-    settings = Polish(most=max(16, round(2 * first)), positive=positive)
-    if n_active is not None and exact:
-        settings = replace(settings, most=round(n_active))
-    dictionaries = []
-    for network in networks:
-        start = _parts_of(network)
-        tolerance = _FIRST_TOLERANCE * first_gain(judged, start)
-        if n_active is not None:
-            tolerance = 0.0 if exact else tolerance_for(start, judged, n_active)
-        dictionaries.append(polished(training, start, tolerance, settings, fit.rng))
-    best, other = dictionaries
-    result = agreement(best, other, judged)
-    tolerance, count = result.tolerance, result.n_active
-    if n_active is not None:
-        count = n_active
-        tolerance = 0.0 if exact else tolerance_for(best, judged, n_active)
-    spec = with_option(str(plan.composition.bottleneck), "active", count)
-    found = Found(
-        best.parts.double().cpu().numpy(),
-        best.offset.double().cpu().numpy(),
-        tolerance,
-        settings.most if exact else max(16, round(4 * count)),
-        {"agreement": float(result.curve[:, 2].max()), "n_active": count},
-        result.stability,
+    most = max(16, round(2 * first))
+    if wish.n_active is not None and wish.exact:
+        most = round(wish.n_active)
+    settings = Polish(most=most, positive=positive, until=until)
+    search = _Search(training, judged, settings, wish, fit.rng)
+    search.pair = [_parts_of(network) for network in networks]
+    interrupted = fit.interrupted
+    try:
+        if not interrupted:
+            search.run(size)
+    except KeyboardInterrupt:
+        interrupted = True
+    search.keep(size)
+    found = replace(search.result(), interrupted=interrupted)
+    return _planned(plan, found, started), found
+
+
+def _width(size: int, rows: Rows, *, fixed: bool) -> int:
+    """Return how many parts to start with: more than are wanted find more of them.
+
+    Half as many again; up to three times as many while they are at most six for each value.
+    """
+    wide = max(_WIDER[0] * size, min(_WIDER[1] * size, _MOST_PER_VALUE * rows.n_features))
+    wide = min(wide, rows.n_rows / _ROWS_PER_PART)
+    return int(max(wide, size if fixed else 1))
+
+
+def _planned(plan: Plan, found: Found, started: float) -> Plan:
+    """Return the plan of the encoder's fit."""
+    active = found.facts["n_active"]
+    spec = with_option(str(plan.composition.bottleneck), "active", active)
+    left = plan.max_time
+    if left is not None:
+        left = max(left - (time.monotonic() - started), _LEAST_TIME)
+    return replace(
+        plan,
+        composition=replace(plan.composition, bottleneck=spec),
+        n_components=len(found.parts),
+        max_time=left,
+        max_epochs=1 if found.interrupted else plan.max_epochs,
     )
-    return replace(plan, composition=replace(plan.composition, bottleneck=spec)), found
+
+
+@dataclass
+class _Search:
+    """From two starts to a dictionary.
+
+    Attributes
+    ----------
+    training, judged : Tensor
+        Rows to learn from and to judge by, scaled.
+    settings : Polish
+        How parts are polished.
+    wish : Wish
+        What is asked for.
+    rng : torch.Generator
+        Of all drawing.
+    pair : list of Parts
+        Both dictionaries, as good as they are by now.
+    """
+
+    training: Tensor
+    judged: Tensor
+    settings: Polish
+    wish: Wish
+    rng: torch.Generator
+    pair: list[Parts] = field(default_factory=list)
+
+    def run(self, size: int) -> None:
+        """Polish both dictionaries; keep as many parts as asked for."""
+        self._polish(0)
+        self._polish(1)
+        self.keep(size if self.wish.n_components is None else math.ceil(_SPARE * size))
+        self._polish(2)
+        self.keep(size)
+        self._polish(3)
+
+    def _polish(self, stage: int) -> None:
+        for place in range(len(self.pair)):
+            self.pair[place] = self._polished(self.pair[place], stage)
+
+    def keep(self, size: int) -> None:
+        """Keep the parts that are most alike in both, in their order."""
+        first, second = self.pair
+        if len(first.parts) <= size and self.wish.n_components is not None:
+            return
+        order, score = most_stable(first, second)
+        others, _ = most_stable(second, first)
+        count = size if self.wish.n_components is not None else self._count(score, size)
+        self.pair = [
+            one.kept(best[:count].sort().values) for one, best in ((first, order), (second, others))
+        ]
+
+    def _count(self, score: Tensor, size: int) -> int:
+        """Return how many parts are facts of the rows; the asked size if few seem to be."""
+        used, stable = int((score > -1.0).sum()), int((score > STABLE).sum())
+        return stable if stable >= _ENOUGH_STABLE * used and stable else min(size, len(score))
+
+    def _polished(self, found: Parts, stage: int) -> Parts:
+        if 0 < stage < len(_ROUNDS) - 1:
+            found = split(found, positive=self.settings.positive)
+        settings = replace(self.settings, rounds=_ROUNDS[stage])
+        return polished(self.training, found, self._tolerance(found), settings, self.rng)
+
+    def _tolerance(self, found: Parts) -> float:
+        wish = self.wish
+        if wish.n_active is None:
+            return _FIRST_TOLERANCE * first_gain(self.judged, found)
+        return 0.0 if wish.exact else tolerance_for(found, self.judged, wish.n_active)
+
+    def result(self) -> Found:
+        """Return the first of the dictionaries, with what the second says of it."""
+        best, other = self.pair
+        compared, wish = agreement(best, other, self.judged), self.wish
+        tolerance, count, most = compared.tolerance, compared.n_active, self.settings.most
+        if wish.n_active is not None:
+            tolerance, count = self._tolerance(best), wish.n_active
+        most = max(1, round(count)) if wish.exact else max(16, round(4 * count))
+        return Found(
+            best.parts.double().cpu().numpy(),
+            best.offset.double().cpu().numpy(),
+            tolerance,
+            most,
+            {
+                "agreement": float(compared.curve[:, 2].max()),
+                "n_active": count,
+                "stable": float((compared.stability > STABLE).mean()),
+            },
+            compared.stability,
+        )

@@ -54,8 +54,7 @@ Array = npt.NDArray[np.float64]
 _FULL_SHARE, _FINE_SHARE, _SPARSE_SHARE = 0.1, 0.9, 0.5
 _FINE_WEIGHT = 0.1
 """While fine-tuning, shorter codes count this much less: enough to stay decodable."""
-_NESTED_TIME = 0.45
-_FINE_TIME = 0.5
+_NESTED_TIME, _FINE_TIME = 0.45, 0.5
 _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
 _AVERAGING = 0.01
@@ -150,7 +149,10 @@ class Fit:
         def evaluate() -> float:
             return float(np.mean([self.choose.errors(one, [size]).mean() for one in twins]))
 
-        self._train(twins, Phase("twins", evaluate, None, None, self.plan.max_epochs, 1.0))
+        try:
+            self._train(twins, Phase("twins", evaluate, None, None, self.plan.max_epochs, 1.0))
+        except KeyboardInterrupt:
+            self.interrupted = True
         return twins
 
     def _begin(self, search: int) -> None:

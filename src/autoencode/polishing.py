@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from autoencode.pursuit import pursued_codes
 
-__all__ = ["Parts", "Polish", "first_gain", "polished"]
+__all__ = ["Parts", "Polish", "first_gain", "most_stable", "polished", "split"]
 
 _SWEEPS = 2
 _KEPT = 0.5
 _SETTLED_ROUNDS = 3
-_FEWEST_USES = 1e-3
+_FEWEST_USES, _FEWEST_ROWS = 1e-3, 2
 _ALIKE = 0.95
 _TRIED = 20
+_LEAST_ENERGY = 1e-12
+_ABSORBED, _RARER = 0.45, 1.5
 
 
 @dataclass(frozen=True)
@@ -34,20 +39,39 @@ class Polish:
         Parts of a row, at most.
     positive : bool
         Whether parts have no negative values.
+    until : float
+        When to end at the latest, as ``time.monotonic()`` gives it.
     """
 
     rounds: int = 10
-    rows: int = 20_000
+    rows: int = 8_000
     most: int = 16
     positive: bool = False
+    until: float = math.inf
 
 
 @dataclass
 class Parts:
-    """A dictionary: parts of unit length ``(n_components, n_values)``, and their offset."""
+    """A dictionary.
+
+    Attributes
+    ----------
+    parts : Tensor
+        ``(n_components, n_values)``, of unit length.
+    offset : Tensor
+        ``(n_values,)``.
+    use : Tensor or None
+        Share of the rows that had each part when it was last counted.
+    """
 
     parts: Tensor
     offset: Tensor
+    use: Tensor | None = None
+
+    def kept(self, chosen: Tensor) -> Parts:
+        """Return some of the parts."""
+        use = None if self.use is None else self.use[chosen]
+        return Parts(self.parts[chosen], self.offset, use)
 
 
 def first_gain(x: Tensor, found: Parts) -> float:
@@ -79,49 +103,118 @@ def polished(
     rng : torch.Generator
         Of rows and replacements.
     """
-    parts, offset = found.parts.clone(), found.offset.clone()
+    parts, offset, use = found.parts.clone(), found.offset.clone(), found.use
     products = x.new_zeros(len(parts), len(parts))
     targets = torch.zeros_like(parts)
     for turn in range(settings.rounds):
-        chosen = torch.randint(len(x), (min(settings.rows, 4 * len(x)),), generator=rng)
-        rows = x[chosen.to(x.device)] - offset
+        if time.monotonic() > settings.until:
+            break
+        rows = _drawn(x, settings.rows, rng) - offset
         z = pursued_codes(rows, parts, settings.most, tolerance).dense(len(parts))
+        use = (z > 0).to(z.dtype).mean(0)
         products.mul_(_KEPT).add_(z.t() @ z, alpha=1.0 / len(z))
         targets.mul_(_KEPT).add_(z.t() @ rows, alpha=1.0 / len(z))
         parts = _updated(parts, products, targets, positive=settings.positive)
         left = rows - z @ parts
         offset += 0.5 * left.mean(0)
         if turn < settings.rounds - _SETTLED_ROUNDS:
-            bad = _replaceable(parts, z)
+            bad = _replaceable(parts, use, len(z))
             parts[bad] = _from_errors(left, len(bad), settings, rng).to(parts)
             products[bad] = products[:, bad] = 0.0
             targets[bad] = 0.0
-    return Parts(parts, offset)
+    return Parts(parts, offset, use)
+
+
+def _drawn(x: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Return some of the rows, or all if there are no more than asked for."""
+    if len(x) <= count:
+        return x
+    return x[torch.randint(len(x), (count,), generator=rng).to(x.device)]
 
 
 def _updated(parts: Tensor, products: Tensor, targets: Tensor, *, positive: bool) -> Tensor:
-    parts = parts.clone()
-    used = torch.nonzero(products.diagonal() > 1e-12)[:, 0].tolist()
+    """Return parts after two sweeps; NumPy takes the many small steps faster."""
+    found, gram, goal = (part.cpu().numpy() for part in (parts.clone(), products, targets))
+    used = np.flatnonzero(gram.diagonal() > _LEAST_ENERGY).tolist()
     for _ in range(_SWEEPS):
         for place in used:
-            step = (targets[place] - products[place] @ parts) / products[place, place]
-            moved = parts[place] + step
+            moved = found[place] + (goal[place] - gram[place] @ found) / gram[place, place]
             if positive:
-                moved = moved.clamp_min_(0.0)
-            length = moved.square().sum().sqrt()
-            if bool(length > 0):
-                parts[place] = moved / length
-    return parts
+                np.maximum(moved, 0.0, out=moved)
+            length = math.sqrt(float(moved @ moved))
+            if length > 0:
+                found[place] = moved / length
+    return torch.from_numpy(found).to(parts)
 
 
-def _replaceable(parts: Tensor, z: Tensor) -> Tensor:
-    """Return which parts are hardly used, or like another one that is used more."""
-    use = (z > 0).to(z.dtype).mean(0)
+def split(found: Parts, *, positive: bool = False) -> Parts:
+    """Return a dictionary in which parts that hold another part as well have lost it.
+
+    A part that is only ever there with a more frequent one tends to be learned as the sum of
+    both (Chanin et al., 2024, "absorption"). What a part has of the nearest other one is
+    taken from it where they are alike and the other is used more.
+
+    Parameters
+    ----------
+    found : Parts
+        With the use of its parts, which are split from the rarest to the most frequent.
+    positive : bool
+        Whether parts have no negative values.
+    """
+    if found.use is None or len(found.parts) < 2:
+        return found
+    parts, use = found.parts.clone(), found.use
     alike = parts @ parts.t()
     alike.fill_diagonal_(-1.0)
     cosine, other = alike.max(1)
-    lesser = (use < use[other]) | ((use == use[other]) & (other < torch.arange(len(parts))))
-    return torch.nonzero((use < _FEWEST_USES) | ((cosine > _ALIKE) & lesser))[:, 0]
+    absorbed = (cosine > _ABSORBED) & (use[other] > _RARER * use)
+    for place in use.argsort(stable=True).tolist():
+        if bool(absorbed[place]):
+            moved = parts[place] - cosine[place] * parts[other[place]]
+            moved = moved.clamp_min(0.0) if positive else moved
+            if float(moved.square().sum()) > _LEAST_ENERGY:
+                parts[place] = normalize(moved, dim=0)
+    return Parts(parts, found.offset, use)
+
+
+def most_stable(found: Parts, other: Parts) -> tuple[Tensor, Tensor]:
+    """Return the places of the parts, the best first, and how good each of them is.
+
+    Parameters
+    ----------
+    found : Parts
+        Those to choose from.
+    other : Parts
+        What another start led to: parts that are there too are facts of the rows.
+
+    Returns
+    -------
+    tuple of (Tensor, Tensor)
+        Order, and in this order the largest cosine with a part of the other dictionary; less
+        2 for those that are like another part of their own dictionary that is used more,
+        less 4 for those that are hardly used.
+    """
+    score = (found.parts @ other.parts.t()).max(1).values
+    use = score.new_ones(len(score)) if found.use is None else found.use
+    score = score - 2.0 * _copies(found.parts, use) - 4.0 * (use < _FEWEST_USES)
+    order = score.argsort(descending=True, stable=True)
+    return order, score[order]
+
+
+def _copies(parts: Tensor, use: Tensor) -> Tensor:
+    """Return which parts are like another one that is used more."""
+    alike = parts @ parts.t()
+    alike.fill_diagonal_(-1.0)
+    cosine, other = alike.max(1)
+    later = other < torch.arange(len(parts), device=parts.device)
+    lesser = (use < use[other]) | ((use == use[other]) & later)
+    return (cosine > _ALIKE) & lesser
+
+
+def _replaceable(parts: Tensor, use: Tensor, n_rows: int) -> Tensor:
+    """Return which parts are hardly used, or like another one that is used more."""
+    fewest = max(_FEWEST_USES, _FEWEST_ROWS / n_rows)
+    return torch.nonzero((use < fewest) | _copies(parts, use))[:, 0]
 
 
 def _from_errors(left: Tensor, count: int, settings: Polish, rng: torch.Generator) -> Tensor:

@@ -49,6 +49,8 @@ def refined(state: State, found: Found, claim: HeldOut) -> State:
     }
     pursuit = {"tolerance": found.tolerance, "most": found.most}
     facts = found.facts | {"n_active": float((z > 0).sum(1).double().mean())}
+    if found.interrupted:
+        facts["stop_reason"] = "interrupted"
     return replace(
         state,
         curve=state.curve | {"error": np.array([left / len(offset)]), "explained_variance": share},

@@ -27,6 +27,7 @@ __all__ = [
 _LEFT_OUT_SHOWN = 5
 _NOT_LEARNED = ("constant", "identifier")
 _VALUES_SHOWN = 4
+_ENOUGH_STABLE = 0.5
 FITTED_TO = {
     "clean": "clean rows; what noise others have is found when it is taken out",
     "noisy": "noisy rows",
@@ -66,11 +67,22 @@ def describe_state(state: State, *, restores: bool = False) -> str:
         "" if noise is None or noise["kind"] == "none" else f"noise: {describe_noise(noise)}",
         _quality(state, restores=restores),
         _penalties(facts.get("penalties", ())),
+        _stability(facts),
         f"{facts['n_rows']} rows: {facts['n_train']} to train, {facts['n_choose']} to choose, "
         f"{facts['n_claim']} to measure; {facts['seconds']:.1f} s; "
         f"stopped: {facts['stop_reason']}",
     ]
     return "\n".join(line for line in lines if line)
+
+
+def _stability(facts: Mapping[str, Any]) -> str:
+    """Say so if most parts of a dictionary are not what another start finds."""
+    if facts.get("stable", 1.0) >= _ENOUGH_STABLE:
+        return ""
+    return (
+        f"parts differ from start to start: another finds only {facts['stable']:.0%} of them; "
+        "do not read much into single parts"
+    )
 
 
 def _penalties(facts: Sequence[Mapping[str, Any]]) -> str:

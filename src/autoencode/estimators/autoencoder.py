@@ -244,7 +244,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             state.schema = rows.schema
             state.facts["frame"] = {"kind": rows.kind, "dtypes": rows.dtypes}
         self._adopt(state)
-        if fit.interrupted:
+        if state.facts["stop_reason"] == "interrupted":
             raise KeyboardInterrupt
         return self
 

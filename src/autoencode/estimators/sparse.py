@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from autoencode.data.rows import Rows
-from autoencode.dictionary_search import MOST_COMPONENTS, Found, search_dictionary, searchable
+from autoencode.dictionary_search import MOST_COMPONENTS, Found, Wish, search_dictionary, searchable
 from autoencode.errors import SpecError
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.estimators.fitted import FloatArray, torch_dtype
@@ -23,6 +24,9 @@ from autoencode.state import State
 __all__ = ["SparseAutoencoder"]
 
 _PENALISED = "relu"
+_PARTS_PER_VALUE, _VALUES_PER_PART = 4, 4
+_ENCODER_ROWS, _ENCODER_EPOCHS = 500_000, (2, 30)
+"""Rows seen in all by an encoder that only stands beside the codes of a pursuit."""
 _BOTTLENECKS = ("topk", "batchtopk", "jumprelu", _PENALISED)
 
 
@@ -32,9 +36,14 @@ class SparseAutoencoder(Autoencoder):
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Number of parts; it may be larger than the number of columns. "auto": see Notes.
+        Number of parts; it may be larger than the number of columns. "auto": those of six
+        times as many as there are columns (a quarter of the rows, if these are fewer) that
+        two starts agree on; four times as many as columns where most of them differ, or
+        where codes are the encoder's alone.
     n_active : float or "auto", default="auto"
-        How many parts a row uses: at most ("topk"), or on average (the others).
+        How many parts a row uses: at most ("topk"), or on average (the others). "auto": as
+        many as two starts agree on; where codes are the encoder's alone, the square root of
+        ``n_components``, a quarter of the columns at most.
     bottleneck : {"batchtopk", "topk", "jumprelu", "relu"}, default="batchtopk"
         How parts are chosen: the largest of a batch, with a threshold for predictions; the
         largest of each row; those above thresholds of their own, which are learned; those
@@ -156,13 +165,18 @@ class SparseAutoencoder(Autoencoder):
     def _length(self, rows: Rows) -> int:
         """Return the number of parts."""
         given: Any = self.n_components
-        return 4 * rows.n_features if given == "auto" else given
+        if isinstance(given, str) and given == "auto":
+            return _PARTS_PER_VALUE * rows.n_features
+        whole = isinstance(given, int | np.integer) and not isinstance(given, bool | np.bool_)
+        if not whole or given < 1:
+            raise SpecError(f"n_components={given!r} should be 'auto' or a positive whole number")
+        return int(given)
 
     def _active(self, rows: Rows) -> float:
         """Return how many parts a row is to use."""
         length = self._length(rows)
-        if self.n_active == "auto":
-            return float(np.sqrt(length))
+        if isinstance(self.n_active, str) and self.n_active == "auto":
+            return float(max(1.0, min(np.sqrt(length), rows.n_features / _VALUES_PER_PART)))
         whole = isinstance(self.n_active, int | float) and not isinstance(self.n_active, bool)
         if not whole or not 0 < float(self.n_active) <= length:
             raise SpecError(
@@ -188,13 +202,22 @@ class SparseAutoencoder(Autoencoder):
                     f"penalties and at most {MOST_COMPONENTS} components; leave it out"
                 )
             return plan, None
-        if self.refine is None and self.n_active != "auto":
+        free = isinstance(self.n_active, str)
+        if self.refine is None and not free:
             return plan, None
-        count = None if self.n_active == "auto" else self._active(rows)
-        plan, found = search_dictionary(
-            plan, rows, held, n_active=count, exact=self.bottleneck == "topk"
-        )
-        return plan, None if self.refine is None else found
+        count = None if free else self._active(rows)
+        size = None if isinstance(self.n_components, str) else self._length(rows)
+        exact = self.bottleneck == "topk"
+        plan, found = search_dictionary(plan, rows, held, Wish(size, count, exact))
+        if self.refine is None:
+            if found.interrupted:
+                raise KeyboardInterrupt
+            return plan, None
+        if isinstance(self.max_epochs, str) and plan.max_time is None:
+            fewest, most = _ENCODER_EPOCHS
+            most = min(max(_ENCODER_ROWS // rows.n_rows, fewest), most)
+            plan = replace(plan, max_epochs=min(plan.max_epochs, most))
+        return plan, found
 
     def transform(self, X: Any) -> Any:
         """Return codes: never negative, mostly zero.
