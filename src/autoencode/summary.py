@@ -47,7 +47,8 @@ def describe_state(state: State, *, restores: bool = False) -> str:
     facts, size = state.facts, state.n_components
     kind = "PCA (the network did not pay)" if state.source(size) == "pca" else "network"
     if state.composition.sparse:
-        kind = f"sparse codes, {facts['n_active']:.3g} active"
+        active = facts["n_active"]
+        kind = "sparse codes" if active is None else f"sparse codes, {active:.3g} active"
     elif not state.composition.hidden_layer_sizes:
         kind = "PCA (no hidden layers)"
     elif not facts["n_choose"]:
@@ -66,11 +67,19 @@ def describe_state(state: State, *, restores: bool = False) -> str:
         "" if noise is None or noise["kind"] == "none" else f"noise: {describe_noise(noise)}",
         _quality(state, restores=restores),
         _penalties(facts.get("penalties", ())),
-        f"{facts['n_rows']} rows: {facts['n_train']} to train, {facts['n_choose']} to choose, "
-        f"{facts['n_claim']} to measure; {facts['seconds']:.1f} s; "
-        f"stopped: {facts['stop_reason']}",
+        f"{describe_rows(facts)}; {facts['seconds']:.1f} s; stopped: {facts['stop_reason']}"
+        if facts["n_rows"]
+        else "not fitted here",
     ]
     return "\n".join(line for line in lines if line)
+
+
+def describe_rows(facts: Mapping[str, Any]) -> str:
+    """Say how many rows there were, and what for."""
+    return (
+        f"{facts['n_rows']} rows: {facts['n_train']} to train, {facts['n_choose']} to choose, "
+        f"{facts['n_claim']} to measure"
+    )
 
 
 def _penalties(facts: Sequence[Mapping[str, Any]]) -> str:
