@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def fitted(start: Run, rows: Path) -> Any:
     """What a fit with pursuit printed, as a user starts it."""
-    done = start(
-        "fit", "rows.npy", "-o", "m", *FIT, "--active", "2.5", "--positive", "--json", folder=rows
-    )
+    options = ["--active", "2.5", "--positive", "--report", "r.html", "--json"]
+    begun = time.monotonic()
+    done = start("fit", "rows.npy", "-o", "m", *FIT, *options, folder=rows)
+    took = time.monotonic() - begun
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    return json.loads(done.stdout)
+    return {**json.loads(done.stdout), "took": took}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,17 @@ def test_a_fit_says_how_sparse_and_how_stable_it_is(run: Run, rows: Path, fitted
     assert said.startswith(f"{units['n_active']:.3g} of {C} units active in a row; ")
     assert f"{units['stable']:.0%} stable" in said
     assert f"{units['encoder']['explained_variance']:.2%} explained" in said
+
+
+def test_the_report_shows_the_parts(rows: Path, fitted: Any) -> None:
+    page = (rows / "r.html").read_text("utf-8")
+    assert "Parts that rows are made of" in page
+    assert f"{fitted['units']['n_active']:.3g} of {C} parts on average" in page
+
+
+def test_the_time_of_a_fit_counts_the_search(fitted: Any) -> None:
+    """The search takes most of it: the network alone is trained for three short epochs."""
+    assert fitted["took"] / 20 < fitted["seconds"] < fitted["took"]
 
 
 def test_without_refinement_nothing_is_said_of_it(run: Run, rows: Path, encoder: Path) -> None:

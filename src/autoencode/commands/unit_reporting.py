@@ -128,6 +128,8 @@ def _names(model: Autoencoder) -> tuple[str, ...]:
         width = segment.stop - segment.start
         levels = [str(place + 1) for place in range(width)]
         if isinstance(block, Categorical) and not (block.base or block.rare):
-            levels = [str(level) for level in block.levels.take(np.arange(float(width))).to_pylist()]
+            levels = [
+                str(level) for level in block.levels.take(np.arange(float(width))).to_pylist()
+            ]
         found += [name] if width == 1 else [f"{name}: {level}" for level in levels]
     return tuple(found)
