@@ -5,7 +5,8 @@ round: SAELens, sparsify and dictionary_learning write theirs and we read them. 
 reconstructions of random rows are compared: ours in float64 after the formula of
 `Dictionary`, theirs in float32 by the project itself. Differences are the largest over rows,
 as a share of the largest value on their side (at least 1). A project that is not installed
-is skipped. dictionary_learning's pickles are converted by the very command that
+is skipped. ``estimators`` compares fitted estimators that SAELens loads, and SAELens' own that
+become estimators. dictionary_learning's pickles are converted by the very command that
 `read_dictionary` names when it refuses one.
 
 ``scaled`` are rows for which a common scale and a centre were folded in, ``far`` the same
@@ -48,8 +49,12 @@ def difference(ours: Any, theirs: Any) -> float:
 
 def compared(sides: Sides) -> list[Any]:
     """Return a line of the table: differences, and how many components a row has on."""
-    code = codes(sides.ours, sides.rows)
-    row = code @ sides.ours.parts.astype(np.float64) + sides.ours.bias
+    if sides.model is None:
+        code = codes(sides.ours, sides.rows)
+        row = code @ sides.ours.parts.astype(np.float64) + sides.ours.bias
+    else:
+        code = sides.model.transform(sides.rows).toarray()
+        row = sides.model.reconstruct(sides.rows)
     their_code, their_row = sides.theirs(sides.rows)
     active = float((their_code > 0).sum(axis=1).mean())
     return [

@@ -19,12 +19,16 @@ N_VALUES, N_COMPONENTS, N_ACTIVE = 24, 96, 6
 
 
 class Sides(NamedTuple):
-    """One dictionary on both sides: what we hold, and what the other project makes of rows."""
+    """One dictionary on both sides: what we hold, and what the other project makes of rows.
+
+    ``model`` is the estimator whose codes and rows are ours; None: after the formula.
+    """
 
     what: str
     ours: Dictionary
     theirs: Callable[[Any], tuple[Any, Any]]
     rows: Any
+    model: Any = None
 
 
 def random_dictionary(kind: str, rng: np.random.Generator) -> Dictionary:
@@ -123,6 +127,38 @@ def of_saelens_5(folder: Path, n_rows: int, rng: np.random.Generator) -> Iterato
         loaded = SAE.load_from_disk(target)
         rows = np.float32(rng.normal(size=(n_rows, N_VALUES)))
         yield Sides(f"version 5, {activation}", read_dictionary(target), _saelens(loaded), rows)
+
+
+def estimators(folder: Path, n_rows: int, rng: np.random.Generator) -> Iterator[Sides]:
+    """Yield fitted estimators that SAELens loaded, and SAELens' own as estimators."""
+    from sae_lens import SAE
+
+    from autoencode import SparseAutoencoder
+    from autoencode.export import export_saelens
+
+    planted = np.abs(rng.normal(size=(2000, N_COMPONENTS))) * (
+        rng.random((2000, N_COMPONENTS)) < 0.1
+    )
+    data = np.float32(planted @ rng.normal(size=(N_COMPONENTS, N_VALUES)) + 5.0)
+    for kind in KINDS:
+        for scaling in ("common", "standard"):
+            model = SparseAutoencoder(
+                N_COMPONENTS,
+                n_active=N_ACTIVE,
+                bottleneck=kind,
+                refine=None,
+                scaling=scaling,
+                max_epochs=3,
+                random_state=0,
+            ).fit(data)
+            target = folder / f"fitted-{kind}-{scaling}"
+            export_saelens(model, target)
+            loaded, read = SAE.load_from_disk(target), read_dictionary(target)
+            rows = data[:n_rows]
+            yield Sides(f"fitted {kind} {scaling}", read, _saelens(loaded), rows, model)
+    for sides in (*written(folder, n_rows, rng), *saelens(folder, n_rows, rng)):
+        model = SparseAutoencoder.from_dictionary(sides.ours)
+        yield sides._replace(what=f"estimator of {sides.what}", model=model)
 
 
 def trained_by_saelens(folder: Path, n_rows: int, rng: np.random.Generator) -> Iterator[Sides]:
@@ -273,7 +309,7 @@ def converted(target: Path) -> Any:
 
 
 MAKERS: dict[str, tuple[Callable[..., Iterator[Sides]], ...]] = {
-    "saelens": (written, saelens),
+    "saelens": (written, saelens, estimators),
     "sparsify": (sparsify,),
     "dictionary_learning": (dictionary_learning,),
 }

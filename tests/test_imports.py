@@ -77,6 +77,7 @@ ORDER = (
     "dictionary_forms",
     "dictionary_files",
     "state",
+    "dictionary_state",
     "denoising",
     "imputation",
     "augmentation",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
+from sklearn.datasets import load_digits
 
 ROOT = Path(__file__).parents[1]
 COMMAND = Path(sys.executable).with_name("autoencode")
@@ -138,6 +140,19 @@ def test_the_commands_for_large_data_work(folder: Path) -> None:
     assert not (folder / "run.ckpt").exists()
 
 
+def test_the_commands_for_sparse_codes_work(folder: Path) -> None:
+    pictures = load_digits().images
+    np.save(folder / "pictures.npy", pictures)
+    first, second = blocks("docs/sparse.md", "sh")
+    assert run_commands(first, folder) == ["fit", "encode", "inspect"]
+    codes = sparse.load_npz(folder / "codes.npz")
+    assert codes.shape == (len(pictures), 24)
+    assert 2 < codes.nnz / len(pictures) < 6
+    assert (folder / "parts.html").stat().st_size > 100_000
+    assert run_commands(second, folder) == ["fit", "export", "encode"]
+    assert sparse.load_npz(folder / "same.npz").shape == codes.shape
+
+
 @pytest.mark.parametrize(
     ("page", "prelude"),
     [
@@ -147,6 +162,7 @@ def test_the_commands_for_large_data_work(folder: Path) -> None:
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),
         ("docs/large-data.md", ""),
+        ("docs/sparse.md", ""),
         ("docs/tables.md", ""),
     ],
 )

@@ -21,10 +21,13 @@ _ESTIMATORS = {
 def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Autoencoder:
     """Read a model written by ``save``; nothing in the file is executed.
 
+    A folder is read as a sparse autoencoder of another project; see
+    `SparseAutoencoder.from_dictionary`.
+
     Parameters
     ----------
     path : path
-        The file.
+        The file, or the folder.
     trusted : tuple of str
         Packages from which parts that the model names may be imported.
 
@@ -39,6 +42,8 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Auto
         If the file is missing, damaged, from a newer version, or names a part from a
         package that is not trusted.
     """
+    if os.path.isdir(path):
+        return SparseAutoencoder.from_dictionary(path)
     header, tensors = read_model(path)
     kind = _ESTIMATORS.get(header.get("estimator", ""))
     if kind is None:

@@ -31,5 +31,9 @@ PRESETS = {
     "denoising": Preset(
         "DenoisingAutoencoder", decides=("missing", "corruption"), takes=("noise", "rows")
     ),
-    "sparse": Preset("SparseAutoencoder", takes=("n_active", "positive", "refine")),
+    "sparse": Preset(
+        "SparseAutoencoder",
+        decides=("architecture",),
+        takes=("n_active", "positive", "refine", "sparse_output"),
+    ),
 }

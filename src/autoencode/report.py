@@ -38,6 +38,7 @@ from autoencode.report_parts.sections import (
 from autoencode.report_parts.table_columns import table_columns_section
 from autoencode.report_parts.table_data import TableReportData, check_table
 from autoencode.report_parts.table_examples import table_examples_section
+from autoencode.report_parts.units import units_section
 
 __all__ = ["NoiseReportData", "ReportData", "TableReportData", "write_report"]
 
@@ -124,6 +125,10 @@ def _sections(data: AnyData, pictures: Sprite | None) -> Sections:
 def _fitted_sections(data: ReportData | TableReportData, pictures: Sprite | None) -> Sections:
     curve, figures = curve_section(data)
     sections = {"curve": ("Curve", "How much each size of the code keeps", curve)}
+    if data.units is not None:
+        if len(data.curve["size"]) < 2:  # a sparse code has no sizes to choose from
+            sections, figures = {}, {}
+        sections["parts"] = ("Parts", "Parts that rows are made of", units_section(data.units))
     if isinstance(data, TableReportData):
         own, more = _table_sections(data)
     else:

@@ -219,7 +219,8 @@ class State:
         networks = {}
         if name != "pca":
             network = copy.deepcopy(self.networks[name])
-            network.decoder = nn.Identity()
+            if "pursuit" not in self.facts:  # which needs the decoder's parts
+                network.decoder = nn.Identity()
             networks = {name: network}
         nothing = np.zeros(0)
         return replace(

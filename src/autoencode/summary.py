@@ -16,9 +16,12 @@ __all__ = [
     "column_rows",
     "curve_table",
     "describe_noise",
+    "describe_rows",
     "describe_state",
+    "describe_units",
     "fitted_columns",
     "known_noise",
+    "known_units",
     "left_out",
     "shown_sizes",
     "worst_columns",
@@ -28,6 +31,8 @@ _LEFT_OUT_SHOWN = 5
 _NOT_LEARNED = ("constant", "identifier")
 _VALUES_SHOWN = 4
 _ENOUGH_STABLE = 0.5
+_STABLE = 0.9
+"""Cosine with its match from another start above which a unit counts as stable."""
 FITTED_TO = {
     "clean": "clean rows; what noise others have is found when it is taken out",
     "noisy": "noisy rows",
@@ -48,7 +53,7 @@ def describe_state(state: State, *, restores: bool = False) -> str:
     facts, size = state.facts, state.n_components
     kind = "PCA (the network did not pay)" if state.source(size) == "pca" else "network"
     if state.composition.sparse:
-        kind = f"sparse codes, {facts['n_active']:.3g} active"
+        kind = "sparse codes"
     elif not state.composition.hidden_layer_sizes:
         kind = "PCA (no hidden layers)"
     elif not facts["n_choose"]:
@@ -66,11 +71,12 @@ def describe_state(state: State, *, restores: bool = False) -> str:
         "" if noise is None else f"fitted to {FITTED_TO[noise['situation']]}",
         "" if noise is None or noise["kind"] == "none" else f"noise: {describe_noise(noise)}",
         _quality(state, restores=restores),
+        describe_units(known_units(facts, state.units, size)),
         _penalties(facts.get("penalties", ())),
         _stability(facts),
-        f"{facts['n_rows']} rows: {facts['n_train']} to train, {facts['n_choose']} to choose, "
-        f"{facts['n_claim']} to measure; {facts['seconds']:.1f} s; "
-        f"stopped: {facts['stop_reason']}",
+        f"{describe_rows(facts)}; {facts['seconds']:.1f} s; stopped: {facts['stop_reason']}"
+        if facts["n_rows"]
+        else "not fitted here",
     ]
     return "\n".join(line for line in lines if line)
 
@@ -82,6 +88,14 @@ def _stability(facts: Mapping[str, Any]) -> str:
     return (
         f"parts differ from start to start: another finds only {facts['stable']:.0%} of them; "
         "do not read much into single parts"
+    )
+
+
+def describe_rows(facts: Mapping[str, Any]) -> str:
+    """Say how many rows there were, and what for."""
+    return (
+        f"{facts['n_rows']} rows: {facts['n_train']} to train, {facts['n_choose']} to choose, "
+        f"{facts['n_claim']} to measure"
     )
 
 
@@ -204,6 +218,66 @@ def describe_noise(noise: Mapping[str, Any]) -> str:
         put = f"fixed values{' (' + ', '.join(values) + ')' if values else ''}"
     error = "" if exact else f" (standard error {noise['error']:.1%})"
     return f"{put} in place of {level:.1%} of the cells{error}"
+
+
+def known_units(
+    facts: Mapping[str, Any], units: Mapping[str, Any], n_components: int
+) -> dict[str, Any] | None:
+    """Return what is known of the units of a sparse code, as plain values; None for others.
+
+    Parameters
+    ----------
+    facts, units : mapping
+        Those of its state.
+    n_components : int
+        Length of the code.
+
+    Returns
+    -------
+    dict
+        ``n_components``, ``n_active`` (of a held-out row, on average), ``dead`` (units that
+        are active in no held-out row), ``stable`` (share of units whose match from another
+        start has a cosine above 0.9), ``refined`` (whether codes are by pursuit) and
+        ``encoder``: ``explained_variance`` and ``n_active`` without it. None where that is
+        not known.
+    """
+    if "n_active" not in facts:
+        return None
+    frequency, stability = units.get("frequency"), units.get("stability")
+    return {
+        "n_components": n_components,
+        "n_active": facts["n_active"],
+        "dead": None if frequency is None else int((np.asarray(frequency) <= 0).sum()),
+        "stable": None if stability is None else float((np.asarray(stability) > _STABLE).mean()),
+        "refined": "pursuit" in facts,
+        "encoder": facts.get("encoder"),
+    }
+
+
+def describe_units(found: Mapping[str, Any] | None) -> str:
+    """Say in words what is known of the units of a sparse code; "" for other codes.
+
+    Parameters
+    ----------
+    found : mapping or None
+        As from `known_units`.
+    """
+    if found is None:
+        return ""
+    parts = []
+    if found["n_active"] is not None:
+        parts.append(f"{found['n_active']:.3g} of {found['n_components']} units active in a row")
+    if found["dead"] is not None:
+        parts.append(f"{found['dead']} in no held-out row")
+    if found["stable"] is not None:
+        parts.append(f"{found['stable']:.0%} stable (found from another start too)")
+    if found["encoder"] is not None:
+        alone = found["encoder"]
+        parts.append(
+            f"its encoder alone: {alone['explained_variance']:.2%} explained, "
+            f"{alone['n_active']:.3g} active"
+        )
+    return "; ".join(parts)
 
 
 def at_size(state: State) -> dict[str, float] | None:

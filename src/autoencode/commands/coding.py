@@ -47,15 +47,20 @@ def encode(
     """Turn rows into codes.
 
     Columns that are kept come first in the output, so that codes can be joined back.
+    Sparse codes are written to .npz as SciPy's save_npz does, to other files with zeros.
     """
     require_output(output, force=force)
     fitted, rows = load_with_rows(model, data, drop=drop, keep=keep, trust=trust, decodes=False)
     with naming(data):
         codes = fitted.transform(rows)
-    from autoencode.data.writing import write_table
+    from autoencode.data.arrays import is_sparse
+    from autoencode.data.writing import write_sparse, write_table
 
     names = [str(name) for name in fitted.get_feature_names_out()]
-    write_table(output, (names, codes), kept=rows.kept, force=force)
+    if is_sparse(codes):
+        write_sparse(output, names, codes, kept=rows.kept, force=force)
+    else:
+        write_table(output, (names, codes), kept=rows.kept, force=force)
 
 
 def decode(

@@ -190,7 +190,9 @@ def fit_model(
 
     model: Autoencoder = getattr(estimators, PRESETS[kind].estimator)(**parameters)
     if progress.visible:
-        everything = estimators.Autoencoder().get_params() | model.get_params()
+        sparse = isinstance(model, estimators.SparseAutoencoder)
+        given = model._assigned(rows, None)[0] if sparse else model.get_params()
+        everything = estimators.Autoencoder().get_params() | given
         progress.max_epochs = make_plan(everything, rows).max_epochs
         model.set_params(verbose=progress)
     interrupted = False
@@ -237,12 +239,13 @@ def print_result(result: Result) -> None:
 
 def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
     """Return what was fitted and how good it is, for machines."""
-    from autoencode.summary import fitted_columns, known_noise
+    from autoencode.summary import fitted_columns, known_noise, known_units
 
     model, facts = result.model, result.model._state.facts
     curve = curve_rows(model.curve_)
     figures = next((row for row in curve if row["size"] == model.n_components_), {})
     noise = known_noise(facts, model._state.scaling.scale)
+    units = known_units(facts, model._state.units, model.n_components_)
     return {
         "model": str(job.output),
         "kind": job.kind,
@@ -255,6 +258,7 @@ def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
         "stop_reason": model.stop_reason_,
         "interrupted": result.interrupted,
         **({} if noise is None else {"noise": noise}),
+        **({} if units is None else {"units": units}),
         "seconds": facts["seconds"],
         "epochs": model.n_iter_,
         "n_features": model.n_features_in_,

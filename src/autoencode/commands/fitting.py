@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,7 +30,23 @@ from autoencode.presets import PRESETS
 __all__ = ["fit"]
 
 _MODEL, _TRAINING, _ROWS = "What the model is", "How it is trained", "Rows and columns"
-_DENOISING = "With --kind denoising"
+_DENOISING, _SPARSE = "With --kind denoising", "With --kind sparse"
+# Options that are parameters of an estimator, and what they are called there.
+_PARAMETERS = {
+    "components": "n_components",
+    "active": "n_active",
+    "hidden": "hidden_layer_sizes",
+    "threads": "n_threads",
+    "seed": "random_state",
+    **{
+        name: name
+        for name in (
+            *("noise", "rows", "refine", "missing", "scaling", "device"),
+            *("architecture", "bottleneck", "corruption", "likelihood"),
+            *("max_time", "max_epochs", "batch_size", "learning_rate", "validation_fraction"),
+        )
+    },
+}
 
 
 def _part(axis: str, *also: str) -> Any:
@@ -51,8 +68,8 @@ Components = Annotated[
     _parsed(
         parse_components,
         "Length of the code, or the share of held-out variance to explain; none: as long as "
-        "the rows, trained to restore missing cells (for impute). auto: 0.95, or none if "
-        "denoising.",
+        "the rows, trained to restore missing cells (for impute). auto: 0.95, none if "
+        "denoising, four times the columns if sparse.",
         "0.95|16|none|auto",
         _MODEL,
     ),
@@ -123,9 +140,10 @@ KeptState = Annotated[
     ),
 ]
 Kind = Annotated[
-    Literal["autoencoder", "denoising"],
+    Literal["autoencoder", "denoising", "sparse"],
     typer.Option(
-        help="autoencoder: short codes; denoising: takes noise out of rows.",
+        help="autoencoder: short codes; denoising: takes noise out of rows; sparse: many parts, "
+        "of which each row has few.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -145,6 +163,22 @@ RowsAre = Annotated[
         rich_help_panel=_DENOISING,
     ),
 ]
+Active = Annotated[
+    Any,
+    _parsed(parse_number, "Parts of a row; auto: as the rows say.", "NUMBER|auto", _SPARSE),
+]
+Positive = Annotated[
+    bool,
+    typer.Option("--positive", help="Parts have no negative values.", rich_help_panel=_SPARSE),
+]
+Refine = Annotated[
+    Literal["auto", "omp", "none"],
+    typer.Option(
+        help="omp: codes by orthogonal matching pursuit, slower and better; none: the encoder's; "
+        "auto: omp where rows are complete and plain numbers.",
+        rich_help_panel=_SPARSE,
+    ),
+]
 Data = Annotated[
     str,
     typer.Argument(
@@ -156,7 +190,7 @@ Output = Annotated[
     Path, typer.Option("--output", "-o", help="Where the model goes.", metavar="MODEL")
 ]
 Architecture = Annotated[str, _part("architecture", "auto")]
-Bottleneck = Annotated[str, _part("bottleneck")]
+Bottleneck = Annotated[str, _part("bottleneck", "auto")]
 Corruption = Annotated[str, _part("corruption", "auto")]
 Likelihood = Annotated[str, _part("likelihood", "auto")]
 Penalties = Annotated[list[str] | None, _part("penalty")]
@@ -174,7 +208,7 @@ def fit(
     missing: Missing = "ignorable",
     hidden: Hidden = "auto",
     architecture: Architecture = "auto",
-    bottleneck: Bottleneck = "plain",
+    bottleneck: Bottleneck = "auto",
     corruption: Corruption = "auto",
     likelihood: Likelihood = "auto",
     penalty: Penalties = None,
@@ -188,6 +222,9 @@ def fit(
     target: Target = None,
     noise: Noise = "auto",
     rows: RowsAre = "auto",
+    active: Active = "auto",
+    positive: Positive = False,
+    refine: Refine = "auto",
     device: Device = "auto",
     threads: Threads = "auto",
     seed: Seed = 0,
@@ -202,28 +239,7 @@ def fit(
     figures on rows that nothing saw: by column, and the share of variance explained
     by length and beside PCA's. Ctrl-C saves what was learned so far.
     """
-    given = {
-        "n_components": components,
-        "noise": noise,
-        "rows": rows,
-        "columns": parse_columns(column),
-        "missing": missing,
-        "hidden_layer_sizes": hidden,
-        "architecture": architecture,
-        "bottleneck": bottleneck,
-        "corruption": corruption,
-        "likelihood": likelihood,
-        "penalties": tuple(penalty) if penalty else "auto",
-        "scaling": scaling,
-        "max_time": max_time,
-        "max_epochs": max_epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "validation_fraction": validation_fraction,
-        "device": device,
-        "n_threads": threads,
-        "random_state": seed,
-    }
+    given = _parameters(locals())
     files = (data, output, report, [*(drop or ()), *(keep or ())], held_out, target)
     parameters = _chosen(kind, given, target)
     job = FitJob(*files, parameters, quiet, force, kind, checkpoint)
@@ -240,6 +256,17 @@ def _run(job: FitJob, *, as_json: bool) -> None:
         raise typer.Exit(130)
 
 
+def _parameters(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of an estimator that the options of a fit say."""
+    found = {parameter: options[name] for name, parameter in _PARAMETERS.items()}
+    return found | {
+        "columns": parse_columns(options["column"]),
+        "penalties": tuple(options["penalty"] or ()) or "auto",
+        "positive": options["positive"] or "auto",
+        "refine": None if options["refine"] == "none" else options["refine"],
+    }
+
+
 def _chosen(kind: str, given: dict[str, Any], target: str | None) -> dict[str, Any]:
     """Return what the estimator of a kind is to be given, or refuse what it does not take."""
     preset = PRESETS[kind]
@@ -247,10 +274,13 @@ def _chosen(kind: str, given: dict[str, Any], target: str | None) -> dict[str, A
     for other, further in PRESETS.items():
         for name in further.takes:
             if name in found and name not in preset.takes:
-                raise typer.BadParameter(f"--{name} is for --kind {other}")
+                option = next((key for key, same in _PARAMETERS.items() if same == name), name)
+                raise typer.BadParameter(f"--{option} is for --kind {other}")
     for name in preset.decides:
         if name in found:
             raise typer.BadParameter(f"--{name} does not go with --kind {kind}: leave it out")
+    if kind == "sparse" and not isinstance(found.get("n_components", 1), int):
+        raise typer.BadParameter("--components of --kind sparse is a whole number, or auto")
     if target is not None and "rows" in found:
         raise typer.BadParameter("--rows is for rows alone: leave it out, or --target")
     return found

@@ -49,10 +49,16 @@ def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> di
         for name, array in tensors.items()
         if name.startswith("curve.")
     }
-    from autoencode.summary import known_noise
+    from autoencode.summary import known_noise, known_units
 
     facts, made_of = header["facts"], header["composition"]
     noise = known_noise(facts, tensors["scale"])
+    places = {
+        name.removeprefix("unit."): array
+        for name, array in tensors.items()
+        if name.startswith("unit.")
+    }
+    units = known_units(facts, places, header["n_components"])
     return {
         "model": path,
         "format_version": header["format_version"],
@@ -63,6 +69,7 @@ def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> di
         "sample_shape": facts["sample_shape"],
         "feature_names": header["feature_names"],
         **({} if noise is None else {"noise": noise}),
+        **({} if units is None else {"units": units}),
         "columns": _columns(header),
         "parameters": header["parameters"],
         "composition": made_of,
@@ -94,7 +101,13 @@ def _columns(header: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _fields(found: dict[str, Any]) -> dict[str, str]:
     """Return what people are shown, by name."""
-    from autoencode.summary import FITTED_TO, describe_noise, left_out
+    from autoencode.summary import (
+        FITTED_TO,
+        describe_noise,
+        describe_rows,
+        describe_units,
+        left_out,
+    )
 
     noise = found.get("noise")
     facts, names = found["facts"], found["feature_names"]
@@ -129,9 +142,9 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
         "hidden layers": ", ".join(map(str, found["composition"]["hidden_layer_sizes"])) or "none",
         "fitted to": "" if noise is None else FITTED_TO[noise["situation"]],
         "noise": "" if noise is None or noise["kind"] == "none" else describe_noise(noise),
+        "units": describe_units(found.get("units")),
         "held-out rows": quality,
-        "rows": f"{facts['n_rows']}: {facts['n_train']} to train, {facts['n_choose']} to choose, "
-        f"{facts['n_claim']} to measure",
+        "rows": describe_rows(facts) if facts["n_rows"] else "",
         "fit": f"{facts['seconds']:.1f} s; stopped: {facts['stop_reason']}",
         "size": f"{found['numbers']} numbers",
     }

@@ -45,6 +45,8 @@ def require_output(output: Path, *, force: bool) -> None:
 def header_of(model: Path, *names: str) -> list[Any]:
     """Return entries of a model's header: the model proper takes seconds to load.
 
+    A folder of another project's sparse autoencoder has a few of them too.
+
     Raises
     ------
     ModelFileError
@@ -52,11 +54,23 @@ def header_of(model: Path, *names: str) -> list[Any]:
     """
     from autoencode.model_file import read_header
 
-    header = read_header(model)
+    header = _header_of_folder(model) if model.is_dir() else read_header(model)
     missing = [name for name in names if name not in header]
     if missing:
         raise ModelFileError(f"{model} does not fit together: it has no {missing[0]!r}")
     return [header[name] for name in names]
+
+
+def _header_of_folder(folder: Path) -> dict[str, Any]:
+    from autoencode.dictionary_files import read_dictionary
+
+    n_components, n_values = read_dictionary(folder).parts.shape
+    return {
+        "estimator": "SparseAutoencoder",
+        "n_components": n_components,
+        "n_features": n_values,
+        "feature_names": None,
+    }
 
 
 def load_model(model: Path, trust: Sequence[str] | None, *, decodes: bool) -> Autoencoder:

@@ -28,7 +28,9 @@ __all__ = [
     "parse_whole",
 ]
 
-Model = Annotated[Path, typer.Argument(help="A fitted model.", metavar="MODEL")]
+Model = Annotated[
+    Path, typer.Argument(help="A fitted model, or a folder of SAELens.", metavar="MODEL")
+]
 Data = Annotated[
     str, typer.Argument(help="Rows with the columns that the model knows.", metavar="DATA")
 ]

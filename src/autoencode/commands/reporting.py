@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from autoencode.commands.unit_reporting import dense_codes, units_of, units_sentence
 from autoencode.data.rows import FloatArray, Rows
 from autoencode.opening import open_like
 from autoencode.preprocess.table_rows import TableRows
@@ -133,15 +134,19 @@ def _array_data(model: Autoencoder, sources: _Sources, common: Mapping[str, Any]
     rows, count = sources.rows, len(sources.numbers)
     shown = sources.shown.take(sources.numbers)
     inputs = Rows(shown, kind="numpy", names=rows.names)
-    return ReportData(
+    codes = dense_codes(model.transform(inputs))
+    data = ReportData(
         **common,
         rows=shown if sources.wanted is sources.shown else sources.wanted.take(sources.numbers),
         reconstructions=_plain(model.reconstruct(inputs)).reshape(count, -1),
-        codes=_plain(model.transform(inputs)),
+        codes=codes,
         column_scale=model._state.scaling.scale,
         names=rows.names,
         sample_shape=rows.sample_shape,
     )
+    shape = data.picture_shape
+    pictures = None if shape is None else shown.reshape(count, -1)
+    return replace(data, units=units_of(model, codes, sources.numbers, pictures, shape))
 
 
 def _table_data(
@@ -158,7 +163,7 @@ def _table_data(
     columns = column_facts(schema, quality)
     deviation = deviations(schema, rows.cells[_sample(rows.n_rows, _MOST_MEASURED)])
     measures = [column.measure for column in columns]
-    codes = _plain(model.transform(shown))
+    codes = dense_codes(model.transform(shown))
     return TableReportData(
         **common,
         columns=columns,
@@ -167,6 +172,7 @@ def _table_data(
         errors=cell_errors(schema, measures, truth, rebuilt, deviation),
         codes=codes,
         groupings=best_separated(grouping_candidates(schema, truth), codes),
+        units=units_of(model, codes, sources.numbers, None, None),
     )
 
 
@@ -210,11 +216,12 @@ def _sentence(model: Autoencoder, *, unseen: bool) -> str:
     kind = "An autoencoder" if model.gate_ else "PCA (a network did not pay here)"
     length = f"{model.n_components_} number{'' if model.n_components_ == 1 else 's'}"
     measured = "rows it never saw" if model._state.facts["n_claim"] else "its training rows"
-    text = (
+    text = units_sentence(model, measured) or (
         f"{kind} turns {model.n_features_in_} columns into {length} and keeps {explained:.2%} of "
         f"the variance of {measured}"
     )
-    text += f"; PCA of the same length keeps {pca:.2%}." if model.gate_ else "."
+    if not text.endswith("."):
+        text += f"; PCA of the same length keeps {pca:.2%}." if model.gate_ else "."
     if not unseen:
         text += " The examples below are training rows."
     return text

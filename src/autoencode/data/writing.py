@@ -26,6 +26,7 @@ __all__ = [
     "write_array",
     "write_blocks",
     "write_frame",
+    "write_sparse",
     "write_table",
 ]
 
@@ -211,6 +212,49 @@ def write_blocks(
                 header["shape"] = (n_rows, *block.shape[1:])
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(np.ascontiguousarray(block).view(np.uint8).data)
+
+
+def write_sparse(
+    path: str | os.PathLike[str],
+    names: Sequence[str],
+    matrix: Any,
+    *,
+    kept: pa.Table | None = None,
+    force: bool = False,
+) -> None:
+    """Write a sparse matrix: to ``.npz`` as ``scipy.sparse.save_npz`` does, else as columns.
+
+    Parameters
+    ----------
+    path : path
+        As for `write_table`; all formats but .npz hold the zeros too.
+    names : sequence of str
+        Of the columns; not written to .npz.
+    matrix : scipy.sparse matrix of shape (n, k)
+        The numbers.
+    kept : pyarrow.Table, optional
+        Columns of the same rows that go first; not with .npz.
+    force : bool, default False
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    DataError
+        As by `write_table`.
+    """
+    if require_table_suffix(path) != ".npz":
+        write_table(path, (names, matrix.toarray()), kept=kept, force=force)
+        return
+    if kept is not None and kept.num_columns:
+        raise DataError(
+            f"{os.fspath(path)}: .npz of sparse codes holds nothing but the matrix; write kept "
+            "columns as .parquet"
+        )
+    from scipy import sparse
+
+    require_absent(path, force=force)
+    with replacing(path) as temporary:
+        sparse.save_npz(temporary, matrix.tocsr())
 
 
 def _named_columns(columns: Columns) -> tuple[list[str], list[npt.NDArray[Any]]]:

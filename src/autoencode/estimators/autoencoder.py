@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Self
 
 import numpy as np
@@ -231,10 +232,13 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if checkpoint is not None:
             plan = checkpoint.seeded(plan)
         plan, evidence = choose_strengths(plan, rows, target, held)
+        begun = time.perf_counter()
         plan, found = self._searched(plan, rows, target, held)
+        searched = time.perf_counter() - begun
         start = None if found is None else found.start()
         fit = Fit(plan, rows, target, held, evidence=evidence, checkpoint=checkpoint, start=start)
         state = fit.run()
+        state.facts["seconds"] += searched
         if found is not None:
             state = refined(state, found, claim_rows(fit.data))
         _check_feature_names(self, with_names(rows), reset=True)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from autoencode.data.rows import Rows
+from autoencode.dictionary import Dictionary
+from autoencode.dictionary_files import read_dictionary
 from autoencode.dictionary_search import MOST_COMPONENTS, Found, Wish, search_dictionary, searchable
-from autoencode.errors import SpecError
+from autoencode.dictionary_state import bottleneck_of, state_of
+from autoencode.errors import DataError, SpecError
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.estimators.fitted import FloatArray, torch_dtype
 from autoencode.fit_data import Plan
@@ -76,10 +81,11 @@ class SparseAutoencoder(Autoencoder):
         with other columns as many values as these are spread into.
     offset_ : ndarray of shape (n_features,)
         What a row without any active part is.
-    n_active_ : float
-        Active parts of a held-out row, on average.
-    unit_frequency_ : ndarray of shape (n_components_,)
-        Share of held-out rows in which each part is active.
+    n_active_ : float or None
+        Active parts of a held-out row, on average. Of a model by `from_dictionary` what was
+        asked for when it was trained; None if that is not known.
+    unit_frequency_ : ndarray of shape (n_components_,) or None
+        Share of held-out rows in which each part is active. None if none were seen.
     unit_stability_ : ndarray of shape (n_components_,) or None
         Cosine of each part with its match in a dictionary from another start: near 1 where
         the rows say what the part is. None if there was no other.
@@ -139,6 +145,40 @@ class SparseAutoencoder(Autoencoder):
         self.positive = positive
         self.refine = refine
         self.sparse_output = sparse_output
+
+    @classmethod
+    def from_dictionary(cls, dictionary: Dictionary | str | os.PathLike[str]) -> Self:
+        """Return a fitted model of a dictionary that another project trained.
+
+        Codes and reconstructions are those of that project: of the encoder alone, with parts
+        as long as they are there. Nothing is known of how good it is: the curve is empty, and
+        `score_samples` is refused.
+
+        Parameters
+        ----------
+        dictionary : Dictionary or path
+            Or the folder of SAELens, sparsify or dictionary_learning that holds it; see
+            `autoencode.dictionary_files.read_dictionary`.
+
+        Returns
+        -------
+        SparseAutoencoder
+            ``bottleneck`` is how codes are chosen; "jumprelu" for "batchtopk" with several
+            thresholds.
+
+        Raises
+        ------
+        ModelFileError
+            If the folder cannot be used.
+        """
+        made = dictionary if isinstance(dictionary, Dictionary) else read_dictionary(dictionary)
+        n_components, n_values = made.parts.shape
+        active = "auto" if made.n_active is None else made.n_active
+        kind = bottleneck_of(made)
+        model = cls(n_components, n_active=active, bottleneck=kind, refine=None)
+        model.n_features_in_ = n_values
+        model._adopt(state_of(made))
+        return model
 
     def _assigned(
         self, rows: Rows, target: Rows | None
@@ -247,12 +287,36 @@ class SparseAutoencoder(Autoencoder):
         apply(lambda x: fitted.decoder(encode(x)), rows, result, PIECE)
         return result
 
+    def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return each row's reconstruction log-likelihood; see `Autoencoder.score_samples`.
+
+        Raises
+        ------
+        DataError
+            If the model was not fitted here: how large errors are is not known then.
+        """
+        self._require_errors()
+        return super().score_samples(X)
+
+    def explain(self, X: Any) -> Any:
+        """Return what each cell adds to `score_samples`; see `Autoencoder.explain`."""
+        self._require_errors()
+        return super().explain(X)
+
+    def _require_errors(self) -> None:
+        if np.isnan(self._state.column_errors).any():
+            raise DataError(
+                "how large errors are is not known: the model was not fitted here; use "
+                "reconstruct and compare"
+            )
+
     def _adopt(self, state: State) -> None:
         super()._adopt(state)
         self.n_active_ = state.facts["n_active"]
-        self.unit_frequency_ = state.units["frequency"]
+        self.unit_frequency_ = state.units.get("frequency")
         self.unit_stability_ = state.units.get("stability")
-        self.components_, self.offset_ = _parts(state)
+        if state.column_errors.size:  # else it holds nothing but an encoder
+            self.components_, self.offset_ = _parts(state)
 
 
 def _parts(state: State) -> tuple[FloatArray, FloatArray]:

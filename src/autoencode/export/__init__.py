@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autoencode.export.saelens import export_saelens
 from autoencode.export.writing import PARTS, MissingExtraError, export_onnx
 
-__all__ = ["PARTS", "MissingExtraError", "export_onnx"]
+__all__ = ["PARTS", "MissingExtraError", "export_onnx", "export_saelens"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from autoencode.errors import DataError
 from autoencode.report_parts.missing import Missingness
+from autoencode.report_parts.units import Units, check_units
 
 __all__ = ["FittedData", "PageData", "ReportData", "check", "require_lengths"]
 
@@ -73,6 +74,8 @@ class FittedData(PageData, ABC):
         The codes of r held-out rows.
     row_numbers : array of shape (r,)
         Where those rows stand in the data that was given.
+    units : Units or None
+        The parts of a sparse model; None for others.
     """
 
     curve: Mapping[str, np.ndarray]
@@ -80,6 +83,7 @@ class FittedData(PageData, ABC):
     level: float | None
     codes: np.ndarray
     row_numbers: np.ndarray
+    units: Units | None = None
 
     @property
     @abstractmethod
@@ -197,6 +201,8 @@ def check(data: FittedData) -> None:
         raise DataError(f"the report's chosen size {data.chosen_size} is not on its curve")
     if data.codes.ndim != 2 or data.codes.shape[1] == 0:
         raise DataError(f"a report needs codes of shape (r, k), k > 0: got {data.codes.shape}")
+    if data.units is not None:
+        check_units(data.units)
     if isinstance(data, ReportData):
         _check_array(data)
 

@@ -39,6 +39,7 @@ from autoencode.report_parts.markup import (
     value_text,
 )
 from autoencode.report_parts.pictures import Sprite, sprite, value_limits
+from autoencode.report_parts.units import Units
 
 __all__ = [
     "cards_of",
@@ -73,6 +74,8 @@ def key_figures(data: FittedData) -> str:
     """
     at = data.curve_at(data.chosen_size)
     share = data.n_columns / data.chosen_size
+    if data.units is not None:
+        return _sparse_figures(data, data.units)
     cards = [
         ("Components", f"{data.chosen_size:,}", _why_chosen(data, at["explained_variance"])),
         (
@@ -89,6 +92,24 @@ def key_figures(data: FittedData) -> str:
     ]
     seconds = fit_seconds(data)
     if seconds:
+        cards.append(("Time to fit", seconds, fit_epochs(data)))
+    return cards_of(cards)
+
+
+def _sparse_figures(data: FittedData, units: Units) -> str:
+    """Write the cards of a sparse model."""
+    at = data.curve_at(data.chosen_size)
+    pca = f"as many components as a row has parts: {percent(at['pca_explained_variance'])}"
+    stable = "from one start: stability is not known"
+    if units.stable_share is not None:
+        stable = f"{percent(units.stable_share)} of them found from another start too"
+    cards = [
+        ("Parts", f"{units.n_components:,}", stable),
+        ("Parts of a row", value_text(units.n_active, 3), "of a held-out row, on average"),
+        ("Variance explained", percent(at["explained_variance"]), f"PCA with {pca}"),
+        ("Error against PCA", ratio_text(at["ratio"]), "of as many components as parts of a row"),
+    ]
+    if seconds := fit_seconds(data):
         cards.append(("Time to fit", seconds, fit_epochs(data)))
     return cards_of(cards)
 
