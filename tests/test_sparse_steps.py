@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from autoencode import SparseAutoencoder
 from autoencode.composition import Composition
+from autoencode.data.arrays import open_array
 from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
 from autoencode.network import Network
+from autoencode.preprocess.scaling import Scaling
+from autoencode.scaled_rows import Pairs, ScaledRows
 from autoencode.sparse_steps import SparseStep, settle
 from autoencode.steps import AutogradStep, Step, Together, choose_step
 
@@ -126,3 +132,32 @@ def test_parts_have_unit_length_after_they_are_settled() -> None:
     settle([network])
     lengths = network.decoder.parts.square().sum(1)  # type: ignore[union-attr,operator]
     torch.testing.assert_close(lengths, torch.ones(N_COMPONENTS, dtype=torch.float64))
+
+
+# Rows that are much longer than others.
+
+
+def test_extreme_rows_are_shortened_in_training_and_said() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 8))
+    X[[17, 300]] *= 1e4
+    options: dict[str, Any] = {"n_active": 2, "refine": None, "max_epochs": 4, "random_state": 0}
+    with pytest.warns(UserWarning, match="2 rows are more than 10 times as far .* row 17"):
+        model = SparseAutoencoder(16, validation_fraction=0.1, **options).fit(X)
+    ordinary = np.delete(np.arange(400), [17, 300])
+    assert float(np.square(model.components_).sum(1).max()) > 0
+    assert np.isfinite(model.reconstruct(X[ordinary])).all()
+
+
+def test_a_length_limit_changes_long_rows_only() -> None:
+    X = np.random.default_rng(0).normal(size=(50, 6))
+    X[3] *= 100
+    pairs = Pairs(open_array(X))
+    scaling = Scaling(np.zeros(6), np.ones(6))
+    rows = ScaledRows(pairs, np.arange(50), scaling, torch.float64, torch.device("cpu"))
+    limit = 10 * float(np.median(rows.lengths()))
+    whole, _ = rows.tensors()
+    cut, _ = replace(rows, longest=limit).tensors()
+    others = torch.arange(50) != 3
+    assert torch.equal(whole[others], cut[others])
+    torch.testing.assert_close(cut[3], whole[3] * limit / whole[3].norm())

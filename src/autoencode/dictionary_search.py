@@ -73,7 +73,7 @@ def _tensors(data: FitData) -> tuple[Tensor, Tensor]:
     """Return training rows, as many as are needed, and those to judge by."""
     numbers = data.split.train
     numbers = numbers[:: -(-len(numbers) // _MOST_ROWS)]
-    training, _ = data.scaled(data.pairs, numbers).tensors()
+    training, _ = replace(data.training, numbers=numbers).tensors()
     return training, data.choose.x.x[:_JUDGED_ROWS]
 
 

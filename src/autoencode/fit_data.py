@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -32,6 +33,7 @@ _WIDEST_SEARCH = 1024
 _WIDEST_RANDOMISED = 256
 _MOMENT_ROWS = 10_000
 """Rows that covariances for restoring missing values are measured on, at most."""
+_LONGEST = 10.0
 _HIDDEN_SHARE, _LEAST_HIDDEN = 0.2, 0.05
 """Share of cells that are missing or hidden where a model is judged by what it restores."""
 
@@ -106,6 +108,8 @@ class FitData:
             self.held_pairs = Pairs(held_out)
         self.scaling, self.moments = self.units(self.split.train)
         self.training = self.scaled(self.pairs, self.split.train)
+        if plan.composition.sparse:
+            self.training = self._without_extremes(self.training)
         self.start = self.principal(self.training, self._limit())
         # A model of full length is judged by what it restores, any other by all it is given.
         numbers = self.split.choose
@@ -143,6 +147,25 @@ class FitData:
         """Return some rows, scaled."""
         device, dtype = self.plan.device, self.plan.dtype
         return ScaledRows(pairs, numbers, self.scaling, dtype, device, self.fill())
+
+    def _without_extremes(self, training: ScaledRows) -> ScaledRows:
+        """Return rows of which none is much longer than the others; say so if one was.
+
+        A few very long rows would have the parts of a sparse code to themselves.
+        """
+        lengths = training.lengths()
+        longest = _LONGEST * float(np.median(lengths)) if len(lengths) else 0.0
+        extreme = np.flatnonzero(lengths > longest)
+        if not len(extreme) or not longest:
+            return training
+        warnings.warn(
+            f"{len(extreme)} rows are more than {_LONGEST:g} times as far from the mean as the "
+            f"median row (the first is row {training.numbers[extreme[0]]}): in training they "
+            "count as if they were that far",
+            UserWarning,
+            stacklevel=2,
+        )
+        return replace(training, longest=longest)
 
     def fill(self) -> Fill | None:
         """Return what missing values are restored by, in float64, if anything."""

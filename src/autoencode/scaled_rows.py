@@ -76,6 +76,8 @@ class ScaledRows:
         Of the tensors.
     fill : Fill or None
         In float64: what stands for missing values where a method takes none; None: zero.
+    longest : float or None
+        Longer rows of `tensors` are brought to this length; None: none are.
     """
 
     pairs: Pairs
@@ -84,6 +86,12 @@ class ScaledRows:
     dtype: torch.dtype
     device: torch.device
     fill: Fill | None = None
+    longest: float | None = None
+
+    def lengths(self) -> Array:
+        """Return the Euclidean length of each row, over its values that are not missing."""
+        found = [np.sqrt(np.nansum(np.square(block), 1)) for block in self.blocks_with_missing()]
+        return np.concatenate(found) if found else np.zeros(0)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -154,6 +162,9 @@ class ScaledRows:
         for block in _blocks(rows, numbers):
             values[start : start + len(block)] = torch.from_numpy(self.scaling.forward(block))
             start += len(block)
+        if self.longest is not None:
+            lengths = values.nan_to_num(nan=0.0).square().sum(1, keepdim=True).sqrt_()
+            values *= (self.longest / lengths.clamp_min_(self.longest)).to(values.dtype)
         return values.to(self.device)
 
 

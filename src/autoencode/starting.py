@@ -43,7 +43,7 @@ def starting_point(
         return replace(start, deviations=units) if composition.unit_codes else start
     numbers = data.split.train
     numbers = numbers[:: -(-len(numbers) // max(_MOST_ROWS, size))]
-    values, _ = data.scaled(data.pairs, numbers).tensors()
+    values, _ = replace(data.training, numbers=numbers).tensors()
     rows = torch.nan_to_num(values.flatten(1).double().cpu(), nan=0.0)
     return dictionary_start(rows, size, rng, composition.start)
 
