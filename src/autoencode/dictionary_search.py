@@ -37,7 +37,7 @@ _FIRST_TOLERANCE = 0.04
 _ROUNDS = (5, 4, 5, 3)
 _SPARE = 1.15
 _ENOUGH_STABLE = 0.5
-_JUDGED_ROWS = 4000
+_JUDGED_ROWS, _FEW_JUDGED = 4000, 2000
 _MOST_ROWS = 200_000
 _TIME_SHARES, _LEAST_TIME = (0.3, 0.6), 0.05
 
@@ -71,11 +71,18 @@ def _parts_of(network: Network) -> Parts:
 
 
 def _tensors(data: FitData) -> tuple[Tensor, Tensor]:
-    """Return training rows, as many as are needed, and those to judge by."""
+    """Return training rows, as many as are needed, and those to judge by.
+
+    Few held-out rows say little of how often rare parts are seen alike; then training rows
+    join them, which both dictionaries know as well.
+    """
     numbers = data.split.train
     numbers = numbers[:: -(-len(numbers) // _MOST_ROWS)]
     training, _ = data.scaled(data.pairs, numbers).tensors()
-    return training, data.choose.x.x[:_JUDGED_ROWS]
+    judged = data.choose.x.x[:_JUDGED_ROWS]
+    if len(judged) < _FEW_JUDGED:
+        judged = torch.cat([judged, training[: _FEW_JUDGED - len(judged)]])
+    return training, judged
 
 
 @dataclass(frozen=True)
