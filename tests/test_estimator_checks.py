@@ -9,7 +9,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from autoencode import Autoencoder, DenoisingAutoencoder, Imputer
+from autoencode import Autoencoder, DenoisingAutoencoder, Imputer, SparseAutoencoder
 
 ESTIMATORS = [
     Autoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
@@ -19,6 +19,9 @@ ESTIMATORS = [
     Imputer(missing="informative"),
     DenoisingAutoencoder(max_epochs=3),
     DenoisingAutoencoder(2, hidden_layer_sizes=(8,), max_epochs=2),
+    # Codes as arrays: many checks compare outputs by NumPy's functions, or put them in frames.
+    SparseAutoencoder(3, n_active=1, max_epochs=2, sparse_output=False),
+    SparseAutoencoder(max_epochs=2, sparse_output=False),
 ]
 
 # What scikit-learn asks of its own estimators beyond the list that it gives to others.

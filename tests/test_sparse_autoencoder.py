@@ -22,9 +22,11 @@ N_PARTS = 24
 
 
 def planted(n_rows: int = 3000, seed: int = 0) -> tuple[Array, Array, Array]:
-    """Make rows with about two parts each, the parts and the codes."""
-    rng = np.random.default_rng(7)
-    parts = rng.normal(size=(N_PARTS, 12))
+    """Make rows with about two parts each, the parts (none near another) and the codes."""
+    parts = np.random.default_rng(7).normal(size=(N_PARTS, 12))
+    for _ in range(100):
+        parts /= np.linalg.norm(parts, axis=1, keepdims=True)
+        parts -= 0.1 * (parts @ parts.T - np.eye(N_PARTS)) ** 3 @ parts
     parts /= np.linalg.norm(parts, axis=1, keepdims=True)
     draw = np.random.default_rng(seed)
     active = draw.random((n_rows, N_PARTS)) < 2 / N_PARTS

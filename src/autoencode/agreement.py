@@ -79,7 +79,8 @@ def agreement(first: Parts, second: Parts, x: Tensor) -> Agreement:
             used = pair[0].sum(0) + pair[1].sum(0) >= _FEWEST_USES
         matched = _f1(pair[0][:, used], pair[1][:, used])
         curve[place] = tolerance, one.sum() / max(len(x), 1), matched
-    near = np.flatnonzero(curve[:, 2] >= curve[:, 2].max() - _MARGIN)[0]
+    best = curve[:, 2].max()
+    near = np.flatnonzero(curve[:, 2] >= best - min(_MARGIN, 1.0 - best))[0]
     stability = np.empty(len(cosines))
     stability[mine] = cosines[mine, theirs]
     return Agreement(float(curve[near, 0]), float(curve[near, 1]), stability, curve)

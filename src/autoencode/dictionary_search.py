@@ -29,15 +29,15 @@ MOST_COMPONENTS = 2048
 """Codes longer than this are the encoder's alone: pursuit compares every part with every one."""
 
 _STEPS, _BATCH, _RATE = 400, 1024, 6e-3
-_MOST_EPOCHS = 100
-_WIDER, _MOST_PER_VALUE = (1.5, 3.0), 6
+_FEWEST_STEPS = 40
+_WIDER, _MOST_PER_VALUE = (1.5, 2.0), 6
 _ROWS_PER_PART = 4
 _VALUES_PER_PART = 4
 _FIRST_TOLERANCE = 0.04
 _ROUNDS = (5, 4, 5, 3)
 _SPARE = 1.15
 _ENOUGH_STABLE = 0.5
-_JUDGED_ROWS = 4000
+_JUDGED_ROWS, _FEW_JUDGED = 4000, 2000
 _MOST_ROWS = 200_000
 _TIME_SHARES, _LEAST_TIME = (0.3, 0.6), 0.05
 
@@ -46,6 +46,7 @@ def _short(plan: Plan, active: float, n_rows: int) -> Plan:
     """Return the plan of the networks that are only the start: a few hundred steps."""
     made_of = plan.composition
     batch = int(min(_BATCH, max(n_rows // 4, 32)))
+    steps = min(max(n_rows, _FEWEST_STEPS), _STEPS)
     positive = make("architecture", ARCHITECTURES, made_of.architecture, made_of.sample_shape, ())
     composition = replace(
         made_of,
@@ -57,7 +58,7 @@ def _short(plan: Plan, active: float, n_rows: int) -> Plan:
         composition=composition,
         batch_size=batch,
         learning_rate=_RATE,
-        max_epochs=min(max(1, -(-_STEPS * batch // max(n_rows, 1))), _MOST_EPOCHS),
+        max_epochs=-(-steps * min(batch, n_rows) // n_rows),
         max_time=None if plan.max_time is None else _TIME_SHARES[0] * plan.max_time,
         report=None,
     )
@@ -70,11 +71,18 @@ def _parts_of(network: Network) -> Parts:
 
 
 def _tensors(data: FitData) -> tuple[Tensor, Tensor]:
-    """Return training rows, as many as are needed, and those to judge by."""
+    """Return training rows, as many as are needed, and those to judge by.
+
+    Few held-out rows say little of how often rare parts are seen alike; then training rows
+    join them, which both dictionaries know as well.
+    """
     numbers = data.split.train
     numbers = numbers[:: -(-len(numbers) // _MOST_ROWS)]
     training, _ = replace(data.training, numbers=numbers).tensors()
-    return training, data.choose.x.x[:_JUDGED_ROWS]
+    judged = data.choose.x.x[:_JUDGED_ROWS]
+    if len(judged) < _FEW_JUDGED:
+        judged = torch.cat([judged, training[: _FEW_JUDGED - len(judged)]])
+    return training, judged
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ def search_dictionary(
 def _width(size: int, rows: Rows, *, fixed: bool) -> int:
     """Return how many parts to start with: more than are wanted find more of them.
 
-    Half as many again; up to three times as many while they are at most six for each value.
+    Half as many again; up to twice as many while they are at most six for each value.
     """
     wide = max(_WIDER[0] * size, min(_WIDER[1] * size, _MOST_PER_VALUE * rows.n_features))
     wide = min(wide, rows.n_rows / _ROWS_PER_PART)
