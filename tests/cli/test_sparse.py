@@ -171,6 +171,10 @@ def test_a_folder_of_saelens_is_a_model(
     assert done.stdout == done.stderr == ""
     made = read_dictionary(tmp_path / "sae")
     assert (made.kind, made.n_active, made.parts.shape) == ("topk", 3, (C, V))
+    known = {"bottleneck": "topk", "n_features": V, "n_components": C, "n_active": 3}
+    said = json.loads(run("inspect", "sae", "--json", folder=tmp_path).stdout)
+    assert said == {"model": "sae", "estimator": "SparseAutoencoder", **known}
+    assert "n_components  16\n" in run("inspect", "sae", folder=tmp_path).stdout
     for number, model in enumerate((encoder, "sae")):
         for command in ("encode", "reconstruct"):
             output = ["-o", f"{command}{number}.npy"]
