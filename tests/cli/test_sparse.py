@@ -198,6 +198,11 @@ def test_what_a_folder_lacks_is_said(run: Run, rows: Path, fitted: Any, tmp_path
     assert again.returncode == 1
     assert "sae exists; pass --force to replace it" in again.stderr
     assert run(*arguments, "--force", folder=tmp_path).returncode == 0
+    done = run("export", rows / "m", "-o", "m.onnx", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("autoencode: m.onnx has the encoder's codes, which explain ")
+    done = run("export", rows / "m", "--decoder", "-o", "d.onnx", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_models_that_are_no_dictionary(
