@@ -171,6 +171,10 @@ def test_a_folder_of_saelens_is_a_model(
     assert done.stdout == done.stderr == ""
     made = read_dictionary(tmp_path / "sae")
     assert (made.kind, made.n_active, made.parts.shape) == ("topk", 3, (C, V))
+    known = {"bottleneck": "topk", "n_features": V, "n_components": C, "n_active": 3}
+    said = json.loads(run("inspect", "sae", "--json", folder=tmp_path).stdout)
+    assert said == {"model": "sae", "estimator": "SparseAutoencoder", **known}
+    assert "n_components  16\n" in run("inspect", "sae", folder=tmp_path).stdout
     for number, model in enumerate((encoder, "sae")):
         for command in ("encode", "reconstruct"):
             output = ["-o", f"{command}{number}.npy"]
@@ -194,6 +198,11 @@ def test_what_a_folder_lacks_is_said(run: Run, rows: Path, fitted: Any, tmp_path
     assert again.returncode == 1
     assert "sae exists; pass --force to replace it" in again.stderr
     assert run(*arguments, "--force", folder=tmp_path).returncode == 0
+    done = run("export", rows / "m", "-o", "m.onnx", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("autoencode: m.onnx has the encoder's codes, which explain ")
+    done = run("export", rows / "m", "--decoder", "-o", "d.onnx", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_models_that_are_no_dictionary(

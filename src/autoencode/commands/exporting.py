@@ -52,10 +52,12 @@ def export(
         return
     part = "encoder" if encoder else "decoder" if decoder else "autoencoder"
     export_onnx(fitted, output, part=part, force=True)
+    if part != "decoder":
+        _say_what_is_lost(fitted, output)
 
 
 def _say_what_is_lost(model: Autoencoder, output: Path) -> None:
-    """Warn that codes of a folder are the encoder's alone where the model's are not."""
+    """Warn that exported codes are the encoder's alone where the model's are not."""
     alone = model._state.facts.get("encoder")
     if alone is None:
         return

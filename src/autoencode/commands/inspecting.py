@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from autoencode.commands.display import (
@@ -26,6 +27,13 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
 
     The whole file is checked; no part that it names is imported.
     """
+    if model.is_dir():
+        folder = _folder(model)
+        if as_json:
+            print_json(folder)
+        else:
+            print_fields({name: "" if part is None else str(part) for name, part in folder.items()})
+        return
     from autoencode.model_file import read_model
 
     header, tensors = read_model(model)
@@ -41,6 +49,22 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     print_columns(found["columns"], restores=restores)
     if found["curve"] and not restores:
         print_curve(found["curve"], found["n_components"])
+
+
+def _folder(model: Path) -> dict[str, Any]:
+    """Return what a sparse autoencoder of another project is."""
+    from autoencode.dictionary_files import read_dictionary
+
+    found = read_dictionary(model)
+    n_components, n_values = found.parts.shape
+    return {
+        "model": str(model),
+        "estimator": "SparseAutoencoder",
+        "bottleneck": found.kind,
+        "n_features": n_values,
+        "n_components": n_components,
+        "n_active": found.n_active,
+    }
 
 
 def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
