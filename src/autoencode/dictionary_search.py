@@ -21,6 +21,7 @@ from autoencode.fitting import Fit
 from autoencode.interfaces import LinearStart
 from autoencode.network import Network
 from autoencode.polishing import Parts, Polish, first_gain, most_stable, polished, split
+from autoencode.pursuit import pursued_codes
 from autoencode.spec import make, with_option
 
 __all__ = ["Found", "Wish", "search_dictionary", "searchable"]
@@ -40,6 +41,7 @@ _ENOUGH_STABLE = 0.5
 _JUDGED_ROWS, _FEW_JUDGED = 4000, 2000
 _MOST_ROWS = 200_000
 _TIME_SHARES, _LEAST_TIME = (0.3, 0.6), 0.05
+_REGRESSED_ROWS, _RIDGE = 8192, 1e-3
 
 
 def _short(plan: Plan, active: float, n_rows: int) -> Plan:
@@ -103,6 +105,8 @@ class Found:
         ``n_active`` and ``agreement``, as plain values.
     stability : ndarray of shape (n_components,)
         See `autoencode.agreement.Agreement`.
+    encoder : tuple of Tensor
+        Weights and biases of the linear map that comes nearest to the codes.
     interrupted : bool
         Whether there was no time for the search to end.
     """
@@ -113,13 +117,15 @@ class Found:
     most: int
     facts: dict[str, Any]
     stability: npt.NDArray[np.float64]
+    encoder: tuple[Tensor, Tensor]
     interrupted: bool = False
 
     def start(self) -> LinearStart:
         """Return where the fit starts, and what it does not change."""
         parts = torch.from_numpy(self.parts)
         units = torch.ones(len(parts), dtype=parts.dtype)
-        return LinearStart(parts, units, center=torch.from_numpy(self.offset))
+        center = torch.from_numpy(self.offset)
+        return LinearStart(parts, units, center=center, encoder=self.encoder)
 
 
 def searchable(plan: Plan) -> bool:
@@ -314,4 +320,18 @@ class _Search:
                 "stable": float((compared.stability > STABLE).mean()),
             },
             compared.stability,
+            _linear_encoder(self.training[:_REGRESSED_ROWS], best, most, tolerance),
         )
+
+
+def _linear_encoder(x: Tensor, found: Parts, most: int, tolerance: float) -> tuple[Tensor, Tensor]:
+    """Return weights and biases of the regression of codes by pursuit on the rows (ridge)."""
+    codes = pursued_codes(x - found.offset, found.parts, most, tolerance)
+    z, rows = codes.dense(len(found.parts)).double(), x.double()
+    around, level = rows.mean(0), z.mean(0)
+    rows = rows - around
+    gram = rows.t() @ rows
+    ridge = _RIDGE * gram.diagonal().mean().clamp_min(torch.finfo(gram.dtype).tiny)
+    gram.diagonal().add_(ridge)
+    weight = torch.linalg.solve(gram, rows.t() @ (z - level)).t()
+    return weight, level - weight @ around

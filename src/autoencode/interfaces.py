@@ -184,12 +184,16 @@ class LinearStart:
         Of the likelihood; None: the parameters are the means.
     center : Tensor or None
         ``(n_values,)``: where codes are zero; None: at zero.
+    encoder : tuple of Tensor or None
+        Weights ``(n_components, n_values)`` and biases ``(n_components,)`` of the encoder; None:
+        the scores of the components around the center.
     """
 
     components: Tensor
     deviations: Tensor
     link: LinkStart | None = None
     center: Tensor | None = None
+    encoder: tuple[Tensor, Tensor] | None = None
 
 
 class Bottleneck(nn.Module):

@@ -43,13 +43,16 @@ class Projection(nn.Module):
     def start_linear(self, start: LinearStart) -> None:
         """Set the linear path to scores in units of their deviations; the hidden part to zero."""
         weight = start.components / start.deviations[:, None]
+        bias = weight.new_zeros(len(weight))
+        if start.encoder is not None:
+            weight, bias = start.encoder
+        elif start.center is not None:
+            bias = -(weight @ start.center)
         for part in (self.hidden, self.linear_path):
             if part is not None:
                 part.weight.zero_()
                 if part.bias is not None:
-                    part.bias.zero_()
-                    if start.center is not None:
-                        part.bias.copy_(-(weight @ start.center))
+                    part.bias.copy_(bias)
         if self.linear_path is not None:
             self.linear_path.weight.copy_(weight)
 
