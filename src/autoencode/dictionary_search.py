@@ -36,7 +36,7 @@ _VALUES_PER_PART = 4
 _FIRST_TOLERANCE = 0.04
 _ROUNDS = (5, 4, 5, 3)
 _SPARE = 1.15
-_ENOUGH_STABLE = 0.5
+_ENOUGH_STABLE, _FEW_STABLE = 0.5, 0.25
 _JUDGED_ROWS, _FEW_JUDGED = 4000, 2000
 _MOST_ROWS = 200_000
 _TIME_SHARES, _LEAST_TIME = (0.3, 0.6), 0.05
@@ -299,9 +299,14 @@ class _Search:
         """Return the first of the dictionaries, with what the second says of it."""
         best, other = self.pair
         compared, wish = agreement(best, other, self.judged), self.wish
-        tolerance, count, most = compared.tolerance, compared.n_active, self.settings.most
+        tolerance, count = compared.tolerance, compared.n_active
+        stable = float((compared.stability > STABLE).mean())
         if wish.n_active is not None:
             tolerance, count = self._tolerance(best), wish.n_active
+        elif stable < _FEW_STABLE:
+            # Two dictionaries that have little in common agree on nothing.
+            tolerance = self._tolerance(best)
+            count = compared.count(tolerance)
         most = max(1, round(count)) if wish.exact else max(16, round(4 * count))
         return Found(
             best.parts.double().cpu().numpy(),
@@ -311,7 +316,7 @@ class _Search:
             {
                 "agreement": float(compared.curve[:, 2].max()),
                 "n_active": count,
-                "stable": float((compared.stability > STABLE).mean()),
+                "stable": stable,
             },
             compared.stability,
         )
