@@ -40,6 +40,7 @@ _VALUES_PER_PART = 4
 _FIRST_TOLERANCE = 0.04
 _ROUNDS = (5, 4, 5, 3)
 _SPARE = 1.15
+_ALIKE = 0.75
 _ENOUGH_STABLE, _FEW_STABLE = 0.5, 0.25
 _JUDGED_ROWS, _FEW_JUDGED = 4000, 2000
 _MOST_ROWS = 200_000
@@ -323,9 +324,12 @@ class _Search:
         ]
 
     def _count(self, score: Tensor, size: int) -> int:
-        """Return how many parts are facts of the rows; the asked size if few seem to be."""
-        used, stable = int((score > -1.0).sum()), int((score > STABLE).sum())
-        return stable if stable >= _ENOUGH_STABLE * used and stable else min(size, len(score))
+        """Return how many parts are facts of the rows; the asked size if few seem to be.
+
+        What is dropped is what differs clearly: parts seen rarely are less alike.
+        """
+        used, alike = int((score > -1.0).sum()), int((score > _ALIKE).sum())
+        return alike if alike >= _ENOUGH_STABLE * used and alike else min(size, len(score))
 
     def _polished(self, found: Parts, stage: int) -> Parts:
         if 0 < stage < len(_ROUNDS) - 1:
