@@ -49,6 +49,10 @@ class Agreement:
     stability: Array
     curve: Array
 
+    def count(self, tolerance: float) -> float:
+        """Return how many parts a row has at another tolerance."""
+        return float(np.interp(tolerance, self.curve[:, 0], self.curve[:, 1]))
+
 
 def agreement(first: Parts, second: Parts, x: Tensor) -> Agreement:
     """Compare two dictionaries on rows that neither was fitted to.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,10 @@ __all__ = ["Found", "Wish", "search_dictionary", "searchable"]
 MOST_COMPONENTS = 2048
 """Codes longer than this are the encoder's alone: pursuit compares every part with every one."""
 
-_STEPS, _BATCH, _RATE = 400, 1024, 6e-3
+_EFFORTS = ((400, 1.0), (1600, 1.5))
+"""Steps of the start, and how many active units it has; the second where the first fails."""
+_FEW_FOUND, _ROWS_FOR_MORE = 0.33, 20
+_BATCH, _RATE = 1024, 6e-3
 _FEWEST_STEPS = 40
 _WIDER, _MOST_PER_VALUE = (1.5, 2.0), 6
 _ROWS_PER_PART = 4
@@ -37,18 +41,19 @@ _VALUES_PER_PART = 4
 _FIRST_TOLERANCE = 0.04
 _ROUNDS = (5, 4, 5, 3)
 _SPARE = 1.15
-_ENOUGH_STABLE = 0.5
+_ALIKE = 0.75
+_ENOUGH_STABLE, _FEW_STABLE = 0.5, 0.25
 _JUDGED_ROWS, _FEW_JUDGED = 4000, 2000
 _MOST_ROWS = 200_000
 _TIME_SHARES, _LEAST_TIME = (0.3, 0.6), 0.05
 _REGRESSED_ROWS, _RIDGE = 8192, 1e-3
 
 
-def _short(plan: Plan, active: float, n_rows: int) -> Plan:
+def _short(plan: Plan, active: float, n_rows: int, steps: int) -> Plan:
     """Return the plan of the networks that are only the start: a few hundred steps."""
     made_of = plan.composition
     batch = int(min(_BATCH, max(n_rows // 4, 32)))
-    steps = min(max(n_rows, _FEWEST_STEPS), _STEPS)
+    steps = min(max(n_rows, _FEWEST_STEPS), steps)
     positive = make("architecture", ARCHITECTURES, made_of.architecture, made_of.sample_shape, ())
     composition = replace(
         made_of,
@@ -167,9 +172,10 @@ def search_dictionary(
 ) -> tuple[Plan, Found]:
     """Return a plan for as many parts, and active ones, as the rows have; and the dictionary.
 
-    Two networks with half as many units again as are wanted are trained in one pass over the
-    rows, from different starts. What they found is polished, parts that hold others are
-    split, and those are kept that are most alike in both. Where these agree best on which
+    Two networks with more units than are wanted are trained in one pass over the rows, from
+    different starts. What they found is polished, parts that hold others are split, and
+    those are kept that are most alike in both. If these are few and rows are many, two others
+    are trained for longer first, with more active units. Where these agree best on which
     of them a row has, there the pursuit stops.
 
     Parameters
@@ -185,27 +191,40 @@ def search_dictionary(
     until = math.inf if plan.max_time is None else started + _TIME_SHARES[1] * plan.max_time
     size = int(plan.n_components)
     wide = _width(size, rows, fixed=wish.n_components is not None)
-    few = max(2.0, min(float(np.log2(wide)), rows.n_features / _VALUES_PER_PART))
-    first = wish.n_active or min(few, float(wide))
-    fit = Fit(_short(plan, first, rows.n_rows), rows, None, held_out)
+    affordable = rows.n_rows >= _ROWS_FOR_MORE * wide and plan.max_time is None
+    efforts = _EFFORTS if affordable else _EFFORTS[:1]
+    best: _Search | None = None
+    for effort in efforts:
+        search = _started(plan, rows, held_out, wish, wide, effort)
+        search.settings = replace(search.settings, until=until)
+        search.prepare()
+        if best is None or search.share > best.share:
+            best = search
+        if best.share >= _FEW_FOUND or search.interrupted:
+            break
+    assert best is not None
+    best.finish(size)
+    found = replace(best.result(), interrupted=best.interrupted)
+    return _planned(plan, found, started), found
+
+
+def _started(
+    plan: Plan, rows: Rows, held: Rows | None, wish: Wish, wide: int, effort: tuple[int, float]
+) -> _Search:
+    """Train two networks for some steps; return the search that goes on from them."""
+    steps, denser = effort
+    few = max(2.0, min(denser * float(np.log2(wide)), rows.n_features / _VALUES_PER_PART))
+    active = wish.n_active or min(few, float(wide))
+    fit = Fit(_short(plan, active, rows.n_rows, steps), rows, None, held)
     networks = fit.twins(wide)
     training, judged = _tensors(fit.data)
-    positive = getattr(networks[0].decoder, "positive", False)
-    most = max(16, round(2 * first))
+    most = max(16, round(2 * active))
     if wish.n_active is not None and wish.exact:
         most = round(wish.n_active)
-    settings = Polish(most=most, positive=positive, until=until)
-    search = _Search(training, judged, settings, wish, fit.rng)
-    search.pair = [_parts_of(network) for network in networks]
-    interrupted = fit.interrupted
-    try:
-        if not interrupted:
-            search.run(size)
-    except KeyboardInterrupt:
-        interrupted = True
-    search.keep(size)
-    found = replace(search.result(), interrupted=interrupted)
-    return _planned(plan, found, started), found
+    positive = getattr(networks[0].decoder, "positive", False)
+    settings = Polish(most=most, positive=positive)
+    pair = [_parts_of(network) for network in networks]
+    return _Search(training, judged, settings, wish, fit.rng, pair, fit.interrupted)
 
 
 def _width(size: int, rows: Rows, *, fixed: bool) -> int:
@@ -250,6 +269,8 @@ class _Search:
         Of all drawing.
     pair : list of Parts
         Both dictionaries, as good as they are by now.
+    interrupted : bool
+        Whether they are to stay as they are.
     """
 
     training: Tensor
@@ -257,20 +278,44 @@ class _Search:
     settings: Polish
     wish: Wish
     rng: torch.Generator
-    pair: list[Parts] = field(default_factory=list)
+    pair: list[Parts]
+    interrupted: bool
 
-    def run(self, size: int) -> None:
-        """Polish both dictionaries; keep as many parts as asked for."""
-        self._polish(0)
-        self._polish(1)
-        self.keep(size if self.wish.n_components is None else math.ceil(_SPARE * size))
-        self._polish(2)
-        self.keep(size)
-        self._polish(3)
+    def prepare(self) -> None:
+        """Polish both dictionaries as they are."""
+        self._unless_interrupted(lambda: self._polish(0, 1))
 
-    def _polish(self, stage: int) -> None:
-        for place in range(len(self.pair)):
-            self.pair[place] = self._polished(self.pair[place], stage)
+    @property
+    def share(self) -> float:
+        """Return the share of the parts in use that both starts led to."""
+        _, score = most_stable(*self.pair)
+        return float((score > STABLE).sum() / (score > -1.0).sum().clamp_min(1))
+
+    def finish(self, size: int) -> None:
+        """Keep as many parts as asked for, in two steps, and polish them."""
+
+        def work() -> None:
+            self.keep(size if self.wish.n_components is None else math.ceil(_SPARE * size))
+            self._polish(2)
+            self.keep(size)
+            self._polish(3)
+
+        self._unless_interrupted(work)
+        if self.interrupted:
+            self.keep(size)
+
+    def _unless_interrupted(self, work: Callable[[], Any]) -> None:
+        if self.interrupted:
+            return
+        try:
+            work()
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def _polish(self, *stages: int) -> None:
+        for stage in stages:
+            for place in range(len(self.pair)):
+                self.pair[place] = self._polished(self.pair[place], stage)
 
     def keep(self, size: int) -> None:
         """Keep the parts that are most alike in both, in their order."""
@@ -285,9 +330,12 @@ class _Search:
         ]
 
     def _count(self, score: Tensor, size: int) -> int:
-        """Return how many parts are facts of the rows; the asked size if few seem to be."""
-        used, stable = int((score > -1.0).sum()), int((score > STABLE).sum())
-        return stable if stable >= _ENOUGH_STABLE * used and stable else min(size, len(score))
+        """Return how many parts are facts of the rows; the asked size if few seem to be.
+
+        What is dropped is what differs clearly: parts seen rarely are less alike.
+        """
+        used, alike = int((score > -1.0).sum()), int((score > _ALIKE).sum())
+        return alike if alike >= _ENOUGH_STABLE * used and alike else min(size, len(score))
 
     def _polished(self, found: Parts, stage: int) -> Parts:
         if 0 < stage < len(_ROUNDS) - 1:
@@ -305,9 +353,14 @@ class _Search:
         """Return the first of the dictionaries, with what the second says of it."""
         best, other = self.pair
         compared, wish = agreement(best, other, self.judged), self.wish
-        tolerance, count, most = compared.tolerance, compared.n_active, self.settings.most
+        tolerance, count = compared.tolerance, compared.n_active
+        stable = float((compared.stability > STABLE).mean())
         if wish.n_active is not None:
             tolerance, count = self._tolerance(best), wish.n_active
+        elif stable < _FEW_STABLE:
+            # Two dictionaries that have little in common agree on nothing.
+            tolerance = self._tolerance(best)
+            count = compared.count(tolerance)
         most = max(1, round(count)) if wish.exact else max(16, round(4 * count))
         return Found(
             best.parts.double().cpu().numpy(),
@@ -317,7 +370,7 @@ class _Search:
             {
                 "agreement": float(compared.curve[:, 2].max()),
                 "n_active": count,
-                "stable": float((compared.stability > STABLE).mean()),
+                "stable": stable,
             },
             compared.stability,
             _linear_encoder(self.training[:_REGRESSED_ROWS], best, most, tolerance),

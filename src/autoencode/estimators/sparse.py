@@ -43,7 +43,7 @@ class SparseAutoencoder(Autoencoder):
     n_components : int or "auto", default="auto"
         Number of parts; it may be larger than the number of columns. "auto": those of six
         times as many as there are columns (a quarter of the rows, if these are fewer) that
-        two starts agree on; four times as many as columns where most of them differ, or
+        two starts lead to; four times as many as columns where most of them differ, or
         where codes are the encoder's alone.
     n_active : float or "auto", default="auto"
         How many parts a row uses: at most ("topk"), or on average (the others). "auto": as
