@@ -172,7 +172,7 @@ def _fill(network: Network, dictionary: Dictionary) -> None:
     elif isinstance(neck, JumpRelu) and threshold is not None:
         with np.errstate(divide="ignore"):  # a threshold of zero stays one
             values["bottleneck.log_threshold"] = np.log(threshold)
-        values |= {"bottleneck.price": np.float32(0.0), "bottleneck.recent": np.float32(0.0)}
+        values |= {"bottleneck.log_level": np.float32(0.0), "bottleneck.recent": np.float32(0.0)}
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in values.items()}
     network.load_state_dict(tensors, strict=True)
 
@@ -225,7 +225,7 @@ def _threshold(neck: Sparse, size: int) -> npt.NDArray[np.float64] | None:
         if not torch.isfinite(neck.threshold):
             raise SpecError("the model's threshold is not known: it was never trained")
         return np.full(size, float(neck.threshold))
-    return np.exp(_array(neck.log_threshold)) if isinstance(neck, JumpRelu) else None
+    return _array(neck.threshold) if isinstance(neck, JumpRelu) else None
 
 
 def _array(values: Tensor) -> npt.NDArray[np.float64]:

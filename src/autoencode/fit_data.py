@@ -154,14 +154,14 @@ class FitData:
         A few very long rows would have the parts of a sparse code to themselves.
         """
         lengths = training.lengths()
-        longest = _LONGEST * float(np.median(lengths)) if len(lengths) else 0.0
+        longest = _LONGEST * float(np.quantile(lengths, 0.9)) if len(lengths) else 0.0
         extreme = np.flatnonzero(lengths > longest)
         if not len(extreme) or not longest:
             return training
         warnings.warn(
-            f"{len(extreme)} rows are more than {_LONGEST:g} times as far from the mean as the "
-            f"median row (the first is row {training.numbers[extreme[0]]}): in training they "
-            "count as if they were that far",
+            f"{len(extreme)} rows are more than {_LONGEST:g} times as far from the mean as nine "
+            f"rows in ten are (the first is row {training.numbers[extreme[0]]}): in training "
+            "they count as if they were that far",
             UserWarning,
             stacklevel=2,
         )

@@ -21,7 +21,6 @@ _REVIVAL = 1 / 32
 _MEMORY, _EARLY = 0.98, 10.0
 _GAIN = 0.02
 _BANDWIDTH = 0.2
-_FIRST_PRICE, _LEAST_PRICE, _MOST_PRICE = 1e-3, 1e-8, 1e8
 
 
 class Sparse(Bottleneck):
@@ -56,15 +55,11 @@ class Sparse(Bottleneck):
         z = self.select(before, learning=learning)
         if learning:
             self.note(z)
-        return Code(z, self.cost(before, z, learning=learning), {"before": before})
+        return Code(z, z.new_zeros(len(z)), {"before": before})
 
     def select(self, before: Tensor, *, learning: bool) -> Tensor:
         """Return codes, zero but where units are active."""
         raise TypeError(f"{type(self).__name__} does not say which units are active")
-
-    def cost(self, before: Tensor, z: Tensor, *, learning: bool) -> Tensor:
-        """Return what being active costs each row."""
-        return z.new_zeros(len(z))
 
     @torch.no_grad()
     def note(self, z: Tensor) -> None:
@@ -188,56 +183,51 @@ class BatchTopK(Sparse):
 class JumpRelu(Sparse):
     """Each unit is active above a threshold of its own, which is learned.
 
-    Rajamanoharan et al. (2024), eq. 3 and 11-12, for a count that is asked for: what an active
-    unit costs is found while training, by integral control of its logarithm. The kernel is
-    as wide as a fifth of the mean threshold.
+    Rajamanoharan et al. (2024), eq. 3 and 11, for a count that is asked for: instead of a
+    price for being active, all thresholds rise together while more units are active than they
+    should be, and fall while fewer are. The kernel is as wide as a fifth of the mean
+    threshold.
     """
 
-    price: Tensor
     recent: Tensor
+    log_level: Tensor
 
     def __init__(
         self, n_hidden: int, n_linear: int, n_components: int, active: float | None = None
     ) -> None:
         super().__init__(n_hidden, n_linear, n_components, active)
         self.log_threshold = torch.nn.Parameter(torch.zeros(n_components))
-        self.register_buffer("price", torch.tensor(_FIRST_PRICE))
+        self.register_buffer("log_level", torch.tensor(0.0))
         self.register_buffer("recent", torch.tensor(math.nan))
+
+    @property
+    def threshold(self) -> Tensor:
+        """The value above which each unit is active, ``(n_components,)``."""
+        return (self.log_threshold + self.log_level).exp()
 
     def select(self, before: Tensor, *, learning: bool) -> Tensor:
         """Return codes that are zero below the thresholds."""
-        threshold = self.log_threshold.exp()
-        z: Tensor = _Jump.apply(before, threshold, self._width(threshold))  # type: ignore[no-untyped-call]
-        return z
-
-    def cost(self, before: Tensor, z: Tensor, *, learning: bool) -> Tensor:
-        """Return the number of active units times their price."""
-        threshold = self.log_threshold.exp()
-        width = self._width(threshold)
-        active = _Step.apply(before, threshold, width).sum(1)  # type: ignore[no-untyped-call]
+        threshold = self.threshold
+        width = _BANDWIDTH * threshold.detach().mean()
+        z: Tensor = _Jump.apply(before, threshold, width)  # type: ignore[no-untyped-call]
         if learning:
-            self._adjust(active.detach().mean())
-        cost: Tensor = self.price * active
-        return cost
-
-    @staticmethod
-    def _width(threshold: Tensor) -> Tensor:
-        return _BANDWIDTH * threshold.detach().mean()
+            self._adjust((z.detach() > 0).sum(1).to(z.dtype).mean())
+        return z
 
     @torch.no_grad()
     def _adjust(self, count: Tensor) -> None:
-        """Raise the price where more units are active than asked for."""
+        """Raise all thresholds where more units are active than asked for."""
         known = torch.isfinite(self.recent)
         self.recent.copy_(torch.where(known, self.recent.lerp(count, 0.1), count))
-        wanted = float(self.n_active())
-        error = ((self.recent - wanted) / max(wanted, 1.0)).clamp(-1.0, 1.0)
-        self.price.mul_((_GAIN * error).exp()).clamp_(_LEAST_PRICE, _MOST_PRICE)
+        wanted = min(self.active, float(self.latent_shape[0]))
+        self.log_level.add_(_GAIN * (self.recent / wanted - 1.0).clamp(-1.0, 1.0))
 
     def start_linear(self, start: LinearStart) -> None:
         """Set the linear path to a dictionary, and thresholds to one."""
         super().start_linear(start)
         with torch.no_grad():
             self.log_threshold.zero_()
+            self.log_level.zero_()
 
 
 class Relu(Sparse):
@@ -246,6 +236,9 @@ class Relu(Sparse):
     With ``penalties=("kl_sparsity:activity=0.05",)`` or ``"l1:activity=0.05"``: this share of
     the units.
     """
+
+    def __init__(self, n_hidden: int, n_linear: int, n_components: int) -> None:
+        super().__init__(n_hidden, n_linear, n_components)
 
     def select(self, before: Tensor, *, learning: bool) -> Tensor:
         """Return the positive part."""
@@ -266,21 +259,6 @@ class _Jump(torch.autograd.Function):
         near = ((before - threshold).abs() < 0.5 * width) / width
         by_threshold = -(threshold * near * slopes[0]).sum(0)
         return slopes[0] * (before > threshold), by_threshold, None
-
-
-class _Step(torch.autograd.Function):
-    """Whether values are above a threshold, with the threshold's pseudo-derivative."""
-
-    @staticmethod
-    def forward(ctx: Any, before: Tensor, threshold: Tensor, width: Tensor) -> Tensor:
-        ctx.save_for_backward(before, threshold, width)
-        return (before > threshold).to(before.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Any) -> Any:
-        before, threshold, width = ctx.saved_tensors
-        near = ((before - threshold).abs() < 0.5 * width) / width
-        return None, -(near * slopes[0]).sum(0), None
 
 
 def _checked(name: str, active: Any, n_components: int) -> float:

@@ -188,8 +188,9 @@ class SparseAutoencoder(Autoencoder):
         if isinstance(bottleneck, str) and bottleneck in _BOTTLENECKS:
             self._check_options()
             active = self._active(rows)
-            bottleneck = f"{bottleneck}:active={active!r}"
-            if self.bottleneck == _PENALISED and penalties == "auto":
+            if bottleneck != _PENALISED:
+                bottleneck = f"{bottleneck}:active={active!r}"
+            elif penalties == "auto":
                 share = active / self._length(rows)
                 penalties = (f"kl_sparsity:activity={share!r}",)
         linear = not len(self.hidden_layer_sizes)

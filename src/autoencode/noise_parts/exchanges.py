@@ -57,7 +57,7 @@ class Exchanges:
     @classmethod
     def fitting(cls, raw: Array) -> Exchanges | None:
         """Describe rows, if there are few enough columns and they have enough values."""
-        if not 2 <= raw.shape[1] <= _WIDEST or not len(raw):
+        if not 2 <= raw.shape[1] <= _WIDEST or np.isnan(raw).all(0).any():
             return None
         found = cls.measure(raw)
         distinct = [len(set(column)) / len(_STEPS) for column in found.columns]
@@ -197,7 +197,8 @@ class _Chain:
         column, hit = self.covariance[place], self.hit[:, place]
         lines = self.inverse[:, place]
         out = np.flatnonzero(hit)
-        variance = 1.0 / np.where(hit, 1.0, lines[:, place])
+        # Rounding may leave columns that are copies of others with no variance, or less.
+        variance = np.maximum(1.0 / np.where(hit, 1.0, lines[:, place]), _LEAST_VARIANCE)
         error = np.einsum("ni,ni->n", lines, self.scores) * variance
         # Of cells that are hit, what is expected is not in the inverse.
         weights = self.inverse[out] @ column
