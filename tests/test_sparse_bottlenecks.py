@@ -12,6 +12,7 @@ from autoencode.composition import Composition
 from autoencode.interfaces import Batch, Context, LinearStart
 from autoencode.network import Network
 from autoencode.objective import Objective
+from autoencode.starting import dictionary_start, scaled_start
 
 N_VALUES = 7
 SPARSE = ("topk", "batchtopk", "jumprelu", "relu")
@@ -107,3 +108,34 @@ def test_units_that_are_dead_for_long_are_woken_and_others_are_not(name: str) ->
         slopes.append(float(term.detach()))
         assert float(idle[3]) == steps + 1
     assert slopes[0] == 0 < slopes[1]
+
+
+def test_a_start_is_scaled_so_that_alike_parts_are_not_too_much_together() -> None:
+    x = rows(torch.float64, 400).x + 3.0
+    plain = dictionary_start(x, 60, seeded(), "data")
+    start = scaled_start(plain, x, 20)
+    assert start.encoder is not None
+    whole = composition("topk:active=20")
+    errors = []
+    for one in (plain, start):
+        network = whole.network(60, seeded()).double()
+        network.start_linear(one)
+        found = network(Batch(x), Context()).params[:, 0]
+        errors.append(float((found - x).detach().square().sum()))
+    spread = float((x - x.mean(0)).square().sum())
+    assert errors[1] < spread < errors[0]
+    weight, _ = start.encoder
+    torch.testing.assert_close(torch.nn.functional.normalize(weight, dim=1), plain.components)
+
+
+@pytest.mark.parametrize("name", ["batchtopk", "jumprelu"])
+@pytest.mark.parametrize("active", [0.5, 3.0, 7.0])
+def test_calibrated_thresholds_give_the_count_that_is_asked_for(name: str, active: float) -> None:
+    network = learned(f"{name}:active=2", 5)
+    network.bottleneck.active = active
+    batch = network.test_rows
+    before = network.encode(batch, Context()).stats["before"]  # type: ignore[arg-type]
+    network.bottleneck.calibrate(before)  # type: ignore[operator]
+    z = network.encode(batch, Context()).z  # type: ignore[arg-type]
+    possible = float((before > 0).sum(1).double().mean())
+    assert float((z > 0).sum(1).double().mean()) == pytest.approx(min(active, possible), abs=0.01)

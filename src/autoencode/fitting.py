@@ -57,8 +57,7 @@ _FINE_WEIGHT = 0.1
 _NESTED_TIME, _FINE_TIME = 0.45, 0.5
 _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
-_AVERAGING = 0.01
-"""Where rows are spoilt anew in every step, the last steps' weights are as good as chance."""
+_AVERAGING = 0.01  # where rows are spoilt anew in every step, the last one's weights are chance
 
 
 class Fit:
@@ -365,13 +364,14 @@ class Fit:
         finally:
             flat.release()
             network.requires_grad_(True)
+            self.sparsity.calibrate(network)
         if keeper is not None:
             keeper.finish()
 
     def _size_weights(self, pattern: npt.NDArray[np.int64], shorter: float) -> Tensor:
         errors = self.choose.floor(range(pattern.max() + 1)).mean(0)
-        scaled = torch.from_numpy(size_weights(errors, pattern, shorter))
-        return scaled.to(device=self.plan.device, dtype=self.plan.dtype)
+        weights = torch.from_numpy(size_weights(errors, pattern, shorter))
+        return weights.to(self.plan.device, self.plan.dtype)
 
     def _take(self, name: str, network: Network, sizes: list[int]) -> None:
         """Keep a network, and use it at the sizes where the gate opens for it."""

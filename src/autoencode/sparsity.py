@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autoencode.batches import as_batch
+from autoencode.bottlenecks import Sparse as SparseBottleneck
 from autoencode.fit_data import FitData
 from autoencode.interfaces import Batch, Context
 from autoencode.network import Network
@@ -83,6 +84,15 @@ class Sparse:
                 part.name: {"weight": part.weight, "reached": share} for part, _, share in found
             }
         return value
+
+    def calibrate(self, network: Network) -> None:
+        """Set what predictions of a sparse code need, on training rows."""
+        if isinstance(network.bottleneck, SparseBottleneck):
+            self._codes(network)
+            assert self._rows is not None
+            with torch.no_grad():
+                code = network.encode(self._rows, Context())
+            network.bottleneck.calibrate(code.stats["before"])
 
     def _codes(self, network: Network) -> Tensor:
         if self._rows is None:

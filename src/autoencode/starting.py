@@ -12,11 +12,12 @@ from autoencode.composition import Composition, linear_start
 from autoencode.fit_data import FitData
 from autoencode.interfaces import LinearStart
 
-__all__ = ["dictionary_start", "geometric_median", "starting_point"]
+__all__ = ["dictionary_start", "geometric_median", "scaled_start", "starting_point"]
 
 _MOST_ROWS = 65_536
 _MEDIAN_ROWS, _MEDIAN_ROUNDS = 4_096, 30
 _QUANTILE_ROWS = 8_192
+_SCALED_ROWS = 1_024
 
 
 def starting_point(
@@ -45,7 +46,34 @@ def starting_point(
     numbers = numbers[:: -(-len(numbers) // max(_MOST_ROWS, size))]
     values, _ = replace(data.training, numbers=numbers).tensors()
     rows = torch.nan_to_num(values.flatten(1).double().cpu(), nan=0.0)
-    return dictionary_start(rows, size, rng, composition.start)
+    start = dictionary_start(rows, size, rng, composition.start)
+    return scaled_start(start, rows, composition.n_active(size))
+
+
+def scaled_start(start: LinearStart, rows: Tensor, active: int) -> LinearStart:
+    """Return the same dictionary with an encoder whose codes add up to about the rows.
+
+    Many parts that are much alike would be too much together.
+
+    Parameters
+    ----------
+    start : LinearStart
+        Parts of unit length, and their center.
+    rows : Tensor
+        ``(rows, n_values)``.
+    active : int
+        Parts of a row: the largest.
+    """
+    assert start.center is not None
+    parts, some = start.components, rows[:_SCALED_ROWS] - start.center
+    value, place = (some @ parts.t()).topk(min(active, len(parts)), sorted=False)
+    sums = torch.nn.functional.embedding_bag(
+        place, parts, mode="sum", per_sample_weights=value.relu()
+    )
+    energy = float(sums.square().sum())
+    share = float((sums * some).sum()) / energy if energy > 0 else 1.0
+    weight = parts * share
+    return replace(start, encoder=(weight, -(weight @ start.center)))
 
 
 def dictionary_start(

@@ -66,6 +66,15 @@ class Sparse(Bottleneck):
         """Count for how many steps each unit has not been active."""
         self.idle.add_(1.0).masked_fill_((z > 0).any(0), 0.0)
 
+    def calibrate(self, before: Tensor) -> None:
+        """Set what predictions need so that as many units are active as are asked for.
+
+        Parameters
+        ----------
+        before : Tensor
+            ``(rows, n_components)``: what codes are chosen from, by the final weights.
+        """
+
     def n_active(self) -> int:
         """Return how many components of a code are not zero, on average."""
         return max(1, min(round(self.active), self.latent_shape[0]))
@@ -169,6 +178,11 @@ class BatchTopK(Sparse):
         return z.view_as(positive)
 
     @torch.no_grad()
+    def calibrate(self, before: Tensor) -> None:
+        """Set the threshold that as many values exceed as units are to be active."""
+        self.threshold.copy_(_exceeded(before, self.active))
+
+    @torch.no_grad()
     def follow(self, values: Tensor) -> None:
         """Move the threshold towards the smallest of the values that are active."""
         smallest = torch.where(values > 0, values, math.inf).min()
@@ -222,6 +236,12 @@ class JumpRelu(Sparse):
         wanted = min(self.active, float(self.latent_shape[0]))
         self.log_level.add_(_GAIN * (self.recent / wanted - 1.0).clamp(-1.0, 1.0))
 
+    @torch.no_grad()
+    def calibrate(self, before: Tensor) -> None:
+        """Set the level of all thresholds so that as many values exceed theirs as should."""
+        level = _exceeded(before / self.log_threshold.exp(), self.active)
+        self.log_level.copy_(level.clamp_min(torch.finfo(level.dtype).tiny).log())
+
     def start_linear(self, start: LinearStart) -> None:
         """Set the linear path to a dictionary, and thresholds to one."""
         super().start_linear(start)
@@ -259,6 +279,12 @@ class _Jump(torch.autograd.Function):
         near = ((before - threshold).abs() < 0.5 * width) / width
         by_threshold = -(threshold * near * slopes[0]).sum(0)
         return slopes[0] * (before > threshold), by_threshold, None
+
+
+def _exceeded(values: Tensor, active: float) -> Tensor:
+    """Return what ``active`` values of a row exceed, on average; 0 if fewer are positive."""
+    count = min(round(active * len(values)) + 1, values.numel())
+    return values.flatten().topk(count).values[-1].clamp_min(0.0)
 
 
 def _checked(name: str, active: Any, n_components: int) -> float:
