@@ -282,9 +282,12 @@ class _Jump(torch.autograd.Function):
 
 
 def _exceeded(values: Tensor, active: float) -> Tensor:
-    """Return what ``active`` values of a row exceed, on average; 0 if fewer are positive."""
+    """Return what ``active`` values of a row exceed, on average; 0 if fewer are positive.
+
+    Half way between two values, so that rounding elsewhere does not decide.
+    """
     count = min(round(active * len(values)) + 1, values.numel())
-    return values.flatten().topk(count).values[-1].clamp_min(0.0)
+    return values.flatten().topk(count).values[-2:].mean().clamp_min(0.0)
 
 
 def _checked(name: str, active: Any, n_components: int) -> float:
