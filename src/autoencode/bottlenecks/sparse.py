@@ -21,6 +21,7 @@ _REVIVAL = 1 / 32
 _MEMORY, _EARLY = 0.98, 10.0
 _GAIN = 0.02
 _BANDWIDTH = 0.2
+_ALIKE = 1e-4
 
 
 class Sparse(Bottleneck):
@@ -284,10 +285,13 @@ class _Jump(torch.autograd.Function):
 def _exceeded(values: Tensor, active: float) -> Tensor:
     """Return what ``active`` values of a row exceed, on average; 0 if fewer are positive.
 
-    Half way between two values, so that rounding elsewhere does not decide.
+    Half way between two values, or above those that are alike, as those of equal rows: so
+    that rounding elsewhere does not decide.
     """
     count = min(round(active * len(values)) + 1, values.numel())
-    return values.flatten().topk(count).values[-2:].mean().clamp_min(0.0)
+    last = values.flatten().topk(count).values[-2:].clamp_min(0.0)
+    alike = last[0] - last[-1] <= _ALIKE * last[0]
+    return torch.where(alike, last[0] * (1.0 + _ALIKE), last.mean())
 
 
 def _checked(name: str, active: Any, n_components: int) -> float:
