@@ -297,13 +297,21 @@ def test_the_search_can_be_interrupted_too(rows: Array, monkeypatch: pytest.Monk
     assert model.score(rows) > 0.2
 
 
-def test_a_fit_goes_on_from_its_checkpoint_to_the_same_bits(rows: Array, tmp_path: Path) -> None:
-    path = tmp_path / "fit.checkpoint"
-    whole = sae(max_epochs=6).fit(rows)
+@pytest.mark.parametrize(
+    "options",
+    [{}, *({"refine": None, "n_active": 3, "bottleneck": b} for b in ("batchtopk", "jumprelu"))],
+)
+def test_a_fit_goes_on_from_its_checkpoint_to_the_same_bits(
+    options: dict[str, Any], rows: Array, tmp_path: Path
+) -> None:
+    path, epochs = tmp_path / "fit.checkpoint", []
+    options = {"max_epochs": 6, **options}
+    whole = sae(**options).fit(rows)
     with pytest.raises(KeyboardInterrupt):
-        sae(max_epochs=6, verbose=interrupting(3)).fit(rows, checkpoint=path)
+        sae(**options, verbose=interrupting(3)).fit(rows, checkpoint=path)
     assert path.exists()
-    resumed = sae(max_epochs=6).fit(rows, checkpoint=path)
+    resumed = sae(**options, verbose=lambda *_: epochs.append(1)).fit(rows, checkpoint=path)
+    assert len(epochs) == 3
     assert not path.exists()
     assert (resumed.transform(rows) != whole.transform(rows)).nnz == 0
     for name, weights in whole.encoder_.state_dict().items():
@@ -313,7 +321,7 @@ def test_a_fit_goes_on_from_its_checkpoint_to_the_same_bits(rows: Array, tmp_pat
 def test_the_time_limit_holds() -> None:
     x = np.tile(planted(3000)[0], (10, 1))
     short = SparseAutoencoder(60, max_time=2.0, random_state=0).fit(x)
-    assert sum(short.history_["seconds"][-1:]) < 2.0
+    assert short.stop_reason_ == "budget"
     assert short.score(x[:1000]) > 0.5
 
 
@@ -329,3 +337,19 @@ def test_stable_parts_are_not_warned_of(found: SparseAutoencoder) -> None:
 
 def test_no_other_kind_takes_the_options_of_sparse_ones() -> None:
     assert not {"n_active", "positive", "refine"} & set(Autoencoder().get_params())
+
+
+def test_parts_without_an_order_are_neither_counted_up_nor_cut_off(rows: Array) -> None:
+    model = sae().fit(rows)
+    assert np.isnan(model.explained_variance_ratio_).all()
+    assert model.curve_["explained_variance"][-1] > 0
+    with pytest.raises(SpecError, match="have no order: fit with nested=True"):
+        model.truncate(5)
+    ordered = sae(nested=True, n_active=3).fit(rows)
+    assert np.isfinite(ordered.explained_variance_ratio_).all()
+    assert ordered.truncate(5).transform(rows).shape == (400, 5)
+
+
+def test_the_number_of_active_parts_may_be_any_kind_of_number(rows: Array) -> None:
+    one, same = (sae(n_active=n, refine=None).fit(rows) for n in (3, np.int64(3)))
+    assert (one.transform(rows) != same.transform(rows)).nnz == 0

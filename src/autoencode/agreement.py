@@ -10,10 +10,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from autoencode.metrics import STABLE
 from autoencode.polishing import Parts, first_gain
 from autoencode.pursuit import Pursued, pursued_codes
 
-__all__ = ["STABLE", "Agreement", "agreement", "tolerance_for"]
+__all__ = ["Agreement", "agreement", "tolerance_for"]
 
 Array = npt.NDArray[np.float64]
 
@@ -22,8 +23,6 @@ _SHARES = np.geomspace(0.003, 0.8, 16)
 _MARGIN = 0.01
 _FEWEST_USES = 3
 _ENOUGH_STABLE = 0.5
-STABLE = 0.9
-"""Cosine from which on a part counts as found twice."""
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,11 @@ class Composition:
         return self.sparse or isinstance(part, Dictionary)
 
     @property
+    def ordered(self) -> bool:
+        """Whether the leading components of a code are a code."""
+        return self.nested or not self.sparse
+
+    @property
     def trains(self) -> bool:
         """Whether there is more to learn than PCA."""
         return bool(self.hidden_layer_sizes) or self.sparse

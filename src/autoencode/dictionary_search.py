@@ -13,13 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoencode.agreement import STABLE, agreement, tolerance_for
+from autoencode.agreement import agreement, tolerance_for
 from autoencode.architectures import ARCHITECTURES
 from autoencode.architectures.dictionary import DictionaryDecoder
 from autoencode.data.rows import Rows
 from autoencode.fit_data import FitData, Plan
 from autoencode.fitting import Fit
 from autoencode.interfaces import LinearStart
+from autoencode.metrics import STABLE
 from autoencode.network import Network
 from autoencode.polishing import Parts, Polish, first_gain, most_stable, polished, split
 from autoencode.pursuit import pursued_codes

@@ -11,9 +11,12 @@ import numpy.typing as npt
 from autoencode.data.rows import FloatArray, Rows
 from autoencode.errors import DataError
 
-__all__ = ["explained_variance", "log_likelihood", "variance_explained"]
+__all__ = ["STABLE", "explained_variance", "log_likelihood", "variance_explained"]
 
 Array = npt.NDArray[np.float64]
+
+STABLE = 0.9
+"""Cosine of a part with its match from another start above which it counts as found twice."""
 
 
 def explained_variance(rows: Rows, reconstructed: FloatArray, scale: Array) -> float:

@@ -112,6 +112,9 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
     if not used:
         # PCA alone is fitted to all rows, scales included.
         data.scaling, data.moments = data.units(everything)
+    prefix = prefix_shares(claim, errors, outcome.source, size)
+    if not data.plan.composition.ordered:
+        prefix = np.full(size, np.nan)
     deviations = start.deviations[: sizes[-1]]
     if data.plan.composition.unit_codes:
         deviations = np.ones(sizes[-1])
@@ -127,7 +130,7 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
         sources=sources,
         n_components=size,
         curve=fitted_curve(claim, errors, sizes, sources),
-        prefix_explained=prefix_shares(claim, errors, outcome.source, size),
+        prefix_explained=prefix,
         column_errors=by_column * np.square(before / data.scaling.scale),
         history=outcome.history.columns,
         facts=facts | {"seconds": time.perf_counter() - started},

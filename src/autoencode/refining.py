@@ -54,7 +54,6 @@ def refined(state: State, found: Found, claim: HeldOut) -> State:
     return replace(
         state,
         curve=state.curve | {"error": np.array([left / len(offset)]), "explained_variance": share},
-        prefix_explained=np.linspace(share[0] / size, share[0], size),
         column_errors=errors.mean(0).numpy(),
         facts=state.facts | facts | {"pursuit": pursuit, "encoder": encoder},
         units={

@@ -15,7 +15,7 @@ from autoencode.interfaces import Batch, Context
 from autoencode.likelihoods import Gaussian
 from autoencode.network import Network
 from autoencode.numerics import Products
-from autoencode.sparse_coding import CodingGradients, sparse_gradients
+from autoencode.sparse_coding import CodingGradients, project_off_parts, sparse_gradients
 from autoencode.sparse_selection import largest, largest_of_batch
 
 __all__ = ["SparseStep", "is_plain_dictionary", "settle"]
@@ -99,7 +99,7 @@ class SparseStep:
         )
         constant = self.constant if weights is None else self.constant * weights.mean()
         revival = self._revival(x, residual.neg_())
-        if not parts_move(self.decoder):
+        if not self.decoder.parts.requires_grad:
             for parameter in self.decoder.parameters():
                 _slope(parameter).zero_()
         return torch.stack([energy + constant, torch.zeros_like(energy), revival])
@@ -143,14 +143,9 @@ class SparseStep:
         slopes = torch.autograd.grad(term, leaves)
         for source, slope in zip(sources[:2], slopes[:2], strict=True):
             _slope(source).index_add_(0, dead, slope)
-        along = (slopes[2] * leaves[2]).sum(1, keepdim=True)
-        _slope(self.decoder.parts).index_add_(0, dead, slopes[2] - along * leaves[2].detach())
+        turned = project_off_parts(slopes[2], leaves[2].detach())
+        _slope(self.decoder.parts).index_add_(0, dead, turned)
         return term.detach()
-
-
-def parts_move(decoder: DictionaryDecoder) -> bool:
-    """Say whether the parts are trained."""
-    return decoder.parts.requires_grad
 
 
 def _slope(parameter: Any) -> Tensor:

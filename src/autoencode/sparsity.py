@@ -1,4 +1,4 @@
-"""How near a network is to the activity that penalties aim at."""
+"""How near a network is to the activity that is asked for."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from autoencode.batches import as_batch
 from autoencode.bottlenecks import Sparse as SparseBottleneck
 from autoencode.fit_data import FitData
-from autoencode.interfaces import Batch, Context
+from autoencode.interfaces import Batch, Code, Context
 from autoencode.network import Network
 from autoencode.objective import Objective
 from autoencode.penalties import Sparsity
@@ -23,7 +22,7 @@ _TOLERANCE = 0.1
 
 
 class Sparse:
-    """Judges networks by their activity too, where penalties aim at one.
+    """Judges networks by their activity too, where penalties aim at one; sets thresholds.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ class Sparse:
         """
         if not self.aims:
             return value
-        z = self._codes(network)
+        z = self._code(network).z
         found = [(part, part.aim or 1.0, part.measured(z)) for part in self.aims]
         missed = max(abs(share / aim - 1.0) for _, aim, share in found)
         value += 10.0 * unit * max(0.0, missed - _TOLERANCE)
@@ -88,17 +87,13 @@ class Sparse:
     def calibrate(self, network: Network) -> None:
         """Set what predictions of a sparse code need, on training rows."""
         if isinstance(network.bottleneck, SparseBottleneck):
-            self._codes(network)
-            assert self._rows is not None
-            with torch.no_grad():
-                code = network.encode(self._rows, Context())
-            network.bottleneck.calibrate(code.stats["before"])
+            network.bottleneck.calibrate(self._code(network).stats["before"])
 
-    def _codes(self, network: Network) -> Tensor:
+    def _code(self, network: Network) -> Code:
         if self._rows is None:
             numbers = self.data.split.train
             numbers = numbers[:: -(-len(numbers) // _MOST_ROWS)]
             values, _ = self.data.scaled(self.data.pairs, numbers).tensors()
             self._rows = as_batch(values, missing=self.data.pairs.has_missing)
         with torch.no_grad():
-            return network.encode(self._rows, Context()).z
+            return network.encode(self._rows, Context())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autoencode.metrics import STABLE
+
 if TYPE_CHECKING:
     from autoencode.state import State
 
@@ -31,8 +33,6 @@ _LEFT_OUT_SHOWN = 5
 _NOT_LEARNED = ("constant", "identifier")
 _VALUES_SHOWN = 4
 _ENOUGH_STABLE = 0.5
-_STABLE = 0.9
-"""Cosine with its match from another start above which a unit counts as stable."""
 FITTED_TO = {
     "clean": "clean rows; what noise others have is found when it is taken out",
     "noisy": "noisy rows",
@@ -248,7 +248,7 @@ def known_units(
         "n_components": n_components,
         "n_active": facts["n_active"],
         "dead": None if frequency is None else int((np.asarray(frequency) <= 0).sum()),
-        "stable": None if stability is None else float((np.asarray(stability) > _STABLE).mean()),
+        "stable": None if stability is None else float((np.asarray(stability) > STABLE).mean()),
         "refined": "pursuit" in facts,
         "encoder": facts.get("encoder"),
     }

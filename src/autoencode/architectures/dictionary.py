@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from autoencode.architectures.mlp import MlpEncoder
 from autoencode.errors import SpecError
 from autoencode.interfaces import Context, LinearStart
+from autoencode.sparse_coding import project_off_parts, renormalize_parts
 
 __all__ = ["Dictionary", "DictionaryDecoder"]
 
@@ -53,17 +54,15 @@ class DictionaryDecoder(nn.Module):
     @torch.no_grad()
     def project(self) -> None:
         """Take from the gradient what would only change the parts' lengths."""
-        slope = self.parts.grad
-        if slope is not None:
-            slope.sub_((slope * self.parts).sum(1, keepdim=True) * self.parts)
+        if self.parts.grad is not None:
+            project_off_parts(self.parts.grad, self.parts)
 
     @torch.no_grad()
     def settle(self) -> None:
         """Give parts unit length again, and no negative values if they are to have none."""
         if self.positive:
             self.parts.clamp_(min=0.0)
-        lengths = self.parts.square().sum(1, keepdim=True).sqrt_()
-        self.parts.div_(lengths.clamp_min_(torch.finfo(self.parts.dtype).tiny))
+        renormalize_parts(self.parts)
 
     @torch.no_grad()
     def start_linear(self, start: LinearStart) -> None:

@@ -153,8 +153,9 @@ class TopK(Sparse):
 class BatchTopK(Sparse):
     """The largest units of a whole batch are active: rows take as many as they need.
 
-    Bussmann et al. (2024), eq. 3 and 5. Predictions use a threshold, the running mean of the
-    smallest active value, so that a row's code depends on nothing but the row.
+    Bussmann et al. (2024), eq. 3 and 5. Predictions use a threshold, so that a row's code
+    depends on nothing but the row: while training the running mean of the smallest active
+    value, afterwards what gives the count that is asked for on training rows.
     """
 
     threshold: Tensor

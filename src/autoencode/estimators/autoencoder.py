@@ -313,6 +313,8 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             A fitted model.
         """
         check_is_fitted(self)
+        if not self._state.composition.ordered:
+            raise SpecError("the parts of this sparse code have no order: fit with nested=True")
         most = max([*self._state.sizes, self.n_components_])
         if not 1 <= n_components <= most or n_components != int(n_components):
             raise SpecError(f"n_components={n_components!r} should lie between 1 and {most}")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from autoencode.data.rows import Rows
+from autoencode.defaults import positive
 from autoencode.dictionary import Dictionary
 from autoencode.dictionary_files import read_dictionary
 from autoencode.dictionary_search import MOST_COMPONENTS, Found, Wish, search_dictionary, searchable
@@ -81,6 +82,9 @@ class SparseAutoencoder(Autoencoder):
         with other columns as many values as these are spread into.
     offset_ : ndarray of shape (n_features,)
         What a row without any active part is.
+    explained_variance_ratio_ : ndarray of shape (n_components_,)
+        As in `Autoencoder` if ``nested``; else NaN, as parts have no order. What all of them
+        explain is in ``curve_``.
     n_active_ : float or None
         Active parts of a held-out row, on average. Of a model by `from_dictionary` what was
         asked for when it was trained; None if that is not known.
@@ -218,13 +222,13 @@ class SparseAutoencoder(Autoencoder):
         length = self._length(rows)
         if isinstance(self.n_active, str) and self.n_active == "auto":
             return float(max(1.0, min(np.sqrt(length), rows.n_features / _VALUES_PER_PART)))
-        whole = isinstance(self.n_active, int | float) and not isinstance(self.n_active, bool)
-        if not whole or not 0 < float(self.n_active) <= length:
+        active = positive("n_active", self.n_active)
+        if active > length:
             raise SpecError(
                 f"n_active={self.n_active!r} should be 'auto' or a positive number, at most "
                 f"n_components={length}"
             )
-        return float(self.n_active)
+        return active
 
     def _check_options(self) -> None:
         if self.refine not in ("auto", "omp", None):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoencode.errors import DataError
+from autoencode.metrics import STABLE
 from autoencode.report_parts.markup import (
     breakable,
     percent,
@@ -21,7 +22,6 @@ from autoencode.report_parts.pictures import error_picture, picture, value_limit
 __all__ = ["Units", "check_units", "units_section"]
 
 _MOST_COLUMNS = 5
-_STABLE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ def _lead(units: Units) -> str:
     if units.stable_share is not None:
         sentences.append(
             f"{percent(units.stable_share)} are stable: another start found them too, with a "
-            f"cosine above {_STABLE:.1f}. What is not stable, the rows do not settle."
+            f"cosine above {STABLE:.1f}. What is not stable, the rows do not settle."
         )
     if units.n_dead:
         sentences.append(f"Parts that no held-out row has: {units.n_dead:,}.")
@@ -152,7 +152,7 @@ def _card(units: Units, place: int) -> str:
     lines = [f'<span class="often">{share_bar(share)}{percent(share)} of rows</span>']
     if units.stability is not None:
         cosine = float(units.stability[place])
-        word = "right" if cosine > _STABLE else "missing"
+        word = "right" if cosine > STABLE else "missing"
         lines.append(f'<span class="{word}">stability {value_text(cosine, 2)}</span>')
     said = "".join(f"<p>{line}</p>" for line in lines)
     return (
