@@ -147,6 +147,7 @@ def positive(name: str, value: Any, *, whole: bool = False, other: str = "'auto'
         number = float(value)
     except (TypeError, ValueError):
         raise SpecError(f"{name}={value!r} should be {wanted}") from None
-    if not 0 < number < float("inf") or (whole and number != int(number)):
+    refused = isinstance(value, (bool, str)) or (whole and not float(number).is_integer())
+    if refused or not 0 < number < float("inf"):
         raise SpecError(f"{name}={value!r} should be {wanted}")
     return number
