@@ -44,7 +44,7 @@ _ROUNDS = (5, 4, 5, 3)
 _SPARE = 1.15
 _ALIKE = 0.75
 _ENOUGH_STABLE, _FEW_STABLE = 0.5, 0.25
-_JUDGED_ROWS, _FEW_JUDGED = 4000, 2000
+_JUDGED_ROWS, _FEW_JUDGED, _TOLERANCE_ROWS = 4000, 2000, 1024
 _MOST_ROWS = 200_000
 _TIME_SHARES, _LEAST_TIME = (0.3, 0.6), 0.05
 _REGRESSED_ROWS, _RIDGE = 8192, 1e-3
@@ -342,13 +342,14 @@ class _Search:
         if 0 < stage < len(_ROUNDS) - 1:
             found = split(found, positive=self.settings.positive)
         settings = replace(self.settings, rounds=_ROUNDS[stage])
-        return polished(self.training, found, self._tolerance(found), settings, self.rng)
+        tolerance = self._tolerance(found, self.judged[:_TOLERANCE_ROWS])
+        return polished(self.training, found, tolerance, settings, self.rng)
 
-    def _tolerance(self, found: Parts) -> float:
+    def _tolerance(self, found: Parts, rows: Tensor) -> float:
         wish = self.wish
         if wish.n_active is None:
-            return _FIRST_TOLERANCE * first_gain(self.judged, found)
-        return 0.0 if wish.exact else tolerance_for(found, self.judged, wish.n_active)
+            return _FIRST_TOLERANCE * first_gain(rows, found)
+        return 0.0 if wish.exact else tolerance_for(found, rows, wish.n_active)
 
     def result(self) -> Found:
         """Return the first of the dictionaries, with what the second says of it."""
@@ -357,10 +358,10 @@ class _Search:
         tolerance, count = compared.tolerance, compared.n_active
         stable = float((compared.stability > STABLE).mean())
         if wish.n_active is not None:
-            tolerance, count = self._tolerance(best), wish.n_active
+            tolerance, count = self._tolerance(best, self.judged), wish.n_active
         elif stable < _FEW_STABLE:
             # Two dictionaries that have little in common agree on nothing.
-            tolerance = self._tolerance(best)
+            tolerance = self._tolerance(best, self.judged)
             count = compared.count(tolerance)
         most = max(1, round(count)) if wish.exact else max(16, round(4 * count))
         return Found(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,15 +111,14 @@ def polished(
         if time.monotonic() > settings.until:
             break
         rows = _drawn(x, settings.rows, rng) - offset
-        z = pursued_codes(rows, parts, settings.most, tolerance).dense(len(parts))
-        use = (z > 0).to(z.dtype).mean(0)
-        products.mul_(_KEPT).add_(z.t() @ z, alpha=1.0 / len(z))
-        targets.mul_(_KEPT).add_(z.t() @ rows, alpha=1.0 / len(z))
+        codes = pursued_codes(rows, parts, settings.most, tolerance).matrix(len(parts))
+        use = x.new_tensor(np.bincount(codes.indices, minlength=len(parts)) / len(rows))
+        _add_sums(products, targets, codes, rows)
         parts = _updated(parts, products, targets, positive=settings.positive)
-        left = rows - z @ parts
+        left = rows - torch.from_numpy(codes @ parts.cpu().numpy()).to(rows)
         offset += 0.5 * left.mean(0)
         if turn < settings.rounds - _SETTLED_ROUNDS:
-            bad = _replaceable(parts, use, len(z))
+            bad = _replaceable(parts, use, len(rows))
             parts[bad] = _from_errors(left, len(bad), settings, rng).to(parts)
             products[bad] = products[:, bad] = 0.0
             targets[bad] = 0.0
@@ -130,6 +130,13 @@ def _drawn(x: Tensor, count: int, rng: torch.Generator) -> Tensor:
     if len(x) <= count:
         return x
     return x[torch.randint(len(x), (count,), generator=rng).to(x.device)]
+
+
+def _add_sums(products: Tensor, targets: Tensor, codes: Any, rows: Tensor) -> None:
+    """Add what codes have in common with each other and with the rows; older sums count half."""
+    both = (codes.T @ codes).toarray(), codes.T @ rows.cpu().numpy()
+    for total, added in zip((products, targets), both, strict=True):
+        total.mul_(_KEPT).add_(torch.from_numpy(added).to(total), alpha=1.0 / len(rows))
 
 
 def _updated(parts: Tensor, products: Tensor, targets: Tensor, *, positive: bool) -> Tensor:

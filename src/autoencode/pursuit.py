@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -38,6 +40,13 @@ class Pursued(NamedTuple):
         """Return codes, ``(rows, n_components)``."""
         z = self.value.new_zeros(len(self.value), n_components)
         return z.scatter_add_(1, self.unit, self.value)
+
+    def matrix(self, n_components: int) -> Any:
+        """Return codes as a SciPy CSR matrix, ``(rows, n_components)``."""
+        unit, value = self.unit.cpu().numpy(), self.value.cpu().numpy()
+        kept = value != 0
+        edges = np.concatenate([np.zeros(1, np.int64), kept.sum(1).cumsum()])
+        return sparse.csr_matrix((value[kept], unit[kept], edges), shape=(len(unit), n_components))
 
 
 def pursue(
