@@ -8,8 +8,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 from autoencode import Autoencoder, SparseAutoencoder
+from autoencode.commands.companions import companions
 from autoencode.commands.reporting import report_data
+from autoencode.data.reading import open_data
 from autoencode.errors import DataError
+from autoencode.opening import open_for_fit
 from autoencode.report import write_report
 
 SMALL = {"max_epochs": 2, "random_state": 0, "validation_fraction": 0.3}
@@ -165,3 +168,43 @@ def test_parts_that_do_not_fit(reports, tmp_path, name, value):
     units = dataclasses.replace(data.units, **{name: value})
     with pytest.raises(DataError, match=f"the report's {name} of parts has shape"):
         write_report(tmp_path / "r.html", dataclasses.replace(data, units=units))
+
+
+def test_parts_are_compared_with_columns_that_were_carried_along(models):
+    codes = np.abs(np.random.default_rng(0).normal(size=(200, 3)))
+    codes[:, 2] = 0.5
+    kind = np.where(codes[:, 1] > 0.7, "größer", "klein").astype(object)
+    kind[:20] = None
+    kept = pa.table(
+        {
+            "weight": pa.array(-2 * codes[:, 0] + 1, mask=np.arange(200) < 5),
+            "kind": kind,
+            "id": [f"row {number}" for number in range(200)],
+            "level": pa.array(kind).dictionary_encode(),
+        }
+    )
+    first, second, third = companions(codes, kept)
+    assert (first.name, first.level, third) == ("weight", None, None)
+    assert first.correlation == pytest.approx(-1)
+    assert (second.name, second.level) == ("kind", "größer")
+    known = slice(20, None)
+    wanted = np.corrcoef(codes[known, 1], kind[known] == "größer")[0, 1]
+    assert second.correlation == pytest.approx(wanted)
+    assert companions(codes, None) == (None, None, None)
+
+
+def test_the_page_says_what_parts_go_with(table, models, tmp_path):
+    kept = table.append_column("seen", pa.array(np.arange(400) % 7))
+    rows = open_for_fit(open_data(kept, keep=["seen"]), None)
+    data = report_data(models["table"][0], rows)
+    assert len(data.units.companions) == len(data.units.numbers)
+    found = data.units.companions[0]
+    codes = models["table"][0].transform(table).toarray()[data.units.row_numbers]
+    place = data.units.numbers[0]
+    wanted = np.corrcoef(codes[:, place], data.units.row_numbers % 7)[0, 1]
+    assert found.correlation == pytest.approx(wanted)
+    write_report(tmp_path / "r.html", data)
+    assert "goes with seen: r " in (tmp_path / "r.html").read_text()
+    short = dataclasses.replace(data.units, companions=(found,))
+    with pytest.raises(DataError, match="companions of parts"):
+        write_report(tmp_path / "s.html", dataclasses.replace(data, units=short))

@@ -41,7 +41,7 @@ class FitJob:
     report : Path or None
         Where the report goes.
     left_out : sequence of str
-        Columns that are not fitted.
+        Columns that are not used.
     held_out, target : str or None
         Files of rows, as ``Autoencoder.fit`` takes them.
     parameters : mapping
@@ -52,6 +52,8 @@ class FitJob:
         One of `autoencode.presets.PRESETS`.
     checkpoint : Path or None
         Where the state of training is kept.
+    carried : sequence of str
+        Columns that are not fitted; the report says what goes with them.
     """
 
     data: str
@@ -65,6 +67,7 @@ class FitJob:
     force: bool = False
     kind: str = "autoencoder"
     checkpoint: Path | None = None
+    carried: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,8 @@ def _require_outputs(job: FitJob) -> None:
 
 
 def _read(job: FitJob) -> _Sources:
-    rows = read_for_fit(job.data, drop=job.left_out, columns=job.parameters.get("columns"))
+    columns = job.parameters.get("columns")
+    rows = read_for_fit(job.data, drop=job.left_out, keep=job.carried, columns=columns)
     held_out, target = (
         None if path is None else _read_more(path, job, rows) for path in (job.held_out, job.target)
     )
@@ -150,7 +154,8 @@ def _read_more(path: str, job: FitJob, rows: Rows) -> Rows:
     from autoencode.opening import open_like
     from autoencode.preprocess.table_rows import TableRows
 
-    found = read_data(path, drop=job.left_out, expected_names=rows.names)
+    wish = {"drop": job.left_out, "keep": job.carried, "expected_names": rows.names}
+    found = read_data(path, **wish)
     with naming(path):
         return open_like(found, rows.schema if isinstance(rows, TableRows) else None, rows.names)
 

@@ -240,9 +240,9 @@ def fit(
     by length and beside PCA's. Ctrl-C saves what was learned so far.
     """
     given = _parameters(locals())
-    files = (data, output, report, [*(drop or ()), *(keep or ())], held_out, target)
+    files = (data, output, report, drop or (), held_out, target)
     parameters = _chosen(kind, given, target)
-    job = FitJob(*files, parameters, quiet, force, kind, checkpoint)
+    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, keep or ())
     _run(job, as_json=as_json)
 
 

@@ -52,7 +52,8 @@ Drop = Annotated[
 Keep = Annotated[
     list[str] | None,
     typer.Option(
-        help="Carry this column along, such as an identifier (repeatable).", metavar="COLUMN"
+        help="Carry this column along, such as an identifier or a label (repeatable).",
+        metavar="COLUMN",
     ),
 ]
 Trust = Annotated[

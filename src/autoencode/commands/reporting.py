@@ -146,7 +146,8 @@ def _array_data(model: Autoencoder, sources: _Sources, common: Mapping[str, Any]
     )
     shape = data.picture_shape
     pictures = None if shape is None else shown.reshape(count, -1)
-    return replace(data, units=units_of(model, codes, sources.numbers, pictures, shape))
+    kept = sources.shown.kept
+    return replace(data, units=units_of(model, codes, sources.numbers, pictures, shape, kept))
 
 
 def _table_data(
@@ -172,7 +173,7 @@ def _table_data(
         errors=cell_errors(schema, measures, truth, rebuilt, deviation),
         codes=codes,
         groupings=best_separated(grouping_candidates(schema, truth), codes),
-        units=units_of(model, codes, sources.numbers, None, None),
+        units=units_of(model, codes, sources.numbers, None, None, sources.shown.kept),
     )
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from autoencode.commands.companions import companions
 from autoencode.preprocess.column_kinds.categorical import Categorical
 from autoencode.report_parts.units import Units
 from autoencode.summary import known_units
@@ -29,7 +31,12 @@ def dense_codes(codes: Any) -> Array:
 
 
 def units_of(
-    model: Autoencoder, codes: Array, row_numbers: Array, rows: Array | None, shape: Any
+    model: Autoencoder,
+    codes: Array,
+    row_numbers: Array,
+    rows: Array | None,
+    shape: Any,
+    kept: pa.Table | None = None,
 ) -> Units | None:
     """Return the parts that a report shows; None for models without parts.
 
@@ -45,6 +52,8 @@ def units_of(
         The rows themselves if they are pictures.
     shape : tuple of int or None
         Height, width and channels of a picture.
+    kept : pyarrow.Table or None
+        Columns of all rows that were carried along, not fitted.
     """
     state = model._state
     known = known_units(state.facts, state.units, state.n_components)
@@ -75,6 +84,7 @@ def units_of(
         row_numbers=row_numbers,
         rows=rows,
         shape=shape,
+        companions=companions(codes[:, order], None if kept is None else kept.take(row_numbers)),
     )
 
 

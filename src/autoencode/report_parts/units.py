@@ -19,9 +19,28 @@ from autoencode.report_parts.markup import (
 )
 from autoencode.report_parts.pictures import error_picture, picture, value_limits
 
-__all__ = ["Units", "check_units", "units_section"]
+__all__ = ["Companion", "Units", "check_units", "units_section"]
 
 _MOST_COLUMNS = 5
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A column that was not fitted, and how a part goes with it.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    level : str or None
+        The level, if it is text: then what counts is whether a row has it.
+    correlation : float
+        Pearson's, over the rows that are shown.
+    """
+
+    name: str
+    level: str | None
+    correlation: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +79,8 @@ class Units:
         The rows, if they are pictures.
     shape : tuple of int or None
         Height, width and channels of a picture.
+    companions : sequence of (Companion or None)
+        For each part what it goes with most closely; empty if nothing was carried along.
     """
 
     numbers: np.ndarray
@@ -77,6 +98,7 @@ class Units:
     row_numbers: np.ndarray
     rows: np.ndarray | None = None
     shape: tuple[int, int, int] | None = None
+    companions: tuple[Companion | None, ...] = ()
 
 
 def check_units(units: Units) -> None:
@@ -94,6 +116,8 @@ def check_units(units: Units) -> None:
         "sizes": (np.shape(units.sizes), (count, width)),
         "tops": ((len(units.tops),), (count,)),
     }
+    if units.companions:
+        shapes["companions"] = ((len(units.companions),), (count,))
     if units.stability is not None:
         shapes["stability"] = (np.shape(units.stability), (count,))
     if units.rows is not None:
@@ -154,10 +178,21 @@ def _card(units: Units, place: int) -> str:
         cosine = float(units.stability[place])
         word = "right" if cosine > STABLE else "missing"
         lines.append(f'<span class="{word}">stability {value_text(cosine, 2)}</span>')
+    lines += _companion(units, place)
     said = "".join(f"<p>{line}</p>" for line in lines)
     return (
         f'<div class="card part"><h3>Part {number}</h3>{shown}{said}{_top_rows(units, place)}</div>'
     )
+
+
+def _companion(units: Units, place: int) -> list[str]:
+    """Say what a part goes with, if that is known."""
+    found = units.companions[place] if units.companions else None
+    if found is None:
+        return []
+    name = breakable(found.name, 60)
+    level = "" if found.level is None else f" = {breakable(found.level, 60)}"
+    return [f"goes with {name}{level}: r {value_text(found.correlation, 2)}"]
 
 
 def _drawn(units: Units, place: int) -> str:
