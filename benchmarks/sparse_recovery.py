@@ -148,9 +148,9 @@ def report(runs: dict[str, dict[str, list[Line]]]) -> None:
     """Print every figure of every run, then the means over seeds."""
     for task, of in runs.items():
         rows = [
-            [method, number, *(line[figure] for figure in FIGURES)]
+            [method, line["seed"], *(line[figure] for figure in FIGURES)]
             for method, lines in of.items()
-            for number, line in enumerate(lines)
+            for line in lines
         ]
         print_table(f"{task}: every seed", ["method", "seed", *FIGURES], rows)
     rows = [
