@@ -348,7 +348,7 @@ class _Search:
     def _tolerance(self, found: Parts, rows: Tensor) -> float:
         wish = self.wish
         if wish.n_active is None:
-            return _FIRST_TOLERANCE * first_gain(rows, found)
+            return _FIRST_TOLERANCE * first_gain(self.judged, found)
         return 0.0 if wish.exact else tolerance_for(found, rows, wish.n_active)
 
     def result(self) -> Found:
