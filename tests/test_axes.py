@@ -48,6 +48,12 @@ OPTIONS = {
     ("bottleneck", "batchtopk"): {"active": 0.5},
     ("bottleneck", "jumprelu"): {"active": 0.5},
     ("bottleneck", "relu"): {},
+    ("bottleneck", "gaussian"): {
+        "n_samples": 3,
+        "posterior": "flow",
+        "free_bits": 0.5,
+        "warmup": 0.5,
+    },
     ("corruption", "none"): {},
     ("corruption", "gaussian"): {"level": 0.5, "numbers": False},
     ("corruption", "mask"): {"level": 0.5},

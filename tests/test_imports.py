@@ -30,6 +30,7 @@ ORDER = (
     "presets",
     "spec",
     "layout",
+    "passes",
     "interfaces",
     "data",
     "metrics",

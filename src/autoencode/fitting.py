@@ -40,7 +40,7 @@ from autoencode.selection import (
 from autoencode.size_curves import explained_share
 from autoencode.sparse_steps import settle
 from autoencode.sparsity import Sparse
-from autoencode.starting import starting_point
+from autoencode.starting import starting_network
 from autoencode.state import State
 from autoencode.steps import choose_step
 from autoencode.strength import Evidence, Trial, penalty_facts
@@ -143,7 +143,7 @@ class Fit:
     def twins(self, size: int) -> list[Network]:
         """Train two networks from different starts in one pass over the rows; return them."""
         self._begin(size)
-        twins = [self._new_network(size) for _ in range(2)]
+        twins = [starting_network(self.data, size, self.start, self.rng) for _ in range(2)]
 
         def evaluate() -> float:
             return float(np.mean([self.choose.errors(one, [size]).mean() for one in twins]))
@@ -208,7 +208,7 @@ class Fit:
             self.n_components, _ = self._choose_size()
 
     def _train_nested(self) -> None:
-        network = self._new_network(self.search)
+        network = starting_network(self.data, self.search, self.start, self.rng)
         grid = few_sizes(self.sizes)
         floor = self.data.stop.floor(grid).mean(0)
         total = float(self.choose.pca[:, 0].mean())
@@ -267,7 +267,7 @@ class Fit:
         return self.n_components if size is None else size
 
     def _train_final(self, name: str, size: int, time_share: float) -> None:
-        network = self._new_network(size)
+        network = starting_network(self.data, size, self.start, self.rng)
         nested = self.networks.get("nested")
         pattern, epochs = None, self.plan.max_epochs
         if nested is not None:
@@ -294,27 +294,6 @@ class Fit:
         finally:
             known = self.sizes if self.plan.composition.nested else [size]
             self._take(name, network, [s for s in known if s <= size])
-
-    def _new_network(self, size: int) -> Network:
-        network = self.plan.composition.network(size, self.rng)
-        network.likelihood.set_units(
-            torch.from_numpy(self.data.scaling.center), torch.from_numpy(self.data.scaling.scale)
-        )
-        if network.masked:
-            network.fill = self.data.fill()
-        if network.noisy:
-            network.shrink = self.data.shrink()
-        if network.selection is not None:
-            network.selection.start(torch.from_numpy(self.data.training.missing_shares()))
-        start = self.start
-        if start is None:
-            start = starting_point(self.plan.composition, self.data, size, self.rng)
-        if start is not None:
-            network.start_linear(start)
-        if self.start is not None:
-            # Its parts are the best already: what is learned is to see them in rows.
-            network.decoder.requires_grad_(False)
-        return network.to(device=self.plan.device, dtype=self.plan.dtype)
 
     def _train(self, networks: list[Network], phase: Phase) -> None:
         plan, keeper, network = self.plan, None, networks[0]
@@ -354,6 +333,7 @@ class Fit:
                         plan.learning_rate,
                         patience=patience,
                         averaging=_AVERAGING if plan.restores else 0.0,
+                        warmup=network.bottleneck.warmup,
                     ),
                     budget=Budget(phase.epochs, seconds),
                     rng=self.rng,

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 ARCHITECTURES = ("mlp", "dictionary")
-BOTTLENECKS = ("plain", "topk", "batchtopk", "jumprelu", "relu")
+BOTTLENECKS = ("plain", "topk", "batchtopk", "jumprelu", "relu", "gaussian")
 CORRUPTIONS = (
     "none",
     "gaussian",

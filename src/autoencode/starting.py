@@ -11,13 +11,58 @@ from torch import Tensor
 from autoencode.composition import Composition, linear_start
 from autoencode.fit_data import FitData
 from autoencode.interfaces import LinearStart
+from autoencode.network import Network
 
-__all__ = ["dictionary_start", "geometric_median", "scaled_start", "starting_point"]
+__all__ = [
+    "dictionary_start",
+    "geometric_median",
+    "scaled_start",
+    "starting_network",
+    "starting_point",
+]
 
 _MOST_ROWS = 65_536
 _MEDIAN_ROWS, _MEDIAN_ROUNDS = 4_096, 30
 _QUANTILE_ROWS = 8_192
 _SCALED_ROWS = 1_024
+
+
+def starting_network(
+    data: FitData, size: int, dictionary: LinearStart | None, rng: torch.Generator
+) -> Network:
+    """Return a network before training, on the device of a fit.
+
+    Parameters
+    ----------
+    data : FitData
+        The rows.
+    size : int
+        Length of the code.
+    dictionary : LinearStart or None
+        One that is not to be changed; None: `starting_point`.
+    rng : torch.Generator
+        Draws what is not given.
+    """
+    plan, composition = data.plan, data.plan.composition
+    network = composition.network(size, rng)
+    network.likelihood.set_units(
+        torch.from_numpy(data.scaling.center), torch.from_numpy(data.scaling.scale)
+    )
+    if network.masked:
+        network.fill = data.fill()
+    if network.noisy:
+        network.shrink = data.shrink()
+    if network.selection is not None:
+        network.selection.start(torch.from_numpy(data.training.missing_shares()))
+    start = dictionary
+    if start is None:
+        start = starting_point(composition, data, size, rng)
+    if start is not None:
+        network.start_linear(start)
+    if dictionary is not None:
+        # Its parts are the best already: what is learned is to see them in rows.
+        network.decoder.requires_grad_(False)
+    return network.to(device=plan.device, dtype=plan.dtype)
 
 
 def starting_point(
