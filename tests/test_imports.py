@@ -52,6 +52,7 @@ ORDER = (
     "likelihoods",
     "missingness",
     "network",
+    "importance",
     "penalties",
     "objective",
     "composition",
