@@ -13,14 +13,14 @@ from autoencode.bottlenecks import GaussianCode
 from autoencode.interfaces import Batch, Context, Likelihood
 from autoencode.network import EncodingParts, Network, encode_observed
 
-__all__ = ["N_DRAWS", "Bound", "Coder", "measure_bound", "standard_draws"]
+__all__ = ["N_DRAWS", "Bound", "Coder", "measure_bound", "rows_at_once", "standard_draws"]
 
 N_DRAWS = 500
 """Draws of the code by which a row's likelihood is measured."""
 
 _MOST_VALUES = 1 << 21
-_MOST_DRAWS = 50
-"""Values that are decoded at a time, and draws of a row among them."""
+_MOST_DRAWS, _MOST_ROWS = 50, 256
+"""Values that are decoded at a time, and draws of a row and rows among them."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,13 @@ def measure_bound(
         return Bound(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
+def rows_at_once(n_values: int) -> int:
+    """Return how many rows are measured together."""
+    return min(max(1, _MOST_VALUES // (_MOST_DRAWS * max(1, n_values))), _MOST_ROWS)
+
+
 def _pieces(x: Tensor) -> Iterator[tuple[int, int]]:
-    count = max(1, _MOST_VALUES // (_MOST_DRAWS * max(1, math.prod(x.shape[1:]))))
+    count = rows_at_once(math.prod(x.shape[1:]))
     for start in range(0, len(x), count):
         yield start, start + count
 

@@ -40,7 +40,7 @@ AXES = {
     "penalty": PENALTIES,
 }
 
-PRESETS = ("autoencoder", "denoising", "sparse")
+PRESETS = ("autoencoder", "denoising", "sparse", "variational")
 """Kinds of models that have a name."""
 
 # Not an axis of the model but of its data; in the order in which they are tried.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from autoencode.composition import Composition, linear_start
 from autoencode.fit_data import FitData
 from autoencode.interfaces import LinearStart
 from autoencode.network import Network
+from autoencode.preprocess.probabilistic import ProbabilisticPca
 
 __all__ = [
     "dictionary_start",
@@ -83,6 +85,8 @@ def starting_point(
     """
     if composition.start == "random":
         return None
+    if composition.start == "pca" and composition.variational:
+        return probabilistic_start(data.probabilistic(size))
     if composition.start == "pca":
         start = linear_start(data.start.head(size))
         units = torch.ones_like(start.deviations)
@@ -93,6 +97,23 @@ def starting_point(
     rows = torch.nan_to_num(values.flatten(1).double().cpu(), nan=0.0)
     start = dictionary_start(rows, size, rng, composition.start)
     return scaled_start(start, rows, composition.n_active(size))
+
+
+def probabilistic_start(model: ProbabilisticPca) -> LinearStart:
+    """Return the posterior and the decoder of probabilistic PCA (Tipping and Bishop, eq. 6).
+
+    Under a normal likelihood the bound is then the likelihood itself. Rows are centred.
+    """
+    components, loadings = (torch.from_numpy(part) for part in (model.components, model.loadings))
+    shrinkage = torch.from_numpy(model.shrinkage)
+    weight = components * (shrinkage / loadings)[:, None]
+    return LinearStart(
+        components,
+        loadings,
+        encoder=(weight, torch.zeros_like(loadings)),
+        log_var=torch.log1p(-shrinkage),
+        scale=math.sqrt(model.noise),
+    )
 
 
 def scaled_start(start: LinearStart, rows: Tensor, active: int) -> LinearStart:
