@@ -101,6 +101,7 @@ ORDER = (
     "refining",
     "trials",
     "planning",
+    "bounds_summary",
     "summary",
     "estimators",
     "augmentation_gain",
