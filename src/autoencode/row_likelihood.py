@@ -100,7 +100,9 @@ def _by_pca(state: State, rows: Rows, found: Array) -> None:
         values = state.scaling.forward(x.double().numpy())
         return torch.from_numpy(model.measure(values)[0])[:, None]
 
-    apply(likely, rows, found, rows_at_once(state.n_values), missing=likely if takes_missing else None)
+    apply(
+        likely, rows, found, rows_at_once(state.n_values), missing=likely if takes_missing else None
+    )
 
 
 def _scaled(encoder: Encoder, x: Tensor) -> Tensor:
