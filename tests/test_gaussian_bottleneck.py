@@ -12,6 +12,7 @@ from torch.distributions import Normal, kl_divergence
 
 from autoencode.bottlenecks import GaussianCode
 from autoencode.composition import Composition
+from autoencode.errors import SpecError
 from autoencode.interfaces import Batch, Context, Features
 from autoencode.network import Network
 from autoencode.objective import Objective
@@ -268,3 +269,23 @@ def test_penalties_see_codes_with_their_own_gradients() -> None:
     term = Objective([Length()])(whole, result, rows(), None).terms["length"]
     (slope,) = torch.autograd.grad(term, result.code.stats["mean"])
     torch.testing.assert_close(slope, torch.full_like(slope, 1 / 6))
+
+
+# Options.
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_samples": 0}, "n_samples=0 should be a positive whole number"),
+        ({"n_samples": True}, "n_samples=True should be a positive whole number"),
+        ({"posterior": "iaf"}, "posterior='iaf' is not known; choose from gaussian, flow"),
+        ({"free_bits": 0}, "free_bits=0 should be None or a positive number"),
+        ({"free_bits": "few"}, "free_bits='few' should be None or a positive number"),
+        ({"warmup": 1.0}, r"warmup=1.0 should lie in \[0, 1\)"),
+        ({"warmup": "slow"}, r"warmup='slow' should lie in \[0, 1\)"),
+    ],
+)
+def test_a_bad_option_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        GaussianCode(4, 0, 2, **options)

@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 import autoencode
 from autoencode import Autoencoder, VariationalAutoencoder
 from autoencode.errors import DataError, SpecError
+from autoencode.steps import AutogradStep
 
 FAST: dict[str, Any] = {"hidden_layer_sizes": (16,), "max_epochs": 40, "random_state": 0}
 
@@ -239,6 +240,26 @@ def test_a_flow_cannot_be_nested() -> None:
         Autoencoder(2, bottleneck="gaussian:posterior=flow", nested=True).fit(ring(100))
 
 
+# Warm-up.
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
+def test_the_weight_of_the_cost_rises_to_one(warmup: float, monkeypatch: Any) -> None:
+    weights, step = [], AutogradStep.__call__
+
+    def noted(self: AutogradStep, batch: Any, target: Any, context: Any, others: Any) -> Any:
+        weights.append(context.cost_weight)
+        return step(self, batch, target, context, others)
+
+    monkeypatch.setattr(AutogradStep, "__call__", noted)
+    spec = f"gaussian:warmup={warmup}"
+    Autoencoder(2, bottleneck=spec, **FAST | {"max_epochs": 20}).fit(ring(300))
+    assert weights == sorted(weights)
+    assert weights[0] == (0.0 if warmup else 1.0)
+    assert weights[-1] == 1.0
+    assert np.mean(np.array(weights) < 1.0) == pytest.approx(warmup, abs=0.01)
+
+
 # Collapse.
 
 
@@ -297,9 +318,7 @@ def test_a_mixed_table_has_likelihoods(mixed: VariationalAutoencoder) -> None:
     assert "columns by themselves" in mixed.summary()
     scores = mixed.score_samples(frame)
     assert np.isfinite(scores).all()
-    assert scores[mixed._state.facts["claim_rows"]].mean() == pytest.approx(
-        found["bound"], abs=0.3
-    )
+    assert scores[mixed._state.facts["claim_rows"]].mean() == pytest.approx(found["bound"], abs=0.3)
     np.testing.assert_allclose(mixed.score_samples(frame[100:140]), scores[100:140], atol=1e-12)
     assert type(mixed.reconstruct(frame)) is pd.DataFrame
 

@@ -35,8 +35,8 @@ __all__ = [
     "REMEDY",
     "LikelihoodJudge",
     "active_units",
-    "refitted_noise",
     "remedy",
+    "total_variance",
     "variational_facts",
 ]
 
