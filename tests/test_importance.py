@@ -70,7 +70,7 @@ def bound(whole: Network, rows: np.ndarray, n_draws: int, observed: np.ndarray |
 # Probabilistic PCA.
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_the_density_of_probabilistic_pca_is_the_normal_one(count: int) -> None:
     rows = data()
     fitted = model(rows, count)

@@ -175,12 +175,14 @@ def remedy(judge: LikelihoodJudge, network: Network, size: int) -> dict[str, Any
     """Return what is known of a collapse, and how to train again; None: there is none.
 
     Units collapse where the decoder does without them: their posterior is the prior. That is
-    right where rows have no more to tell, and wrong where probabilistic PCA finds more: if no
-    unit is active where it has some, or fewer than half as many and rows are no likelier than
-    under the floor.
+    right where rows have no more to tell, and wrong where probabilistic PCA finds more and
+    held-out rows bear it out: if no unit is active where it has some, or fewer than half as
+    many and rows are no likelier than under the floor.
     """
-    found = active_units(network, judge.data.choose)
-    needed = judge.data.probabilistic(size).n_active
+    data, rows = judge.data, with_missing(judge.data.choose.y)
+    found = active_units(network, data.choose)
+    with_units, without = (data.probabilistic(count).measure(rows)[0] for count in (size, 0))
+    needed = data.probabilistic(size).n_active if gate_opens(-with_units, -without) else 0
     lacking = found == 0 < needed or (2 * found < needed and not judge.opens(network, size))
     return {"active": found, "needed": needed, **REMEDY} if lacking else None
 
@@ -226,6 +228,7 @@ def variational_facts(
         "floor_kind": judge.floor_kind,
         "n_draws": N_DRAWS,
         "n_rows": len(units),
+        "n_components": size,
     }
     if network is None:
         elbo = importance = floor + units

@@ -96,7 +96,8 @@ class ProbabilisticPca:
         """
         count = len(values)
         likely, rate = np.empty(count), np.empty(count)
-        pairs = np.einsum("ai,bi->iab", self._weights, self._weights).reshape(values.shape[1], -1)
+        weights = self._weights
+        pairs = np.einsum("ai,bi->iab", weights, weights).reshape(values.shape[1], len(weights) ** 2)
         for start in range(0, count, _ROWS):
             rows = slice(start, start + _ROWS)
             likely[rows], rate[rows] = self._measured(values[rows], pairs)
@@ -112,7 +113,7 @@ class ProbabilisticPca:
         off = np.where(observed, values - self.mean, 0.0)
         size, noise = len(self.components), self.noise
         # Of each row its own: what is observed differs.
-        inner = (observed.astype(np.float64) @ pairs).reshape(-1, size, size)
+        inner = (observed.astype(np.float64) @ pairs).reshape(len(values), size, size)
         inner += noise * np.eye(size)
         projected = off @ self._weights.T
         means = np.linalg.solve(inner, projected[..., None])[..., 0]
