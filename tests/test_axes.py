@@ -39,7 +39,7 @@ AXES: dict[str, dict[str, Callable[..., Any]]] = {
 }
 KINDS = [(axis, name) for axis, parts in AXES.items() for name in parts]
 DTYPES = [torch.float32, torch.float64]
-VARIATIONAL = {"n_samples": 3, "posterior": "flow", "free_bits": 0.5, "warmup": 0.5}
+VARIATIONAL = {"n_samples": 3, "posterior": "flow", "free_bits": 9.0, "warmup": 0.5}
 # Another value of every option; sizes, which a part is told, are none.
 OPTIONS = {
     ("architecture", "mlp"): {"activation": "relu", "start": "random", "dropout": 0.3},

@@ -97,7 +97,9 @@ class ProbabilisticPca:
         count = len(values)
         likely, rate = np.empty(count), np.empty(count)
         weights = self._weights
-        pairs = np.einsum("ai,bi->iab", weights, weights).reshape(values.shape[1], len(weights) ** 2)
+        pairs = np.einsum("ai,bi->iab", weights, weights).reshape(
+            values.shape[1], len(weights) ** 2
+        )
         for start in range(0, count, _ROWS):
             rows = slice(start, start + _ROWS)
             likely[rows], rate[rows] = self._measured(values[rows], pairs)
