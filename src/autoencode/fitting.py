@@ -62,7 +62,7 @@ _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
 _CURED = "cured"
 _MOST_UNITS = 64
-_AVERAGING = 0.01  # where rows are spoilt anew in every step, the last one's weights are chance
+_AVERAGING = 0.01  # where rows or codes are drawn anew in every step, the last weights are chance
 
 
 class Fit:
@@ -334,6 +334,7 @@ class Fit:
             partial(rescaled, network) if plan.restores and network.rescales else None,
             partial(settle, networks),
         )
+        noisy = plan.restores or self.judge is not None
         patience = defaults.patience(phase.epochs, mixed=bool(plan.composition.segments))
         try:
             with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):
@@ -342,7 +343,7 @@ class Fit:
                     settings=Settings(
                         plan.learning_rate,
                         patience=patience,
-                        averaging=_AVERAGING if plan.restores else 0.0,
+                        averaging=_AVERAGING if noisy else 0.0,
                         warmup=network.bottleneck.warmup,
                     ),
                     budget=Budget(phase.epochs, seconds),

@@ -77,8 +77,8 @@ class LikelihoodJudge:
     def value(self, network: Network, sizes: list[int] | None = None) -> float:
         """Return what training is stopped and weights are chosen by; lower is better.
 
-        Minus the mean bound of the rows that choose, of the kind that is trained: the one of
-        as many draws as training takes. Of several sizes the mean.
+        Minus the mean bound of the rows that choose, by a few draws; the importance-weighted
+        one if training takes more than one. Of several sizes the mean.
         """
         neck, held = _neck(network), self.data.choose
         count = max(neck.n_samples, min(_FEW_DRAWS, max(1, _DRAWN_ROWS // len(held.x.x))))
