@@ -305,7 +305,7 @@ def _chosen(kind: str, given: dict[str, Any], target: str | None) -> dict[str, A
         for name in further.takes:
             if name in found and name not in preset.takes:
                 option = next((key for key, same in _PARAMETERS.items() if same == name), name)
-                raise typer.BadParameter(f"--{option} is for --kind {other}")
+                raise typer.BadParameter(f"--{option.replace('_', '-')} is for --kind {other}")
     for name in preset.decides:
         if name in found:
             raise typer.BadParameter(f"--{name} does not go with --kind {kind}: leave it out")
