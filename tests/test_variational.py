@@ -218,10 +218,20 @@ def test_every_choice_changes_the_fit(choice: dict[str, Any], model: Any) -> Non
 
 
 def test_an_autoencoder_may_have_the_bottleneck_too() -> None:
-    X = ring()
-    fitted = Autoencoder(2, bottleneck="gaussian", **FAST | {"max_epochs": 80}).fit(X)
-    same = VariationalAutoencoder(2, **FAST | {"max_epochs": 80}).fit(X)
+    X = ring(300)
+    fitted = Autoencoder(2, bottleneck="gaussian", **FAST | {"max_epochs": 10}).fit(X)
+    same = VariationalAutoencoder(2, **FAST | {"max_epochs": 10}).fit(X)
     assert np.array_equal(fitted.score_samples(X), same.score_samples(X))
+
+
+def test_shorter_codes_can_be_trained_too() -> None:
+    X = ring(300)
+    fitted = Autoencoder(2, bottleneck="gaussian", nested=True, **FAST).fit(X)
+    assert list(dict.fromkeys(fitted.history_["phase"])) == ["nested", "final"]
+    assert len(set(fitted.history_["train_code"])) > 10
+    shorter = fitted.truncate(1)
+    assert shorter.n_components_ == 1
+    assert np.isfinite(shorter.score_samples(X)).all()
 
 
 @pytest.mark.parametrize(
@@ -274,7 +284,7 @@ def test_a_collapse_is_named_and_mended() -> None:
     X = np.random.default_rng(0).normal(size=(300, 1)) @ np.ones((1, 8))
     X = X + 0.7 * np.random.default_rng(1).normal(size=(300, 8))
     fitted = VariationalAutoencoder(
-        1, likelihood="gaussian:scale=3.0", **FAST | {"learning_rate": 0.01}
+        1, likelihood="gaussian:scale=5.0", batch_size=8, **FAST | {"learning_rate": 0.01}
     ).fit(X)
     found = fitted.bounds_["collapse"]
     assert found is not None

@@ -265,11 +265,15 @@ class Fit:
 
     def _cure(self, judge: LikelihoodJudge, size: int) -> None:
         """Train again where units collapsed that rows have a use for; keep the better network."""
-        self.collapse = remedy(judge, self.networks["final"], size)
-        if self.collapse is not None:
+        found = remedy(judge, self.networks["final"], size)
+        if found is None:
+            return
+        try:
             self._train_final(_CURED, size, 1.0)
-            after = active_units(self.networks[_CURED], self.choose)
-            self.collapse |= {"after": after, "kept": _CURED in self.sources}
+        finally:
+            if _CURED in self.networks:
+                after = active_units(self.networks[_CURED], self.choose)
+                self.collapse = {**found, "after": after, "kept": _CURED in self.sources}
 
     def _train_final(self, name: str, size: int, time_share: float) -> None:
         network = starting_network(self.data, size, self.start, self.rng)
