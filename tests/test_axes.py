@@ -39,6 +39,7 @@ AXES: dict[str, dict[str, Callable[..., Any]]] = {
 }
 KINDS = [(axis, name) for axis, parts in AXES.items() for name in parts]
 DTYPES = [torch.float32, torch.float64]
+VARIATIONAL = {"n_samples": 3, "posterior": "flow", "free_bits": 9.0, "warmup": 0.5}
 # Another value of every option; sizes, which a part is told, are none.
 OPTIONS = {
     ("architecture", "mlp"): {"activation": "relu", "start": "random", "dropout": 0.3},
@@ -48,6 +49,7 @@ OPTIONS = {
     ("bottleneck", "batchtopk"): {"active": 0.5},
     ("bottleneck", "jumprelu"): {"active": 0.5},
     ("bottleneck", "relu"): {},
+    ("bottleneck", "gaussian"): VARIATIONAL,
     ("corruption", "none"): {},
     ("corruption", "gaussian"): {"level": 0.5, "numbers": False},
     ("corruption", "mask"): {"level": 0.5},
@@ -261,12 +263,8 @@ def test_some_fits_use_the_network() -> None:
 
 @pytest.mark.parametrize(("axis", "name"), KINDS)
 def test_every_kind_but_the_default_changes_the_fit(axis: str, name: str) -> None:
-    usual = {
-        "architecture": "mlp",
-        "bottleneck": "plain",
-        "corruption": "none",
-        "likelihood": "gaussian",
-    }
+    axes = ("architecture", "bottleneck", "corruption", "likelihood")
+    usual = dict(zip(axes, ("mlp", "plain", "none", "gaussian"), strict=True))
     plainest = "corruption" if axis != "likelihood" else axis
     plain = fitted(plainest, usual[plainest], data=name)
     same = told(fitted(axis, name)) == told(plain)
@@ -347,7 +345,7 @@ def test_the_start_is_exactly_pca(architecture: str, name: str) -> None:
         deviations = torch.ones_like(deviations)
     network.double().start_linear(LinearStart(components[:3], deviations[:3]))
     for size in (1, 2, 3):
-        result = network(Batch(x), Context(size=torch.full((50,), size), rng=seeded()))
+        result = network(Batch(x), Context(size=torch.full((50,), size)))
         projected = x @ components[:size].T @ components[:size]
         torch.testing.assert_close(result.params[:, 0], projected, rtol=0, atol=1e-12)
     expected = (x @ components[:3].T / deviations[:3]).square().mean(0)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import autoencode
-from autoencode import Autoencoder
+from autoencode import Autoencoder, VariationalAutoencoder
 from autoencode.kinds import ARCHITECTURES, BOTTLENECKS, CORRUPTIONS, LIKELIHOODS
 
 # Where there is a range, the encoder is told each row's level.
@@ -89,7 +89,7 @@ def test_any_combination_fits_decodes_and_is_kept(
     ).fit(X)
     state = model._state
     assert state.composition.noisy == (corruption in TOLD)
-    if (architecture, bottleneck) == ("dictionary", "plain"):
+    if architecture == "dictionary" and bottleneck in ("plain", "gaussian"):
         # As many parts as there are components, all of them active, are PCA.
         assert model.history_ == {}
         assert model.gate_ == 0
@@ -109,3 +109,24 @@ def test_any_combination_fits_decodes_and_is_kept(
     loaded = autoencode.load(tmp_path / "model.safetensors")
     assert loaded.transform(X).tobytes() == codes.tobytes()
     assert np.array_equal(loaded.reconstruct(X), model.reconstruct(X))
+
+
+@pytest.mark.parametrize("penalty", ["kl_sparsity:activity=0.3", "l1:weight=0.1"])
+@pytest.mark.parametrize("corruption", ["mask:level=0.2", "gaussian:level=0.3"])
+@pytest.mark.parametrize("n_samples", [1, 3])
+def test_a_variational_model_denoises_and_is_sparse_in_the_same_loop(
+    penalty: str, corruption: str, n_samples: int, tmp_path: Path
+) -> None:
+    X = data_for("gaussian")
+    choices = {"corruption": corruption, "penalties": (penalty,), "n_samples": n_samples}
+    model = VariationalAutoencoder(
+        2, hidden_layer_sizes=(6,), max_epochs=4, random_state=0, **choices
+    ).fit(X)
+    name = penalty.partition(":")[0]
+    for term in ("reconstruction", "code", name):
+        assert len(set(model.history_[f"train_{term}"])) > 1
+    assert np.isfinite(model.history_["held_out"]).all()
+    assert model.bounds_["bound"] >= model.bounds_["floor"] - 0.2
+    model.save(tmp_path / "model.safetensors")
+    loaded = autoencode.load(tmp_path / "model.safetensors")
+    assert np.array_equal(loaded.score_samples(X), model.score_samples(X))

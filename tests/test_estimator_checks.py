@@ -9,7 +9,13 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from autoencode import Autoencoder, DenoisingAutoencoder, Imputer, SparseAutoencoder
+from autoencode import (
+    Autoencoder,
+    DenoisingAutoencoder,
+    Imputer,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+)
 
 ESTIMATORS = [
     Autoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
@@ -22,6 +28,7 @@ ESTIMATORS = [
     # Codes as arrays: many checks compare outputs by NumPy's functions, or put them in frames.
     SparseAutoencoder(3, n_active=1, max_epochs=2, sparse_output=False),
     SparseAutoencoder(max_epochs=2, sparse_output=False),
+    VariationalAutoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
 ]
 
 # What scikit-learn asks of its own estimators beyond the list that it gives to others.

@@ -153,6 +153,12 @@ def test_the_commands_for_sparse_codes_work(folder: Path) -> None:
     assert sparse.load_npz(folder / "same.npz").shape == codes.shape
 
 
+def test_the_commands_for_variational_autoencoders_work(folder: Path) -> None:
+    (text,) = blocks("docs/variational.md", "sh")
+    assert run_commands(text, folder) == ["fit", "inspect"]
+    assert (folder / "flowers.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("page", "prelude"),
     [
@@ -164,6 +170,7 @@ def test_the_commands_for_sparse_codes_work(folder: Path) -> None:
         ("docs/large-data.md", ""),
         ("docs/sparse.md", ""),
         ("docs/tables.md", ""),
+        ("docs/variational.md", ""),
     ],
 )
 def test_the_python_of_a_page_runs(page: str, prelude: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         DenoisingAutoencoder,
         Imputer,
         SparseAutoencoder,
+        VariationalAutoencoder,
     )
     from autoencode.loading import load
 
@@ -22,12 +23,19 @@ __all__ = [
     "DenoisingAutoencoder",
     "Imputer",
     "SparseAutoencoder",
+    "VariationalAutoencoder",
     "__version__",
     "load",
     "measure_augmentation",
 ]
 
-_ESTIMATORS = ("Autoencoder", "DenoisingAutoencoder", "Imputer", "SparseAutoencoder")
+_ESTIMATORS = (
+    "Autoencoder",
+    "DenoisingAutoencoder",
+    "Imputer",
+    "SparseAutoencoder",
+    "VariationalAutoencoder",
+)
 _GAIN = ("AugmentationGain", "measure_augmentation")
 
 

@@ -13,11 +13,11 @@ from torch import nn
 
 from autoencode.architectures import ARCHITECTURES, Dictionary
 from autoencode.architectures.mlp import spread
-from autoencode.bottlenecks import BOTTLENECKS
+from autoencode.bottlenecks import BOTTLENECKS, GaussianCode
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.errors import ModelFileError
 from autoencode.guess import n_told
-from autoencode.interfaces import Corruption, Layout, LinearStart, Segment
+from autoencode.interfaces import Corruption, Layout, Likelihood, LinearStart, Segment
 from autoencode.likelihoods import LIKELIHOODS
 from autoencode.missingness import Selection
 from autoencode.network import Network
@@ -106,7 +106,7 @@ class Composition:
             network = Network(
                 architecture,
                 neck,
-                make("likelihood", LIKELIHOODS, self.likelihood, layout),
+                self.new_likelihood(),
                 sized=self.nested,
                 masked=self.masked,
                 noisy=self.noisy,
@@ -115,6 +115,11 @@ class Composition:
         if rng is not None:
             spread(network, rng)
         return network
+
+    def new_likelihood(self) -> Likelihood:
+        """Return the likelihood alone, before training."""
+        part: Likelihood = make("likelihood", LIKELIHOODS, self.likelihood, self.layout)
+        return part
 
     def empty_network(self, n_components: int) -> Network:
         """Return a network whose weights have memory but no values yet."""
@@ -147,6 +152,11 @@ class Composition:
     def sparse(self) -> bool:
         """Whether most of a code is zero."""
         return self.network(1).bottleneck.sparse
+
+    @cached_property
+    def variational(self) -> bool:
+        """Whether codes are drawn from posteriors: then rows have a likelihood."""
+        return isinstance(self.network(1).bottleneck, GaussianCode)
 
     @cached_property
     def unit_codes(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,18 @@ import torch
 from autoencode.composition import Composition
 from autoencode.corruptions import Hide
 from autoencode.data.rows import Rows
+from autoencode.errors import SpecError
 from autoencode.guess import Guess
 from autoencode.measurement import HeldOut
 from autoencode.preprocess.filling import WIDEST_FILL, Fill, Moments, fit_moments
 from autoencode.preprocess.principal import PrincipalComponents, principal_components
+from autoencode.preprocess.probabilistic import ProbabilisticPca
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.preprocess.shrinking import Shrink
 from autoencode.readers import MOST_READ, Readers
 from autoencode.scaled_rows import Pairs, ScaledRows
 from autoencode.selection import Split, halve, split_rows
+from autoencode.size_curves import explained_share
 from autoencode.training import History
 
 __all__ = ["FitData", "Plan"]
@@ -223,6 +226,33 @@ class FitData:
     def principal(self, rows: ScaledRows, limit: int) -> PrincipalComponents:
         """Return the leading principal components of some rows."""
         return principal_components(rows.blocks, len(rows), self.n_values, limit, self.plan.seed)
+
+    @cached_property
+    def total(self) -> float:
+        """The variance of training rows around their principal components' mean, summed."""
+        mean = self.start.mean
+        squares = sum(float(np.square(block - mean).sum()) for block in self.training.blocks())
+        return squares / len(self.training)
+
+    def probabilistic(self, size: int) -> ProbabilisticPca:
+        """Return probabilistic PCA of the training rows."""
+        return ProbabilisticPca.fit(self.start.head(size), self.total)
+
+    def search_limit(self) -> int:
+        """Return the largest size worth looking at: where PCA reaches the asked level."""
+        if not isinstance(self.plan.n_components, float):
+            most = self.choose.pca.shape[1] - 1
+            if self.plan.n_components > most and not self.plan.composition.sparse:
+                raise SpecError(
+                    f"n_components={self.plan.n_components} is more than the "
+                    f"{len(self.split.train)} rows that are left to fit to allow: choose at "
+                    f"most {most}, or hold out fewer rows (validation_fraction)"
+                )
+            return self.plan.n_components
+        left = self.choose.pca.mean(0)
+        explained = explained_share(left, float(left[0]))
+        reached = np.flatnonzero(explained[1:] >= self.plan.n_components)
+        return int(reached[0]) + 1 if len(reached) else max(1, len(explained) - 1)
 
     def _limit(self) -> int:
         """Return how many principal components are wanted at most.

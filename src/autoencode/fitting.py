@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 import warnings
 from bisect import bisect_left
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from autoencode import defaults
+from autoencode.bottlenecks import GaussianCode
 from autoencode.checkpoint import Checkpoint
 from autoencode.data.rows import Rows
-from autoencode.errors import SpecError
 from autoencode.fit_data import FitData, Plan
 from autoencode.flat_parameters import FlatParameters
 from autoencode.guess import rescaled
@@ -37,15 +39,16 @@ from autoencode.selection import (
     size_weights,
     smallest_size,
 )
-from autoencode.size_curves import explained_share
+from autoencode.size_curves import explained_share, promising_size
 from autoencode.sparse_steps import settle
 from autoencode.sparsity import Sparse
-from autoencode.starting import starting_point
+from autoencode.starting import starting_network
 from autoencode.state import State
 from autoencode.steps import choose_step
 from autoencode.strength import Evidence, Trial, penalty_facts
 from autoencode.training import Budget, History, Settings, Task, train
 from autoencode.training_rows import TrainingRows
+from autoencode.variation import REMEDY, LikelihoodJudge, active_units, remedy
 
 __all__ = ["Fit"]
 
@@ -57,7 +60,9 @@ _FINE_WEIGHT = 0.1
 _NESTED_TIME, _FINE_TIME = 0.45, 0.5
 _FINE_NAMES = ("final", "second", "third")
 _TIME_USED = 0.95
-_AVERAGING = 0.01  # where rows are spoilt anew in every step, the last one's weights are chance
+_CURED = "cured"
+_MOST_UNITS = 64
+_AVERAGING = 0.01  # where rows or codes are drawn anew in every step, the last weights are chance
 
 
 class Fit:
@@ -95,12 +100,21 @@ class Fit:
         self.evidence = evidence
         self.objective = plan.composition.objective()
         self.sparsity = Sparse(self.objective, self.data)
+        # What is judged by what it restores is not judged by how likely it makes rows.
+        likely = plan.composition.variational and not plan.restores
+        self.judge = LikelihoodJudge(self.data) if likely else None
+        self.collapse: dict[str, Any] | None = None
         self.readers: Readers | None = None
 
     def run(self) -> State:
         """Fit; after Ctrl-C the state holds what was learned and `interrupted` is true."""
         plan = self.plan
-        self._begin(self.search_limit())
+        limit = self.data.search_limit()
+        if self.judge is not None and isinstance(plan.n_components, float):
+            # Units that are not needed become idle: as many as PCA needs are enough.
+            plan = self.plan = replace(plan, n_components=min(limit, _MOST_UNITS))
+            limit = int(plan.n_components)
+        self._begin(limit)
         if plan.composition.sparse or (plan.composition.trains and len(self.data.split.choose)):
             self.readers = self.data.readers() if plan.features else None
             self._train_networks()
@@ -116,6 +130,8 @@ class Fit:
             "interrupted" if self.interrupted else self.history.stop_reason,
             self.products,
             self.used_for,
+            self.judge,
+            self.collapse,
         )
         state = fitted_state(self.data, outcome, self.started)
         state.facts["penalties"] = penalty_facts(
@@ -143,7 +159,7 @@ class Fit:
     def twins(self, size: int) -> list[Network]:
         """Train two networks from different starts in one pass over the rows; return them."""
         self._begin(size)
-        twins = [self._new_network(size) for _ in range(2)]
+        twins = [starting_network(self.data, size, self.start, self.rng) for _ in range(2)]
 
         def evaluate() -> float:
             return float(np.mean([self.choose.errors(one, [size]).mean() for one in twins]))
@@ -161,22 +177,6 @@ class Fit:
             self.sizes = few_sizes(self.sizes) if self.plan.composition.nested else [search]
         self.best = self.choose.weighted(self.choose.floor(self.sizes))
         self.sources = ["pca"] * len(self.sizes)
-
-    def search_limit(self) -> int:
-        """Return the largest size worth looking at: where PCA reaches the asked level."""
-        if not isinstance(self.plan.n_components, float):
-            most = self.choose.pca.shape[1] - 1
-            if self.plan.n_components > most and not self.plan.composition.sparse:
-                raise SpecError(
-                    f"n_components={self.plan.n_components} is more than the "
-                    f"{len(self.data.split.train)} rows that are left to fit to allow: choose at "
-                    f"most {most}, or hold out fewer rows (validation_fraction)"
-                )
-            return self.plan.n_components
-        left = self.choose.pca.mean(0)
-        explained = explained_share(left, float(left[0]))
-        reached = np.flatnonzero(explained[1:] >= self.plan.n_components)
-        return int(reached[0]) + 1 if len(reached) else max(1, len(explained) - 1)
 
     def _choose_size(self) -> tuple[int, bool]:
         """Return the size to keep, and whether the asked level is reached there."""
@@ -208,13 +208,15 @@ class Fit:
             self.n_components, _ = self._choose_size()
 
     def _train_nested(self) -> None:
-        network = self._new_network(self.search)
+        network = starting_network(self.data, self.search, self.start, self.rng)
         grid = few_sizes(self.sizes)
         floor = self.data.stop.floor(grid).mean(0)
         total = float(self.choose.pca[:, 0].mean())
         wanted = self.plan.n_components
 
         def evaluate() -> float:
+            if self.judge is not None:
+                return self.sparsity.judge("nested", network, self.judge.value(network, grid), 1.0)
             errors = self.data.stop.errors(network, grid).mean(0)
             ratios = np.divide(errors, floor, out=np.ones_like(errors), where=floor > 0)
             # With the gate, a size that is worse than PCA costs nothing; the small
@@ -248,26 +250,36 @@ class Fit:
             tuned.add(size)
             self.n_components, _ = self._choose_size()
             size = self._promising_size() if len(tuned) == 1 else self.n_components
+        if self.judge is not None:
+            self._cure(self.judge, self.n_components)
 
     def _promising_size(self) -> int:
-        """Return the smallest size that should reach the level once it is fine-tuned too.
-
-        Fine-tuning is expected to lower the error there by the factor by which it did
-        at the size that it was done for.
-        """
+        """Return the smallest size that should reach the level once it is fine-tuned too."""
         if not isinstance(self.plan.n_components, float) or "nested" not in self.networks:
             return self.n_components
-        place = bisect_left(self.sizes, self.n_components)
-        sizes = self.sizes[: place + 1]
+        sizes = self.sizes[: bisect_left(self.sizes, self.n_components) + 1]
         nested = self.choose.errors(self.networks["nested"], sizes).mean(0)
-        gain = min(1.0, float(self.best[:, place].mean() / max(nested[-1], 1e-300)))
+        tuned = float(self.best[:, len(sizes) - 1].mean())
         total = float(self.choose.pca[:, 0].mean())
-        explained = explained_share(gain * nested, total)
-        size = smallest_size(sizes, explained, self.plan.n_components)
-        return self.n_components if size is None else size
+        return promising_size(sizes, nested, tuned, total, self.plan.n_components)
+
+    def _cure(self, judge: LikelihoodJudge, size: int) -> None:
+        """Train again where units collapsed that rows have a use for; keep the better network."""
+        found = remedy(judge, self.networks["final"], size)
+        if found is None:
+            return
+        try:
+            self._train_final(_CURED, size, 1.0)
+        finally:
+            if _CURED in self.networks:
+                after = active_units(self.networks[_CURED], self.choose)
+                self.collapse = {**found, "after": after, "kept": _CURED in self.sources}
 
     def _train_final(self, name: str, size: int, time_share: float) -> None:
-        network = self._new_network(size)
+        network = starting_network(self.data, size, self.start, self.rng)
+        if name == _CURED and isinstance(network.bottleneck, GaussianCode):
+            network.bottleneck.free_bits = REMEDY["free_bits"]
+            network.bottleneck.warmup = REMEDY["warmup"]
         nested = self.networks.get("nested")
         pattern, epochs = None, self.plan.max_epochs
         if nested is not None:
@@ -283,6 +295,8 @@ class Fit:
             if network.selection is not None and self.plan.restores:
                 # Penalties are no part of what is judged.
                 return self.choose.missingness(network, Objective())
+            if self.judge is not None:
+                return self.sparsity.judge(name, network, self.judge.value(network), 1.0)
             stop = self.data.stop
             value = float(stop.weighted(stop.errors(network, [size])).mean())
             return self.sparsity.judge(name, network, value, total)
@@ -294,27 +308,6 @@ class Fit:
         finally:
             known = self.sizes if self.plan.composition.nested else [size]
             self._take(name, network, [s for s in known if s <= size])
-
-    def _new_network(self, size: int) -> Network:
-        network = self.plan.composition.network(size, self.rng)
-        network.likelihood.set_units(
-            torch.from_numpy(self.data.scaling.center), torch.from_numpy(self.data.scaling.scale)
-        )
-        if network.masked:
-            network.fill = self.data.fill()
-        if network.noisy:
-            network.shrink = self.data.shrink()
-        if network.selection is not None:
-            network.selection.start(torch.from_numpy(self.data.training.missing_shares()))
-        start = self.start
-        if start is None:
-            start = starting_point(self.plan.composition, self.data, size, self.rng)
-        if start is not None:
-            network.start_linear(start)
-        if self.start is not None:
-            # Its parts are the best already: what is learned is to see them in rows.
-            network.decoder.requires_grad_(False)
-        return network.to(device=self.plan.device, dtype=self.plan.dtype)
 
     def _train(self, networks: list[Network], phase: Phase) -> None:
         plan, keeper, network = self.plan, None, networks[0]
@@ -345,6 +338,7 @@ class Fit:
             partial(rescaled, network) if plan.restores and network.rescales else None,
             partial(settle, networks),
         )
+        noisy = plan.restores or self.judge is not None
         patience = defaults.patience(phase.epochs, mixed=bool(plan.composition.segments))
         try:
             with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):
@@ -353,7 +347,8 @@ class Fit:
                     settings=Settings(
                         plan.learning_rate,
                         patience=patience,
-                        averaging=_AVERAGING if plan.restores else 0.0,
+                        averaging=_AVERAGING if noisy else 0.0,
+                        warmup=network.bottleneck.warmup,
                     ),
                     budget=Budget(phase.epochs, seconds),
                     rng=self.rng,
@@ -370,6 +365,8 @@ class Fit:
 
     def _size_weights(self, pattern: npt.NDArray[np.int64], shorter: float) -> Tensor:
         errors = self.choose.floor(range(pattern.max() + 1)).mean(0)
+        if self.judge is not None:
+            errors = np.ones_like(errors)  # nats count alike, whatever the size
         weights = torch.from_numpy(size_weights(errors, pattern, shorter))
         return weights.to(self.plan.device, self.plan.dtype)
 
@@ -387,6 +384,9 @@ class Fit:
                 better = self.evidence.opens(size, mine, pca)
             if self.readers is not None and size == self.plan.n_components:
                 better = self.readers.prefer(network)
+            if self.judge is not None:
+                used = self.networks.get(self.sources[place])
+                better = self.judge.opens(network, size) and self.judge.prefers(network, used)
             if self.plan.restores:
                 self.used_for = gates(mine, pca, self.choose.incomplete, self.choose.swapped)
                 better = any(self.used_for.values())

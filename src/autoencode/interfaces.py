@@ -6,14 +6,22 @@ axis is rows. Shapes are written ``(batch, *shape)``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from autoencode.layout import Layout, Segment
+from autoencode.passes import (
+    Batch,
+    Code,
+    Context,
+    Features,
+    LinearStart,
+    LinkStart,
+    Loss,
+    Pass,
+)
 
 __all__ = [
     "Architecture",
@@ -34,168 +42,6 @@ __all__ = [
 ]
 
 
-class Batch(NamedTuple):
-    """Rows as the network sees them.
-
-    Attributes
-    ----------
-    x : Tensor
-        Values, ``(batch, *shape)``.
-    observed : Tensor or None
-        Boolean, same shape; False where a value is missing. None: all observed.
-    told : Tensor or None
-        ``(batch, n_told)``: what the encoder is told beside the values, which are then the
-        best linear guess; see `autoencode.guess`. None: there is no guess yet.
-    level : Tensor or None
-        ``(batch, 2)``: what noise there is in each row, as the factor by which it shrinks
-        the values and the variance that it adds. None: nothing is said of it.
-    """
-
-    x: Tensor
-    observed: Tensor | None = None
-    told: Tensor | None = None
-    level: Tensor | None = None
-
-    def rows(self, start: int, stop: int) -> Batch:
-        """Return some of the rows."""
-        return Batch(*(None if part is None else part[start:stop] for part in self))  # type: ignore[arg-type]
-
-    def repeated(self, copies: int) -> Batch:
-        """Return all rows a few times over, before any guess."""
-        parts = (self.x, self.observed, None, self.level)
-        return Batch(*(None if part is None else part.repeat(copies, 1) for part in parts))  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Context:
-    """What the network may be told beside the rows.
-
-    Attributes
-    ----------
-    size : Tensor or None
-        ``(batch,)`` int64: how many leading components of each row's code are
-        kept. None: all.
-    rng : torch.Generator or None
-        The only source of randomness.
-    """
-
-    size: Tensor | None = None
-    rng: torch.Generator | None = None
-
-
-class Features(NamedTuple):
-    """What an encoder hands to the bottleneck.
-
-    Attributes
-    ----------
-    hidden : Tensor or None
-        ``(batch, n_hidden)``; None for a linear encoder.
-    linear : Tensor or None
-        ``(batch, n_values)``: the values themselves, for the linear path.
-    """
-
-    hidden: Tensor | None
-    linear: Tensor | None
-
-
-@dataclass(frozen=True)
-class Code:
-    """A batch of codes.
-
-    Attributes
-    ----------
-    z : Tensor
-        ``(batch, n_components)``.
-    cost : Tensor
-        ``(batch,)``: what the code itself costs, in nats if the bottleneck is
-        Gaussian; zero for a plain one.
-    stats : mapping of str to Tensor
-        Whatever else the bottleneck knows (mean, log_var, index ...).
-    """
-
-    z: Tensor
-    cost: Tensor
-    stats: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One way through the network: what went in, the code, and what came out.
-
-    Attributes
-    ----------
-    batch : Batch
-        The (possibly corrupted) rows that were encoded.
-    context : Context
-        What the network was told.
-    code : Code
-        Their codes, after the prefix mask.
-    params : Tensor
-        ``(batch, n_params, *shape)``: the likelihood's parameters.
-    """
-
-    batch: Batch
-    context: Context
-    code: Code
-    params: Tensor
-
-
-class Loss(NamedTuple):
-    """A number to minimise and what it is made of.
-
-    Attributes
-    ----------
-    total : Tensor
-        Scalar, mean over rows.
-    terms : dict of str to Tensor
-        Every term by name, each a scalar that has its weight already.
-    """
-
-    total: Tensor
-    terms: dict[str, Tensor]
-
-
-class LinkStart(NamedTuple):
-    """The straight line that comes nearest to a likelihood's link, at the columns' means.
-
-    A parameter of ``offset + gain * value`` has about ``value`` as its mean.
-
-    Attributes
-    ----------
-    gain, offset : Tensor
-        ``(n_values,)``.
-    """
-
-    gain: Tensor
-    offset: Tensor
-
-
-@dataclass(frozen=True)
-class LinearStart:
-    """Where the linear path starts: the PCA of the training rows, or a dictionary.
-
-    Attributes
-    ----------
-    components : Tensor
-        ``(n_components, n_values)``, unit rows; orthogonal ones from PCA.
-    deviations : Tensor
-        ``(n_components,)``: the unit of each score, all positive.
-    link : LinkStart or None
-        Of the likelihood; None: the parameters are the means.
-    center : Tensor or None
-        ``(n_values,)``: where codes are zero; None: at zero.
-    encoder : tuple of Tensor or None
-        Weights ``(n_components, n_values)`` and biases ``(n_components,)`` of the encoder; None:
-        the scores of the components around the center.
-    """
-
-    components: Tensor
-    deviations: Tensor
-    link: LinkStart | None = None
-    center: Tensor | None = None
-    encoder: tuple[Tensor, Tensor] | None = None
-
-
 class Bottleneck(nn.Module):
     """Base of all bottlenecks; owns the projection from features to codes.
 
@@ -208,12 +54,20 @@ class Bottleneck(nn.Module):
     latent_shape: tuple[int, ...]
     costs_nats = False
     """Whether the code has a cost in nats, beside which columns must not be reweighted."""
+    cuts = True
+    """Whether the leading components of a code are a code, with a cost of their own."""
+    warmup = 0.0
+    """Share of the training over which the weight of the code's cost rises to 1."""
     sparse = False
     """Whether most of a code is zero: then there may be more components than values."""
 
     def n_active(self) -> int:
         """Return how many components of a code are not zero, on average."""
         return self.latent_shape[0]
+
+    def charge(self, code: Code) -> Tensor:
+        """Return what training pays for codes, ``(n_draws * batch,)``: what they cost."""
+        return code.cost
 
     def revival(self, code: Code, residual: Tensor, decoder: Any) -> Tensor | None:
         """Return a term of the loss that wakes units that are never active; None: no such term.
@@ -341,6 +195,16 @@ class Likelihood(nn.Module):
         if balance is not None:
             result = result * balance
         return result if target.observed is None else result * target.observed
+
+    def start_scale(self, scale: float) -> None:
+        """Start where all values are this far from their means, if that is learned."""
+
+    def densities(self) -> Tensor:
+        """Return which values' nats are of a density and not of a probability, ``(n_values,)``.
+
+        A density is per unit of the scaled value.
+        """
+        return torch.ones_like(self.center, dtype=torch.bool)
 
     def link_start(self) -> LinkStart | None:
         """Return the straight line nearest to the link; None: the parameters are the means."""

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 ARCHITECTURES = ("mlp", "dictionary")
-BOTTLENECKS = ("plain", "topk", "batchtopk", "jumprelu", "relu")
+BOTTLENECKS = ("plain", "topk", "batchtopk", "jumprelu", "relu", "gaussian")
 CORRUPTIONS = (
     "none",
     "gaussian",
@@ -40,7 +40,7 @@ AXES = {
     "penalty": PENALTIES,
 }
 
-PRESETS = ("autoencoder", "denoising", "sparse")
+PRESETS = ("autoencoder", "denoising", "sparse", "variational")
 """Kinds of models that have a name."""
 
 # Not an axis of the model but of its data; in the order in which they are tried.

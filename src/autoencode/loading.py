@@ -7,14 +7,20 @@ import os
 import numpy as np
 
 from autoencode.errors import ModelFileError
-from autoencode.estimators import Autoencoder, DenoisingAutoencoder, SparseAutoencoder
+from autoencode.estimators import (
+    Autoencoder,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+)
 from autoencode.model_file import read_model
 from autoencode.state import State
 
 __all__ = ["load"]
 
 _ESTIMATORS = {
-    kind.__name__: kind for kind in (Autoencoder, DenoisingAutoencoder, SparseAutoencoder)
+    kind.__name__: kind
+    for kind in (Autoencoder, DenoisingAutoencoder, SparseAutoencoder, VariationalAutoencoder)
 }
 
 

@@ -98,17 +98,22 @@ class Network(nn.Module):
         return self.decoder(self.cut(code, context).z, context)  # type: ignore[no-any-return]
 
     def forward(self, batch: Batch, context: Context) -> Pass:
-        """Encode, cut to the asked size, decode."""
-        code = self.cut(self.encode(batch, context), context)
+        """Encode, cut to the asked size, decode every draw."""
+        code = self.encode(batch, context)
+        context = context.repeated(code.n_draws)
+        code = self.cut(code, context)
         return Pass(batch, context, code, self.decoder(code.z, context))
 
     @staticmethod
     def cut(code: Code, context: Context) -> Code:
-        """Return codes with the components beyond ``context.size`` set to zero."""
+        """Return codes with the components beyond ``context.size`` set to zero: they are free."""
         if context.size is None:
             return code
-        places = torch.arange(code.z.shape[1], device=code.z.device)
-        return replace(code, z=code.z * (places < context.size[:, None]))
+        kept = torch.arange(code.z.shape[1], device=code.z.device) < context.size[:, None]
+        if code.costs is None:
+            return replace(code, z=code.z * kept)
+        costs = code.costs * kept
+        return replace(code, z=code.z * kept, costs=costs, cost=costs.sum(1))
 
     def start_linear(self, start: LinearStart) -> None:
         """Make the network exactly the given PCA, or as near to a dictionary as its units are.
@@ -117,6 +122,8 @@ class Network(nn.Module):
         """
         start = replace(start, link=self.likelihood.link_start())
         self.bottleneck.start_linear(start)
+        if start.scale is not None:
+            self.likelihood.start_scale(start.scale)
         self.decoder.start_linear(start)  # type: ignore[operator]
 
     def copy_prefix(self, longer: Network) -> None:

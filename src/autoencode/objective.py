@@ -6,12 +6,14 @@ dominate a number; under a code that costs nats itself they are left as they are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from autoencode.interfaces import Batch, Loss, Pass, Penalty
+from autoencode.interfaces import Batch, Code, Loss, Pass, Penalty
 from autoencode.network import Network
 from autoencode.penalties import Sparsity
 
@@ -51,34 +53,37 @@ class Objective:
         target : Batch
             What to reconstruct; unobserved values do not count.
         weights : Tensor or None
-            ``(batch,)``: importance of each row's reconstruction (by code size).
+            ``(batch,)``: importance of each row's reconstruction (by code size);
+            where codes cost nats, of its whole bound.
 
         Returns
         -------
         Loss
             Sums over values, means over rows.
         """
+        draws, given = result.code.n_draws, result.batch
+        if draws > 1:
+            target, given = target.repeated(draws), given.repeated(draws)
+            weights = None if weights is None else weights.repeat(draws)
         nats = balanced_nats(network, result.params, target)
         informed = None
         if network.selection is not None and target.observed is not None:
-            hidden = hidden_cells(result.batch, target)
+            hidden = hidden_cells(given, target)
             expected = network.likelihood.mean(result.params)
             informed = network.selection.nll(expected, target, hidden)
             # Their density is a part of the other term.
             nats = nats * ~(hidden & network.selection.numbers)
-        rows = nats.flatten(1).sum(1)
-        terms = {
-            "reconstruction": (rows if weights is None else rows * weights).mean(),
-            "code": result.code.cost.mean(),
-        }
+        rows = {"reconstruction": nats.flatten(1).sum(1)}
+        rows["code"] = network.bottleneck.charge(result.code) * result.context.cost_weight
         if network.selection is not None:
-            terms["missingness"] = (
-                rows.new_zeros(()) if informed is None else informed.sum(1).mean()
-            )
+            none = torch.zeros_like(rows["code"])
+            rows["missingness"] = none if informed is None else informed.sum(1)
+        terms = _bounded(rows, result.code, weights, whole=network.bottleneck.costs_nats)
         if network.bottleneck.sparse:
             terms["revival"] = _revival(network, result, target)
+        free = _free(result)
         for penalty in self.penalties:
-            terms[penalty.name] = penalty(network, result)
+            terms[penalty.name] = penalty(network, free)
         return Loss(torch.stack(list(terms.values())).sum(), terms)
 
     def adjust(self, result: Pass) -> None:
@@ -86,6 +91,52 @@ class Objective:
         for penalty in self.penalties:
             if isinstance(penalty, Sparsity):
                 penalty.adjust(result)
+
+
+def _bounded(
+    rows: dict[str, Tensor], code: Code, weights: Tensor | None, *, whole: bool
+) -> dict[str, Tensor]:
+    """Return the terms of the bound, means over rows, from those of every draw.
+
+    Of several draws it is the importance-weighted one (Burda et al., 2016, eq. 8): terms are
+    weighted means over draws, and what is left of the bound is in the code's. The weights act
+    once more on the gradient through the codes (Tucker et al., 2019, eq. 8).
+
+    Parameters
+    ----------
+    rows : dict of str to Tensor
+        ``(n_draws * batch,)`` each.
+    code : Code
+        Of the draws.
+    weights : Tensor or None
+        ``(n_draws * batch,)``: importance of each row.
+    whole : bool
+        Whether importance is that of the whole bound, or of the reconstruction alone.
+    """
+    if weights is not None:
+        every = rows if whole else ("reconstruction",)
+        rows = {name: row * weights if name in every else row for name, row in rows.items()}
+    if code.n_draws == 1:
+        return {name: row.mean() for name, row in rows.items()}
+    each = {name: row.view(code.n_draws, -1) for name, row in rows.items()}
+    log_weights = -torch.stack(list(each.values())).sum(0)
+    shares = log_weights.detach().softmax(0)
+    bound = math.log(code.n_draws) - log_weights.logsumexp(0)
+    if (z := code.stats.get("bound")) is not None and z.requires_grad:
+        z.register_hook(lambda slope: slope * shares[..., None])
+    terms = {name: (row * shares).sum(0).mean() for name, row in each.items()}
+    others = sum(term for name, term in terms.items() if name != "code")
+    terms["code"] = bound.mean() - others
+    return terms
+
+
+def _free(result: Pass) -> Pass:
+    """Return a pass by whose codes gradients flow back as they are, for penalties."""
+    free = result.code.stats.get("free")
+    if free is None:
+        return result
+    whole = Network.cut(replace(result.code, z=free), result.context)
+    return replace(result, code=whole)
 
 
 def _revival(network: Network, result: Pass, target: Batch) -> Tensor:

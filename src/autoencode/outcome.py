@@ -20,6 +20,7 @@ from autoencode.scaled_rows import ScaledRows
 from autoencode.size_curves import fitted_curve, prefix_shares, source_at
 from autoencode.state import State
 from autoencode.training import History
+from autoencode.variation import LikelihoodJudge, total_variance, variational_facts
 
 __all__ = ["Outcome", "claim_rows", "fitted_state"]
 
@@ -54,6 +55,10 @@ class Outcome:
         Of a model that restores rows: whether its network takes normal "noise" and values
         that were exchanged ("swap") out better than the linear guess does, and restores
         "missing" cells better.
+    judge : LikelihoodJudge or None
+        Of a variational model.
+    collapse : mapping or None
+        What was done about units that collapsed.
     """
 
     networks: dict[str, Network]
@@ -64,6 +69,8 @@ class Outcome:
     stop_reason: str
     products: str
     used_for: Mapping[str, bool]
+    judge: LikelihoodJudge | None = None
+    collapse: Mapping[str, Any] | None = None
 
     @property
     def source(self) -> str:
@@ -103,6 +110,7 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
         by_column = claim.column_errors(network, size)
     residuals = _restored_errors(data, network, size)
     facts = _facts(data, outcome) | _columns(data, claim, outcome, by_column)
+    facts |= _likelihood(claim, outcome)
     units = {}
     if data.plan.composition.sparse and network is not None:
         units["frequency"] = claim.frequencies(network)
@@ -116,10 +124,16 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
     if not data.plan.composition.ordered:
         prefix = np.full(size, np.nan)
     deviations = start.deviations[: sizes[-1]]
+    if data.plan.composition.variational:
+        # Codes are in the units of their prior, N(0, I).
+        deviations = np.full(sizes[-1], 1.0 / data.scaling.unit)
     if data.plan.composition.unit_codes:
         deviations = np.ones(sizes[-1])
     count = min(sizes[-1], len(start.deviations))
     principal = data.principal(data.scaled(data.pairs, everything), count)
+    if "likelihood" in facts:
+        rows = data.scaled(data.pairs, everything)
+        facts["likelihood"]["total"] = total_variance(rows, principal)
     return State(
         composition=data.plan.composition,
         scaling=data.scaling,
@@ -138,6 +152,15 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
         residuals=residuals,
         units=units,
     )
+
+
+def _likelihood(claim: HeldOut, outcome: Outcome) -> dict[str, Any]:
+    """Return how likely a variational model makes rows, as a fact."""
+    if outcome.judge is None:
+        return {}
+    found = variational_facts(outcome.judge, claim, outcome.network, outcome.n_components)
+    found["collapse"] = None if outcome.collapse is None else dict(outcome.collapse)
+    return {"likelihood": found}
 
 
 def claim_rows(data: FitData) -> HeldOut:

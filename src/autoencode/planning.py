@@ -17,7 +17,7 @@ from autoencode.corruptions import CORRUPTIONS
 from autoencode.data.rows import Rows
 from autoencode.errors import SpecError
 from autoencode.fit_data import Plan
-from autoencode.interfaces import Corruption, Layout, Segment
+from autoencode.interfaces import Bottleneck, Corruption, Layout, Segment
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.selection import FEWEST_ROWS
@@ -51,7 +51,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
     if not isinstance(fraction, int | float | np.number) or not 0 < fraction < 1:
         raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
     restores = given["n_components"] is None
-    sparse = _is_sparse(given["bottleneck"])
+    sparse = _neck(given["bottleneck"]).sparse
     n_components = _components(given["n_components"], rows, float(fraction), sparse=sparse)
     limit, threads, verbose = given["max_time"], given["n_threads"], given["verbose"]
     max_time = None if limit is None else defaults.positive("max_time", limit)
@@ -100,17 +100,21 @@ def _composition(
     sizes = defaults.hidden_layer_sizes(given["hidden_layer_sizes"], rows.n_features)
     if isinstance(architecture, str) and parse(architecture)[0] == "dictionary":
         sizes = ()
-    sparse, nested = _is_sparse(given["bottleneck"]), given["nested"]
+    neck, nested = _neck(given["bottleneck"]), given["nested"]
+    sparse, costs = neck.sparse, neck.costs_nats
     if isinstance(nested, str) and nested == "auto":
-        nested = n_components != 1 and given["n_components"] is not None and not sparse
+        nested = n_components != 1 and given["n_components"] is not None and not (sparse or costs)
     if not isinstance(nested, bool | np.bool_):
         raise SpecError(f"nested={nested!r} should be 'auto', True or False")
-    if isinstance(n_components, float) and not nested:
+    if nested and not neck.cuts:
+        raise SpecError("nested=True needs codes that can be shortened: not posterior='flow'")
+    if isinstance(n_components, float) and not (nested or costs):
         raise SpecError("nested=False needs n_components as a whole number")
     segments = segments_of(rows)
     likelihood, corruption = given["likelihood"], given["corruption"]
     if likelihood == "auto":
-        likelihood = "mixed" if segments else "gaussian"
+        # Beside a cost in nats it is the scale that says how much a value counts.
+        likelihood = "mixed" if segments else "gaussian:scale=learned" if costs else "gaussian"
     if corruption == "auto":
         corruption = _hiding(given, rows)
     layout = Layout(rows.n_features, segments)
@@ -138,10 +142,11 @@ def _composition(
     return composition, few
 
 
-def _is_sparse(spec: Any) -> bool:
-    """Say whether codes are sparse: then they may be longer than the rows."""
+def _neck(spec: Any) -> Bottleneck:
+    """Return a bottleneck without memory, to be asked what its codes are like."""
     with torch.device("meta"):
-        return bool(make("bottleneck", BOTTLENECKS, spec, 0, 1, 1).sparse)
+        neck: Bottleneck = make("bottleneck", BOTTLENECKS, spec, 0, 1, 1)
+        return neck
 
 
 def _penalties(given: Any, *, few: bool) -> tuple[Any, ...]:
@@ -159,7 +164,7 @@ def _few(
     """Say whether cross-validation should judge: few complete rows of plain numbers."""
     plain = not segments and not rows.has_missing and given["n_components"] is not None
     plain = plain and corruption == "none" and likelihood == "gaussian"
-    plain = plain and not _is_sparse(given["bottleneck"])
+    plain = plain and not _neck(given["bottleneck"]).sparse
     return plain and FEWEST_ROWS <= rows.n_rows < defaults.FEW_ROWS
 
 

@@ -36,4 +36,9 @@ PRESETS = {
         decides=("architecture",),
         takes=("n_active", "positive", "refine", "sparse_output"),
     ),
+    "variational": Preset(
+        "VariationalAutoencoder",
+        decides=("bottleneck", "nested"),
+        takes=("n_samples", "posterior", "free_bits"),
+    ),
 }

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autoencode.measurement import HeldOut
+from autoencode.selection import smallest_size
 
-__all__ = ["explained_share", "fitted_curve", "prefix_shares", "source_at"]
+__all__ = ["explained_share", "fitted_curve", "prefix_shares", "promising_size", "source_at"]
 
 Array = npt.NDArray[np.float64]
 
@@ -66,6 +67,32 @@ def prefix_shares(
     shares = explained_share(left, float(pca[0]))
     result: Array = np.interp(every, [0, *known], [0.0, *shares])
     return result
+
+
+def promising_size(
+    sizes: list[int], nested: npt.NDArray[Any], tuned: float, total: float, level: float
+) -> int:
+    """Return the smallest size that should reach a level once it is fine-tuned too.
+
+    Fine-tuning is expected to lower the error there by the factor by which it did at the
+    size that it was done for.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Up to the one that was fine-tuned.
+    nested : ndarray
+        Mean error per row of one network cut to each size.
+    tuned : float
+        That of the last size, fine-tuned.
+    total : float
+        That of the mean alone.
+    level : float
+        The asked share of variance.
+    """
+    gain = min(1.0, tuned / max(float(nested[-1]), 1e-300))
+    found = smallest_size(sizes, explained_share(gain * nested, total), level)
+    return sizes[-1] if found is None else found
 
 
 def explained_share(left: npt.NDArray[Any], total: float) -> Array:

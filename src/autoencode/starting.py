@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +12,59 @@ from torch import Tensor
 from autoencode.composition import Composition, linear_start
 from autoencode.fit_data import FitData
 from autoencode.interfaces import LinearStart
+from autoencode.network import Network
+from autoencode.preprocess.probabilistic import ProbabilisticPca
 
-__all__ = ["dictionary_start", "geometric_median", "scaled_start", "starting_point"]
+__all__ = [
+    "dictionary_start",
+    "geometric_median",
+    "scaled_start",
+    "starting_network",
+    "starting_point",
+]
 
 _MOST_ROWS = 65_536
 _MEDIAN_ROWS, _MEDIAN_ROUNDS = 4_096, 30
 _QUANTILE_ROWS = 8_192
 _SCALED_ROWS = 1_024
+
+
+def starting_network(
+    data: FitData, size: int, dictionary: LinearStart | None, rng: torch.Generator
+) -> Network:
+    """Return a network before training, on the device of a fit.
+
+    Parameters
+    ----------
+    data : FitData
+        The rows.
+    size : int
+        Length of the code.
+    dictionary : LinearStart or None
+        One that is not to be changed; None: `starting_point`.
+    rng : torch.Generator
+        Draws what is not given.
+    """
+    plan, composition = data.plan, data.plan.composition
+    network = composition.network(size, rng)
+    network.likelihood.set_units(
+        torch.from_numpy(data.scaling.center), torch.from_numpy(data.scaling.scale)
+    )
+    if network.masked:
+        network.fill = data.fill()
+    if network.noisy:
+        network.shrink = data.shrink()
+    if network.selection is not None:
+        network.selection.start(torch.from_numpy(data.training.missing_shares()))
+    start = dictionary
+    if start is None:
+        start = starting_point(composition, data, size, rng)
+    if start is not None:
+        network.start_linear(start)
+    if dictionary is not None:
+        # Its parts are the best already: what is learned is to see them in rows.
+        network.decoder.requires_grad_(False)
+    return network.to(device=plan.device, dtype=plan.dtype)
 
 
 def starting_point(
@@ -38,6 +85,8 @@ def starting_point(
     """
     if composition.start == "random":
         return None
+    if composition.start == "pca" and composition.variational:
+        return probabilistic_start(data.probabilistic(size))
     if composition.start == "pca":
         start = linear_start(data.start.head(size))
         units = torch.ones_like(start.deviations)
@@ -48,6 +97,23 @@ def starting_point(
     rows = torch.nan_to_num(values.flatten(1).double().cpu(), nan=0.0)
     start = dictionary_start(rows, size, rng, composition.start)
     return scaled_start(start, rows, composition.n_active(size))
+
+
+def probabilistic_start(model: ProbabilisticPca) -> LinearStart:
+    """Return the posterior and the decoder of probabilistic PCA (Tipping and Bishop, eq. 6).
+
+    Under a normal likelihood the bound is then the likelihood itself. Rows are centred.
+    """
+    components, loadings = (torch.from_numpy(part) for part in (model.components, model.loadings))
+    shrinkage = torch.from_numpy(model.shrinkage)
+    weight = components * (shrinkage / loadings)[:, None]
+    return LinearStart(
+        components,
+        loadings,
+        encoder=(weight, torch.zeros_like(loadings)),
+        log_var=torch.log1p(-shrinkage),
+        scale=math.sqrt(model.noise),
+    )
 
 
 def scaled_start(start: LinearStart, rows: Tensor, active: int) -> LinearStart:

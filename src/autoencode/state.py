@@ -201,6 +201,11 @@ class State:
         prefix = np.interp(np.arange(1, size + 1), self.sizes, shares) if len(shares) else shares
         if self.source(size) == self.source(self.n_components):
             prefix = self.prefix_explained[:size]
+        facts = dict(self.facts)
+        if "likelihood" in facts:
+            # Measured at the size before.
+            known = facts["likelihood"]
+            facts["likelihood"] = {name: known[name] for name in ("floor_kind", "total")}
         keep_to = keep[-1] + 1 if keep and self.sizes[keep[-1]] == size else len(keep) + 1
         return replace(
             self,
@@ -211,6 +216,7 @@ class State:
             prefix_explained=prefix,
             column_errors=self.column_errors * ratio,
             units={name: column[:size] for name, column in self.units.items()},
+            facts=facts,
         )
 
     def encoder_only(self) -> State:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autoencode.bounds_summary import describe_bounds, known_bounds
 from autoencode.metrics import STABLE
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def describe_state(state: State, *, restores: bool = False) -> str:
         kind = "PCA (no hidden layers)"
     elif not facts["n_choose"]:
         kind = "PCA (too few rows to hold some out)"
+    bounds = known_bounds(facts)
+    if bounds is not None and bounds["floor_kind"] == "ppca" and kind.startswith("PCA"):
+        kind = f"probabilistic {kind}"
     columns = f"{len(state.scaling.center)} columns"
     if state.schema is not None and state.schema.n_columns != state.n_values:
         columns = f"{state.schema.n_columns} columns ({state.n_values} values)"
@@ -71,6 +75,7 @@ def describe_state(state: State, *, restores: bool = False) -> str:
         "" if noise is None else f"fitted to {FITTED_TO[noise['situation']]}",
         "" if noise is None or noise["kind"] == "none" else f"noise: {describe_noise(noise)}",
         _quality(state, restores=restores),
+        describe_bounds(bounds),
         describe_units(known_units(facts, state.units, size)),
         _penalties(facts.get("penalties", ())),
         _stability(facts),

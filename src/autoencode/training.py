@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -100,6 +100,8 @@ class Settings:
     averaging : float
         How much each step's weights count in a running average of them, which is what is
         judged and kept (Polyak and Juditsky, 1992); 0: the last weights are.
+    warmup : float
+        Share of the budget over which the weight of the code's cost rises from 0 to 1.
     """
 
     learning_rate: float = 2e-3
@@ -108,6 +110,7 @@ class Settings:
     tolerance: float = 1e-3
     hold: float = 0.5
     averaging: float = 0.0
+    warmup: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,7 @@ class Run:
             factor = self.schedule.factor(self.steps, self.progress(taken / n_steps))
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * self.scale * factor
-            terms = self.one_step(batch, target)
+            terms = self.one_step(batch, target, self.cost_weight(taken / n_steps))
             total = terms.clone() if total is None else total.add_(terms)
             taken += 1
             self.steps += 1
@@ -271,15 +274,20 @@ class Run:
         self.epochs += 1
         return self.judge([] if total is None else (total / taken).tolist(), factor)
 
-    def one_step(self, batch: Batch, target: Batch) -> Tensor:
+    def cost_weight(self, share: float) -> float:
+        """Return what a nat of the code's cost counts, ``share`` into this epoch: 1 in the end."""
+        warmup = self.settings.warmup
+        return min(1.0, self.progress(share) / warmup) if warmup else 1.0
+
+    def one_step(self, batch: Batch, target: Batch, cost_weight: float) -> Tensor:
         """Update the weights once; return the loss terms."""
         task, rows = self.task, len(batch.x)
-        context = Context(rng=self.rng)
+        context = Context(rng=self.rng, cost_weight=cost_weight)
         weights = None
         if task.retarget is not None:
             target = task.retarget(target, batch)
         if task.sizes is not None and task.size_weights is not None:
-            context = Context(size=self.cut(task.sizes, rows), rng=self.rng)
+            context = replace(context, size=self.cut(task.sizes, rows))
             weights = self.cut(task.size_weights, rows)
         terms = task.step(batch, target, context, weights)
         self.optimizer.step()

@@ -92,7 +92,7 @@ class _Trials:
         self.done: dict[tuple[Spec, ...], Trial] = {}
         fit = Fit(plan, *self.sources)
         split = fit.data.split
-        self.search = fit.search_limit()
+        self.search = fit.data.search_limit()
         self.scale = fit.data.n_values / len(split.train)
         self.splits: list[Split | None] = []
         self.crossed = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from autoencode.bottlenecks.gaussian import GaussianCode
 from autoencode.bottlenecks.plain import Plain, Projection
 from autoencode.bottlenecks.sparse import BatchTopK, JumpRelu, Relu, Sparse, TopK
 from autoencode.interfaces import Bottleneck
@@ -11,6 +12,7 @@ from autoencode.interfaces import Bottleneck
 __all__ = [
     "BOTTLENECKS",
     "BatchTopK",
+    "GaussianCode",
     "JumpRelu",
     "Plain",
     "Projection",
@@ -25,4 +27,5 @@ BOTTLENECKS: dict[str, Callable[..., Bottleneck]] = {
     "batchtopk": BatchTopK,
     "jumprelu": JumpRelu,
     "relu": Relu,
+    "gaussian": GaussianCode,
 }

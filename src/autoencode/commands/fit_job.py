@@ -244,6 +244,7 @@ def print_result(result: Result) -> None:
 
 def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
     """Return what was fitted and how good it is, for machines."""
+    from autoencode.bounds_summary import known_bounds
     from autoencode.summary import fitted_columns, known_noise, known_units
 
     model, facts = result.model, result.model._state.facts
@@ -251,6 +252,7 @@ def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
     figures = next((row for row in curve if row["size"] == model.n_components_), {})
     noise = known_noise(facts, model._state.scaling.scale)
     units = known_units(facts, model._state.units, model.n_components_)
+    bounds = known_bounds(facts)
     return {
         "model": str(job.output),
         "kind": job.kind,
@@ -264,6 +266,7 @@ def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:
         "interrupted": result.interrupted,
         **({} if noise is None else {"noise": noise}),
         **({} if units is None else {"units": units}),
+        **({} if bounds is None else {"likelihood": bounds}),
         "seconds": facts["seconds"],
         "epochs": model.n_iter_,
         "n_features": model.n_features_in_,

@@ -31,6 +31,7 @@ __all__ = ["fit"]
 
 _MODEL, _TRAINING, _ROWS = "What the model is", "How it is trained", "Rows and columns"
 _DENOISING, _SPARSE = "With --kind denoising", "With --kind sparse"
+_VARIATIONAL = "With --kind variational"
 # Options that are parameters of an estimator, and what they are called there.
 _PARAMETERS = {
     "components": "n_components",
@@ -42,6 +43,7 @@ _PARAMETERS = {
         name: name
         for name in (
             *("noise", "rows", "refine", "missing", "scaling", "device"),
+            *("n_samples", "posterior", "free_bits"),
             *("architecture", "bottleneck", "corruption", "likelihood"),
             *("max_time", "max_epochs", "batch_size", "learning_rate", "validation_fraction"),
         )
@@ -69,7 +71,7 @@ Components = Annotated[
         parse_components,
         "Length of the code, or the share of held-out variance to explain; none: as long as "
         "the rows, trained to restore missing cells (for impute). auto: 0.95, none if "
-        "denoising, four times the columns if sparse.",
+        "denoising, four times the columns if sparse, what PCA needs for 0.95 if variational.",
         "0.95|16|none|auto",
         _MODEL,
     ),
@@ -140,10 +142,10 @@ KeptState = Annotated[
     ),
 ]
 Kind = Annotated[
-    Literal["autoencoder", "denoising", "sparse"],
+    Literal["autoencoder", "denoising", "sparse", "variational"],
     typer.Option(
         help="autoencoder: short codes; denoising: takes noise out of rows; sparse: many parts, "
-        "of which each row has few.",
+        "of which each row has few; variational: codes with a prior, rows with a likelihood.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -177,6 +179,31 @@ Refine = Annotated[
         help="omp: codes by orthogonal matching pursuit, slower and better; none: the encoder's; "
         "auto: omp where rows are complete and plain numbers.",
         rich_help_panel=_SPARSE,
+    ),
+]
+Samples = Annotated[
+    Any,
+    _parsed(
+        parse_whole,
+        "Draws of each row in training; auto: one. More: the importance-weighted bound.",
+        "N|auto",
+        _VARIATIONAL,
+    ),
+]
+Posterior = Annotated[
+    Literal["auto", "gaussian", "flow"],
+    typer.Option(
+        help="What codes are drawn from; flow: moved by layers that know the row; auto: gaussian.",
+        rich_help_panel=_VARIATIONAL,
+    ),
+]
+FreeBits = Annotated[
+    Any,
+    _parsed(
+        parse_number,
+        "Nats of each unit that cost nothing in training; auto: none.",
+        "NATS|auto",
+        _VARIATIONAL,
     ),
 ]
 Data = Annotated[
@@ -225,6 +252,9 @@ def fit(
     active: Active = "auto",
     positive: Positive = False,
     refine: Refine = "auto",
+    n_samples: Samples = "auto",
+    posterior: Posterior = "auto",
+    free_bits: FreeBits = "auto",
     device: Device = "auto",
     threads: Threads = "auto",
     seed: Seed = 0,
@@ -275,7 +305,7 @@ def _chosen(kind: str, given: dict[str, Any], target: str | None) -> dict[str, A
         for name in further.takes:
             if name in found and name not in preset.takes:
                 option = next((key for key, same in _PARAMETERS.items() if same == name), name)
-                raise typer.BadParameter(f"--{option} is for --kind {other}")
+                raise typer.BadParameter(f"--{option.replace('_', '-')} is for --kind {other}")
     for name in preset.decides:
         if name in found:
             raise typer.BadParameter(f"--{name} does not go with --kind {kind}: leave it out")

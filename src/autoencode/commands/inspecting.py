@@ -18,7 +18,7 @@ from autoencode.errors import ModelFileError
 __all__ = ["inspect"]
 
 _NAMES_SHOWN = 20
-_NOT_FACTS = ("claim_rows", "columns", "frame", "noise", "situation")
+_NOT_FACTS = ("claim_rows", "columns", "frame", "likelihood", "noise", "situation")
 _NOT_WORTH_SAYING: tuple[Any, ...] = ("auto", "none", "plain", "ignorable", None, False, [])
 
 
@@ -73,6 +73,7 @@ def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> di
         for name, array in tensors.items()
         if name.startswith("curve.")
     }
+    from autoencode.bounds_summary import known_bounds
     from autoencode.summary import known_noise, known_units
 
     facts, made_of = header["facts"], header["composition"]
@@ -83,6 +84,7 @@ def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> di
         if name.startswith("unit.")
     }
     units = known_units(facts, places, header["n_components"])
+    bounds = known_bounds(facts)
     return {
         "model": path,
         "format_version": header["format_version"],
@@ -94,6 +96,7 @@ def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> di
         "feature_names": header["feature_names"],
         **({} if noise is None else {"noise": noise}),
         **({} if units is None else {"units": units}),
+        **({} if bounds is None else {"likelihood": bounds}),
         "columns": _columns(header),
         "parameters": header["parameters"],
         "composition": made_of,
@@ -125,6 +128,7 @@ def _columns(header: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _fields(found: dict[str, Any]) -> dict[str, str]:
     """Return what people are shown, by name."""
+    from autoencode.bounds_summary import describe_bounds
     from autoencode.summary import (
         FITTED_TO,
         describe_noise,
@@ -167,6 +171,7 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
         "fitted to": "" if noise is None else FITTED_TO[noise["situation"]],
         "noise": "" if noise is None or noise["kind"] == "none" else describe_noise(noise),
         "units": describe_units(found.get("units")),
+        "likelihood": describe_bounds(found.get("likelihood")),
         "held-out rows": quality,
         "rows": describe_rows(facts) if facts["n_rows"] else "",
         "fit": f"{facts['seconds']:.1f} s; stopped: {facts['stop_reason']}",

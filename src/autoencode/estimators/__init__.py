@@ -6,5 +6,12 @@ from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.estimators.denoising import DenoisingAutoencoder
 from autoencode.estimators.imputer import Imputer
 from autoencode.estimators.sparse import SparseAutoencoder
+from autoencode.estimators.variational import VariationalAutoencoder
 
-__all__ = ["Autoencoder", "DenoisingAutoencoder", "Imputer", "SparseAutoencoder"]
+__all__ = [
+    "Autoencoder",
+    "DenoisingAutoencoder",
+    "Imputer",
+    "SparseAutoencoder",
+    "VariationalAutoencoder",
+]

@@ -24,6 +24,7 @@ from autoencode.inference import apply, chunk_rows
 from autoencode.metrics import explained_variance, log_likelihood
 from autoencode.opening import open_codes, open_like
 from autoencode.preprocess.table_rows import TableRows
+from autoencode.row_likelihood import has_likelihood, row_likelihoods
 from autoencode.state import State
 
 __all__ = ["FittedCoding", "torch_dtype", "with_names"]
@@ -126,14 +127,23 @@ class FittedCoding(TransformerMixin):
         measured on held-out rows and at least a thousandth of the column's scale (a
         category's probability, for tables), summed over the cells that are not missing,
         in the data's units.
+
+        Of a variational model the likelihood of the row itself: the importance-weighted
+        bound (Burda et al., 2016, eq. 8) by 500 draws of the code, the same for every row;
+        exact where the gate is shut and the model is probabilistic PCA.
         """
         rows = self._check(X)
+        if has_likelihood(self._state):
+            self._require_decoder()
+            return row_likelihoods(self._state, rows)
         nats = self._nats(rows, self._reconstructed(rows))
         total: npt.NDArray[np.float64] = np.nansum(nats, axis=1)
         return total
 
     def explain(self, X: Any) -> Any:
         """Return what each cell adds to `score_samples`, beside what was expected there.
+
+        Of a variational model what it would add if only reconstructions counted.
 
         Parameters
         ----------

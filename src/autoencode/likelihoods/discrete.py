@@ -28,6 +28,10 @@ class _Shared(Likelihood):
         super().set_units(center, unit)
         self.cached = None
 
+    def densities(self) -> Tensor:
+        """Return that nats are of probabilities."""
+        return torch.zeros_like(self.center, dtype=torch.bool)
+
     def _cached(self, measure: Callable[[], Tensor]) -> Tensor:
         if self.cached is None or self.cached.device != self.center.device:
             self.cached = measure()
@@ -223,6 +227,10 @@ class Count(Likelihood):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         self.log_size = nn.Parameter(torch.zeros(layout.n_values))
+
+    def densities(self) -> Tensor:
+        """Return that nats are of probabilities."""
+        return torch.zeros_like(self.center, dtype=torch.bool)
 
     def _expected(self, params: Tensor) -> Tensor:
         logarithm = (params[:, 0].flatten(1) * self.unit + self.center).clamp(-10, 30)

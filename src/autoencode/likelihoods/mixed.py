@@ -73,6 +73,15 @@ class Mixed(Likelihood):
         for member, index in self._each():
             member.set_units(self.center[index], self.unit[index])
 
+    def start_scale(self, scale: float) -> None:
+        """Set the scales of the numbers."""
+        for member, _ in self._each():
+            member.start_scale(scale)
+
+    def densities(self) -> Tensor:
+        """Return each value's own answer."""
+        return self._joined([member.densities() for member, _ in self._each()])
+
     def nll(self, params: Tensor, x: Tensor) -> Tensor:
         """Return each value's own nats."""
         return self._joined([part.nll(params[..., i], x[..., i]) for part, i in self._each()])

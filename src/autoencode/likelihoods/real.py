@@ -41,6 +41,12 @@ class _Located(Likelihood):
             return 1.0 if self.scale is None else self.scale
         return self.log_scale.clamp(_SMALLEST_LOG_SCALE, _LARGEST_LOG_SCALE).exp()
 
+    @torch.no_grad()
+    def start_scale(self, scale: float) -> None:
+        """Set all scales that are learned."""
+        if self.log_scale is not None:
+            self.log_scale.fill_(min(max(math.log(scale), _SMALLEST_LOG_SCALE), _LARGEST_LOG_SCALE))
+
     def log_scales(self) -> Tensor | float:
         """Return the logarithm of the scale, or of all scales."""
         scales = self.scales()
