@@ -171,7 +171,7 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
         "fitted to": "" if noise is None else FITTED_TO[noise["situation"]],
         "noise": "" if noise is None or noise["kind"] == "none" else describe_noise(noise),
         "units": describe_units(found.get("units")),
-        "likelihood": describe_bounds(found.get("likelihood")),
+        "bounds": describe_bounds(found.get("likelihood")).replace("\n", "; "),
         "held-out rows": quality,
         "rows": describe_rows(facts) if facts["n_rows"] else "",
         "fit": f"{facts['seconds']:.1f} s; stopped: {facts['stop_reason']}",
