@@ -13,6 +13,7 @@ import json
 import math
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from vae_mnist import N_COMPONENTS, N_TRAIN, STATIC_SEED, TEST_SEED, binarized, 
 _DRAWS_AT_ONCE = 50
 
 
-class TimeIsOver(Exception):
+class TimeIsOverError(Exception):
     """Ends pythae's trainer, which can only count epochs."""
 
 
@@ -44,16 +45,14 @@ def trained(rows: Tensor, judged: Tensor, minutes: float, seed: int) -> tuple[An
             nonlocal epochs
             epochs += 1
             if time.perf_counter() - started > 60.0 * minutes:
-                raise TimeIsOver
+                raise TimeIsOverError
 
     model = VAE(VAEConfig((1, 28, 28), N_COMPONENTS, reconstruction_loss="bce"))
     with tempfile.TemporaryDirectory() as folder:
         settings = BaseTrainerConfig(folder, num_epochs=10**6, seed=seed, no_cuda=True)
         pipeline = TrainingPipeline(model, settings)
-        try:
+        with suppress(TimeIsOverError):
             pipeline(rows.view(-1, 1, 28, 28), judged.view(-1, 1, 28, 28), callbacks=[Stop()])
-        except TimeIsOver:
-            pass
     return model.eval(), epochs
 
 
