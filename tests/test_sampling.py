@@ -61,7 +61,7 @@ def test_columns_hang_together_as_they_did(model: Autoencoder) -> None:
     means = [frame.groupby("kind", observed=True)["weight"].mean() for frame in (real, drawn)]
     assert abs(means[0] - means[1]).max() < 1.0
     both = [np.corrcoef(frame["size"], frame["weight"])[0, 1] for frame in (real, drawn)]
-    assert abs(both[0] - both[1]) < 0.02
+    assert abs(both[0] - both[1]) < 0.05
 
 
 def test_the_same_seed_gives_the_same_rows_also_after_loading(

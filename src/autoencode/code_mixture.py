@@ -18,8 +18,8 @@ Places = npt.NDArray[np.intp]
 
 _ROWS_PER_PART = (12, 25, 50, 100, 400)
 """Fewer rows would be told by their part: new ones would be copies of them."""
-_STRENGTHS = (0.25, 1.0, 4.0)
-"""How many rows the common shape counts for, over the number of dimensions."""
+_STRENGTHS = (1.0, 3.0, 10.0)
+"""How many rows of each part the common shape counts for."""
 _HELD_OUT = 5
 _MOST_PARTS = 400
 _MOST_NUMBERS = 300_000
@@ -140,7 +140,7 @@ def choose_mixture(
     candidates = [entry[3] | {"chosen": entry[2] == chosen} for entry in tried]
     if chosen is None and len(np.unique(groups)) == 1:
         return standard_normal(codes.shape[1]), np.zeros(len(codes), np.intp), candidates
-    shape = Shape(len(codes), 1.0) if chosen is None else chosen
+    shape = Shape(len(codes), _STRENGTHS[0]) if chosen is None else chosen
     labels = _divided(near, groups, shape.rows_per_part, np.random.default_rng(seed))
     return _fitted(codes, labels, shape.strength), labels, candidates
 
@@ -244,7 +244,7 @@ def _fitted(codes: Array, labels: Places, strength: float) -> Mixture:
     floor = _FLOOR + 1e-6 * codes.var(0)
     common = off.T @ off / n + np.diag(floor)
     inverse = np.linalg.inv(common)
-    weight = strength * d
+    weight = strength
     # The size of each part's scatter beside the common one, with one row's worth of the latter.
     lengths = np.bincount(labels, np.einsum("nd,de,ne->n", off, inverse, off))
     widths = (lengths / d + 1.0) / (sizes + 1.0)

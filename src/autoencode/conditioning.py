@@ -62,7 +62,8 @@ def wanted_cells(state: State, given: Mapping[Any, Any]) -> Wanted:
     DataError
         If a cell is missing, or is not one that its column has.
     """
-    values, cells = np.full(state.n_values, np.nan), {}
+    values = np.full(state.n_values, np.nan)
+    cells: dict[int, float] = {}
     columns = set()
     for name, cell in given.items():
         column, found, spread = _one(state, name, cell)
@@ -177,7 +178,7 @@ def _of_class(
     noise: bool,
 ) -> tuple[Array, Places, float]:
     n, number = asked
-    pieces: list[tuple[Array, ...]] = []
+    pieces: list[tuple[npt.NDArray[Any], ...]] = []
     effective, widths = 0.0, None
     for _ in range(_MOST_PIECES):
         parts = _parts(decoding.sampler, number, generator)

@@ -59,7 +59,8 @@ class Margins:
     def levels(self, place: int, values: Array) -> Array:
         """Return the levels in [0, 1] of drawn values of one column."""
         known = self.drawn[place]
-        return np.interp(values, known, np.linspace(0.0, 1.0, len(known)))
+        levels: Array = np.interp(values, known, np.linspace(0.0, 1.0, len(known)))
+        return levels
 
 
 @dataclass(frozen=True)
@@ -160,15 +161,21 @@ class Sampler:
             tensors["margin_observed"],
             tensors["margin_stepped"],
         )
-        names = ("code_mean", "code_basis", "code_left", "rest_mean", "rest_basis", "rest_left")
         return cls(
-            mixture,
-            tensors["classes"].astype(np.intp),
-            header["labels"],
-            *(tensors[name] for name in names),
-            Chances(tensors["slopes"], tensors["offsets"], tensors["shifts"].astype(np.float64)),
-            margins,
-            tensors["low"],
-            tensors["high"],
-            header["candidates"],
+            mixture=mixture,
+            classes=tensors["classes"].astype(np.intp),
+            labels=header["labels"],
+            code_mean=tensors["code_mean"],
+            code_basis=tensors["code_basis"],
+            code_left=tensors["code_left"],
+            rest_mean=tensors["rest_mean"],
+            rest_basis=tensors["rest_basis"],
+            rest_left=tensors["rest_left"],
+            chances=Chances(
+                tensors["slopes"], tensors["offsets"], tensors["shifts"].astype(np.float64)
+            ),
+            margins=margins,
+            low=tensors["low"],
+            high=tensors["high"],
+            candidates=header["candidates"],
         )

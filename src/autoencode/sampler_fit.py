@@ -27,7 +27,7 @@ Places = npt.NDArray[np.intp]
 
 _MOST_ROWS, _FEWEST_ROWS = 5000, 500
 _MOST_VALUES = 2_000_000
-_CODE_DIRECTIONS, _MOST_DIRECTIONS, _NEAR_DIRECTIONS = 48, 64, 32
+_CODE_DIRECTIONS, _MOST_DIRECTIONS = 48, 64
 _NEGLIGIBLE = 1e-8
 """Of the variance of all: directions with less are left out."""
 _TRIED_ROWS = 8192
@@ -35,7 +35,7 @@ _MOST_MARGINS, _LEVELS = 256, 513
 _REPEATED = 3
 """Rows for each different cell, from which on a column has steps."""
 _SLOPES = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
-_ROUNDS = 6
+_ROUNDS, _CLOSE = 40, 1e-3
 _RARE = 1e-4
 _DOUBT = 2.0
 """For how many rows of a part counts what the decoder says of their categories."""
@@ -77,12 +77,14 @@ def fit_sampler(
     groups, classes = np.zeros(len(numbers), np.intp), None
     if labels is not None:
         classes, groups = np.unique(labels[numbers], return_inverse=True)
-    codes = posterior_draws(state, np.array(rows.take(numbers), dtype=np.float64), generator)
+    given = np.array(rows.take(numbers), dtype=np.float64)
+    near, codes = posterior_draws(state, given, generator)
     sampler, rest = _start(state, wanted, codes)
     kept = codes - sampler.code_mean
     coordinates = np.concatenate([kept @ sampler.code_basis.T, rest], 1)
-    near = _near(state, wanted, Decoding(state, sampler).decoded(codes))
-    mixture, parts, candidates = choose_mixture(coordinates, near, groups, generator)
+    mixture, parts, candidates = choose_mixture(
+        coordinates, np.concatenate([near @ sampler.code_basis.T, rest], 1), groups, generator
+    )
     mixture = replace(mixture, factors=mixture.factors.astype(np.float32).astype(np.float64))
     known = None if classes is None else classes.tolist()
     sampler = replace(
@@ -97,8 +99,12 @@ def fit_sampler(
     return _matched(state, sampler, (wanted, cells), generator)
 
 
-def posterior_draws(state: State, values: Array, generator: np.random.Generator) -> Array:
-    """Return codes of rows in float64, ``(n, k)``: drawn, where there is more than one.
+def posterior_draws(
+    state: State, values: Array, generator: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return codes of rows in float64, ``(n, k)``, and what is drawn from their posteriors.
+
+    The same twice, where a bottleneck gives one code for a row.
 
     Parameters
     ----------
@@ -111,26 +117,30 @@ def posterior_draws(state: State, values: Array, generator: np.random.Generator)
     """
     encoder = state.fitted(torch.float64).encoder
     codes = np.empty((len(values), state.n_components))
+    draws = np.empty_like(codes)
     with torch.inference_mode(), matrix_products("ieee"):
         for first in range(0, len(values), _CHUNK):
             given = torch.from_numpy(values[first : first + _CHUNK])
-            codes[first : first + _CHUNK] = _drawn(encoder, given, generator)
-    return codes
+            inside = slice(first, first + _CHUNK)
+            codes[inside], draws[inside] = _posterior(encoder, given, generator)
+    return codes, draws
 
 
-def _drawn(encoder: Encoder, given: torch.Tensor, generator: np.random.Generator) -> Array:
+def _posterior(
+    encoder: Encoder, given: torch.Tensor, generator: np.random.Generator
+) -> tuple[Array, Array]:
     scaled = ((given - encoder.center) - encoder.center_low) / encoder.scale
     observed = None
     if encoder.takes_missing:
         observed = torch.isnan(scaled).logical_not()
         scaled = torch.nan_to_num(scaled, nan=0.0)
     code = encode_observed(encoder, Batch(scaled, observed), Context())
-    z = code.z
+    mean = draws = code.z
     if "log_var" in code.stats:
-        noise = torch.from_numpy(generator.standard_normal(tuple(z.shape)))
-        z = code.stats["mean"] + (0.5 * code.stats["log_var"]).exp() * noise
-    result: Array = (z * encoder.code_scale).numpy()
-    return result
+        mean = code.stats["mean"]
+        noise = torch.from_numpy(generator.standard_normal(tuple(mean.shape)))
+        draws = mean + (0.5 * code.stats["log_var"]).exp() * noise
+    return (mean * encoder.code_scale).numpy(), (draws * encoder.code_scale).numpy()
 
 
 def _start(state: State, wanted: Array, codes: Array) -> tuple[Sampler, Array]:
@@ -192,14 +202,6 @@ def _leading(matrix: Array, most: int, least: float = 0.0) -> tuple[Array, Array
     kept = order[variances[order] > floor]
     basis = (off.T @ vectors[:, kept] / np.sqrt(variances[kept])) if wide else vectors[:, kept]
     return mean, np.ascontiguousarray(basis.T)
-
-
-def _near(state: State, wanted: Array, decoded: Array) -> Array:
-    """Return coordinates in which rows of the data are close or not."""
-    filled = state.scaling.forward(np.where(np.isnan(wanted), decoded, wanted))
-    mean, basis = _leading(filled, _NEAR_DIRECTIONS)
-    result: Array = (filled - mean) @ basis.T
-    return result
 
 
 def _chances(state: State, wanted: Array, decoded: Array, parts: Places) -> Chances:
@@ -277,6 +279,8 @@ def _match_run(run: Segment, chances: Chances, drawn: tuple[Array, Places], trut
     shares = np.clip(truth.mean(0), 1e-6, 1 - 1e-6)
     for _ in range(_ROUNDS):
         found = np.clip(chances_of(run, drawn[0], chances, drawn[1]).mean(0), 1e-6, 1 - 1e-6)
+        if np.abs(found - shares).max() < _CLOSE:
+            break
         step = np.log(shares / found)
         if run.likelihood == "bernoulli":
             step = step - np.log((1 - shares) / (1 - found))

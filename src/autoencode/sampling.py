@@ -80,7 +80,8 @@ class Decoding:
 
     def with_margins(self, values: Array) -> tuple[Array, Array]:
         """Return values in which numbers are spread as observed, and their levels, ``(n, m)``."""
-        margins, result = self.sampler.margins, np.clip(values, self.sampler.low, self.sampler.high)
+        margins = self.sampler.margins
+        result = np.clip(values, self.sampler.low, self.sampler.high)
         for run in self.runs:
             result[:, run.start : run.stop] = values[:, run.start : run.stop]
         levels = np.empty((len(values), len(margins.values)))
@@ -98,8 +99,9 @@ class Decoding:
             return cells
         value = self.sampler.margins.values[place]
         span = next(s for s in schema.spans if s.values.start <= value < s.values.stop)
-        values: Array = span.block.spread(torch.from_numpy(cells[:, None].copy()))[:, 0].numpy()
-        return values
+        values = span.block.spread(torch.from_numpy(cells[:, None].copy()))
+        found: Array = values[:, 0].numpy()
+        return found
 
     def cells(self, values: Array, levels: Array, generator: np.random.Generator) -> Array:
         """Return cells of a table drawn from values, ``(n, n_cells)``."""
