@@ -84,7 +84,8 @@ def test_given_cells_are_there_and_tell_of_the_others(model: Autoencoder) -> Non
     drawn = model.sample(300, given={"size": 2.0}, random_state=0)
     assert (drawn["size"] == 2.0).all()
     assert abs(drawn["weight"].mean() - 6.0) < 0.3
-    assert 0.3 < drawn["weight"].std() < 0.8
+    low, high = drawn["weight"].quantile([0.25, 0.75])
+    assert 0.4 < high - low < 1.2  # 0.67 among the rows
     assert (drawn["kind"] == "bee").mean() > 0.9
 
 

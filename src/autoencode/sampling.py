@@ -96,7 +96,7 @@ class Decoding:
         cells = self.sampler.margins.observed[place]
         schema = self.state.schema
         if schema is None:
-            return cells
+            return np.asarray(cells)
         value = self.sampler.margins.values[place]
         span = next(s for s in schema.spans if s.values.start <= value < s.values.stop)
         values = span.block.spread(torch.from_numpy(cells[:, None].copy()))
