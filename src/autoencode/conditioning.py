@@ -179,7 +179,7 @@ def _of_class(
 ) -> tuple[Array, Places, float]:
     n, number = asked
     pieces: list[tuple[npt.NDArray[Any], ...]] = []
-    effective, widths = 0.0, None
+    effective, widths, best = 0.0, None, -np.inf
     for _ in range(_MOST_PIECES):
         parts = _parts(decoding.sampler, number, generator)
         values = decoding.with_chances(decoding.drawn(parts, generator, noise=noise), parts)
@@ -187,9 +187,10 @@ def _of_class(
         if widths is None:
             widths = np.maximum(_NEAR * values.std(0), 1e-12)
         pieces.append((_nats(values, wanted, widths), parts, values, levels))
-        best = max(float(piece[0].max()) for piece in pieces)
+        best = max(best, float(pieces[-1][0].max()))
         # What is never chosen need not be kept.
         pieces = [tuple(p[piece[0] > best - _NEGLIGIBLE] for p in piece) for piece in pieces]
+        pieces = [piece for piece in pieces if len(piece[0])]
         weights = np.exp(np.concatenate([piece[0] for piece in pieces]) - best)
         effective = float(weights.sum() ** 2 / np.square(weights).sum())
         if effective >= min(max(float(n), 100.0), _ENOUGH):
