@@ -105,6 +105,8 @@ ORDER = (
     "summary",
     "estimators",
     "augmentation_gain",
+    "near_rows",
+    "sample_quality",
     "loading",
     "export",
     "report_parts",

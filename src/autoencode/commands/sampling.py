@@ -1,0 +1,115 @@
+"""``autoencode sample``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autoencode.commands.models import load_model, require_output, write_rows
+from autoencode.commands.options import Force, Model, Table, Trust
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from autoencode.estimators import Autoencoder
+
+__all__ = ["sample"]
+
+Count = Annotated[int, typer.Option("--count", "-n", help="New rows.", metavar="N", min=1)]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A cell that every row is to have (repeatable); rows are drawn, and chosen by how "
+        "likely it is in them.",
+        metavar="COLUMN=VALUE",
+    ),
+]
+Class = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        help="Draw rows of this class, for a model that was fitted with classes; without it they "
+        "are drawn by their shares, and written as the last column.",
+        metavar="CLASS",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="The only source of randomness.", min=0)]
+
+_CLASS = "class"
+
+
+def sample(
+    model: Model,
+    count: Count,
+    output: Table = Path("-"),
+    given: Given = None,
+    label: Class = None,
+    seed: Seed = 0,
+    trust: Trust = None,
+    force: Force = False,
+) -> None:
+    """Draw new rows from a model.
+
+    Every column is spread as it was in the rows of the fit; categories are drawn by their
+    chances, and nothing lies outside the range that was observed.
+    """
+    require_output(output, force=force)
+    fitted = load_model(model, trust, decodes=True)
+    cells = _given(fitted, given)
+    y = None if label is None else _class(fitted, label)
+    found, effective = fitted._sampled(count, y, cells, seed, "auto")
+    if effective is not None:
+        sys.stderr.write(f"chosen from {effective:.0f} independent rows\n")
+    classes = None
+    if isinstance(found, tuple):
+        found, classes = found
+    names = getattr(fitted, "feature_names_in_", None)
+    if classes is not None:
+        found = _with_classes(fitted, found, classes)
+        names = None if names is None else [*names, _CLASS]
+    write_rows(
+        output,
+        found,
+        None,
+        names=None if names is None else [str(name) for name in names],
+        schema=fitted._state.schema,
+        force=force,
+    )
+
+
+def _given(fitted: Autoencoder, texts: list[str] | None) -> dict[Any, Any] | None:
+    """Turn ``["size=2"]`` into cells by column; a name may hold ``=`` too."""
+    schema = fitted._state.schema
+    found: dict[Any, Any] = {}
+    for text in texts or ():
+        places = [place for place, letter in enumerate(text) if letter == "="]
+        if not places:
+            raise typer.BadParameter(f"--given {text!r} should read COLUMN=VALUE")
+        known = [p for p in places if schema is not None and text[:p] in schema.names]
+        place = (known or places)[0]
+        name: Any = text[:place]
+        if schema is None:
+            name = int(name.removeprefix("x")) if name.removeprefix("x").isdecimal() else name
+        found[name] = text[place + 1 :]
+    return found or None
+
+
+def _class(fitted: Autoencoder, text: str) -> Any:
+    """Return the class that a text stands for."""
+    sampler = fitted._require_sampler()
+    known = {str(label): label for label in sampler.labels or ()}
+    return known.get(text, text)
+
+
+def _with_classes(fitted: Autoencoder, found: Any, classes: Any) -> pa.Table | Any:
+    import numpy as np
+    import pyarrow as pa
+
+    if fitted._state.schema is not None:
+        return found.append_column(_CLASS, pa.array(classes.tolist()))
+    columns = [pa.array(column) for column in np.asarray(found).reshape(len(found), -1).T]
+    names = [f"x{place}" for place in range(len(columns))]
+    return pa.table([*columns, pa.array(classes.tolist())], names=[*names, _CLASS])
