@@ -12,8 +12,6 @@ from autoencode.commands.models import load_model, require_output, write_rows
 from autoencode.commands.options import Force, Model, Table, Trust
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from autoencode.estimators import Autoencoder
 
 __all__ = ["sample"]
@@ -32,7 +30,7 @@ Class = Annotated[
     typer.Option(
         "--class",
         help="Draw rows of this class, for a model that was fitted with classes; without it they "
-        "are drawn by their shares, and written as the last column.",
+        "are drawn by their shares. They are written as the first column.",
         metavar="CLASS",
     ),
 ]
@@ -63,17 +61,17 @@ def sample(
     found, effective = fitted._sampled(count, y, cells, seed, "auto")
     if effective is not None:
         sys.stderr.write(f"chosen from {effective:.0f} independent rows\n")
-    classes = None
+    kept = None
     if isinstance(found, tuple):
+        import pyarrow as pa
+
         found, classes = found
+        kept = pa.table({_CLASS: pa.array(classes.tolist())})
     names = getattr(fitted, "feature_names_in_", None)
-    if classes is not None:
-        found = _with_classes(fitted, found, classes)
-        names = None if names is None else [*names, _CLASS]
     write_rows(
         output,
         found,
-        None,
+        kept,
         names=None if names is None else [str(name) for name in names],
         schema=fitted._state.schema,
         force=force,
@@ -102,14 +100,3 @@ def _class(fitted: Autoencoder, text: str) -> Any:
     sampler = fitted._require_sampler()
     known = {str(label): label for label in sampler.labels or ()}
     return known.get(text, text)
-
-
-def _with_classes(fitted: Autoencoder, found: Any, classes: Any) -> pa.Table | Any:
-    import numpy as np
-    import pyarrow as pa
-
-    if fitted._state.schema is not None:
-        return found.append_column(_CLASS, pa.array(classes.tolist()))
-    columns = [pa.array(column) for column in np.asarray(found).reshape(len(found), -1).T]
-    names = [f"x{place}" for place in range(len(columns))]
-    return pa.table([*columns, pa.array(classes.tolist())], names=[*names, _CLASS])
