@@ -18,7 +18,7 @@ Places = npt.NDArray[np.intp]
 
 _ROWS_PER_PART = (12, 25, 50, 100, 400)
 """Fewer rows would be told by their part: new ones would be copies of them."""
-_STRENGTHS = (1.0, 3.0, 10.0)
+_STRENGTHS = (1.0, 3.0)
 """How many rows of each part the common shape counts for."""
 _HELD_OUT = 5
 _MOST_PARTS = 400
@@ -136,7 +136,7 @@ def choose_mixture(
     # Of those that are as good, the one that follows the rows most closely: a normal part
     # knows nothing of gaps, edges and steps within it.
     alike = [entry for entry in tried if entry[0] >= best[0] - best[1]]
-    chosen = max(alike, key=lambda entry: (entry[3]["parts"], entry[0]))[2]
+    chosen = max(alike, key=lambda entry: (entry[3]["parts"], -(entry[3]["strength"] or 0)))[2]
     candidates = [entry[3] | {"chosen": entry[2] == chosen} for entry in tried]
     if chosen is None and len(np.unique(groups)) == 1:
         return standard_normal(codes.shape[1]), np.zeros(len(codes), np.intp), candidates

@@ -87,7 +87,9 @@ class Sampler:
     rest_mean : ndarray of shape (n_values,)
         Of remainders; 0 where the value is no number.
     rest_basis : ndarray of shape (q, n_values)
-        Directions in which they differ, in the data's units.
+        The leading directions in which they differ, in the data's units.
+    rest_noise : ndarray of shape (r, n_values)
+        Further directions, each times its deviation: the same for all parts.
     rest_left : ndarray of shape (n_values,)
         Deviations of what these do not explain.
     chances : Chances
@@ -108,6 +110,7 @@ class Sampler:
     code_left: Array
     rest_mean: Array
     rest_basis: Array
+    rest_noise: Array
     rest_left: Array
     chances: Chances
     margins: Margins
@@ -131,6 +134,7 @@ class Sampler:
             "code_left": self.code_left,
             "rest_mean": self.rest_mean,
             "rest_basis": self.rest_basis,
+            "rest_noise": self.rest_noise,
             "rest_left": self.rest_left,
             "slopes": self.chances.slopes,
             "offsets": self.chances.offsets,
@@ -170,6 +174,7 @@ class Sampler:
             code_left=tensors["code_left"],
             rest_mean=tensors["rest_mean"],
             rest_basis=tensors["rest_basis"],
+            rest_noise=tensors["rest_noise"],
             rest_left=tensors["rest_left"],
             chances=Chances(
                 tensors["slopes"], tensors["offsets"], tensors["shifts"].astype(np.float64)

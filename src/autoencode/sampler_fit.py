@@ -27,7 +27,9 @@ Places = npt.NDArray[np.intp]
 
 _MOST_ROWS, _FEWEST_ROWS = 5000, 500
 _MOST_VALUES = 2_000_000
-_CODE_DIRECTIONS, _MOST_DIRECTIONS = 48, 64
+_CODE_DIRECTIONS, _REST_DIRECTIONS = 48, 64
+_JOINT = 16
+"""Directions of codes and remainders that are drawn together: parts have too few rows for more."""
 _NEGLIGIBLE = 1e-8
 """Of the variance of all: directions with less are left out."""
 _TRIED_ROWS = 8192
@@ -158,6 +160,7 @@ def _start(state: State, wanted: Array, codes: Array) -> tuple[Sampler, Array]:
         code_left=(off - off @ basis.T @ basis).std(0),
         rest_mean=np.zeros(n_values),
         rest_basis=np.zeros((0, n_values)),
+        rest_noise=np.zeros((0, n_values)),
         rest_left=np.zeros(n_values),
         chances=Chances(np.ones(n_values), np.zeros(n_values), np.zeros((1, n_values))),
         margins=Margins(np.zeros(0, np.intp), none, none, np.zeros(0, np.bool_)),
@@ -172,17 +175,18 @@ def _start(state: State, wanted: Array, codes: Array) -> tuple[Sampler, Array]:
         rest[:, run.start : run.stop] = 0.0
     filled = np.where(np.isnan(wanted), decoded, wanted) / scale
     total = float(filled.var(0).sum())
-    most = _MOST_DIRECTIONS - len(basis)
-    rest_mean, rest_basis = _leading(rest, most, least=_NEGLIGIBLE * total)
-    coordinates = (rest - rest_mean) @ rest_basis.T
-    left = (rest - rest_mean - coordinates @ rest_basis).std(0)
+    joint = max(_JOINT - len(basis), 0)
+    rest_mean, every = _leading(rest, _REST_DIRECTIONS, least=_NEGLIGIBLE * total)
+    scores = (rest - rest_mean) @ every.T
+    left = (rest - rest_mean - scores @ every).std(0)
     sampler = replace(
         bare,
         rest_mean=rest_mean * scale,
-        rest_basis=rest_basis * scale,
+        rest_basis=every[:joint] * scale,
+        rest_noise=scores.std(0)[joint:, None] * every[joint:] * scale,
         rest_left=left * scale,
     )
-    return sampler, coordinates
+    return sampler, scores[:, :joint]
 
 
 def _extreme(values: Array, which: np.ufunc) -> Array:

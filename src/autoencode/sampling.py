@@ -61,6 +61,8 @@ class Decoding:
         values = self.decoded(codes)
         if noise:
             values += sampler.rest_mean + coordinates[:, count:] @ sampler.rest_basis
+            steps = generator.standard_normal((len(values), len(sampler.rest_noise)))
+            values += steps @ sampler.rest_noise
             values += sampler.rest_left * generator.standard_normal(values.shape)
         return values
 

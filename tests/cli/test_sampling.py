@@ -77,7 +77,7 @@ def test_classes_are_the_first_column(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["m", "-n", "0"], 2, "0"),
+        (["m", "-n", "0"], 2, "greater than or equal"),
         (["m", "-n", "5", "--given", "kind"], 2, "COLUMN=VALUE"),
         (["m", "-n", "5", "--given", "colour=red"], 2, "there is no column 'colour'"),
         (["m", "-n", "5", "--given", "kind=dog"], 1, "'dog'"),
