@@ -140,6 +140,11 @@ def test_pictures_are_drawn_without_noise_unless_asked() -> None:
     assert plain.reshape(200, -1).std(1).mean() < 0.5 * noisy.reshape(200, -1).std(1).mean()
 
 
+def test_constant_rows_are_drawn_as_they_are() -> None:
+    model = Autoencoder(1, hidden_layer_sizes=(), random_state=0).fit(np.full((40, 3), 4.0))
+    assert (model.sample(5, random_state=0) == 4.0).all()
+
+
 def test_missing_cells_do_not_stand_in_the_way() -> None:
     frame = table().astype({"size": "float64"})
     frame.loc[::2, "size"] = np.nan

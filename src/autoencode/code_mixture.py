@@ -112,9 +112,9 @@ def choose_mixture(
     candidates : list of dict
         What was tried: ``rows_per_part`` (None for N(0, I)), ``strength``, ``parts`` and
         ``held_out``, the mean log-density of held-out codes in nats; and which is ``chosen``.
-        Empty with fewer than 20 codes: then there is one part.
+        Empty with fewer than 20 codes, or constant ones: then there is one part.
     """
-    if len(codes) < _FEWEST_ROWS:
+    if len(codes) < _FEWEST_ROWS or not codes.shape[1]:
         labels = _divided(near, groups, len(codes), generator)
         return _fitted(codes, labels, 1.0), labels, []
     order = generator.permutation(len(codes))
@@ -247,7 +247,7 @@ def _fitted(codes: Array, labels: Places, strength: float) -> Mixture:
     weight = strength
     # The size of each part's scatter beside the common one, with one row's worth of the latter.
     lengths = np.bincount(labels, np.einsum("nd,de,ne->n", off, inverse, off))
-    widths = (lengths / d + 1.0) / (sizes + 1.0)
+    widths = (lengths / max(d, 1) + 1.0) / (sizes + 1.0)
     factors = np.empty((len(sizes), d, d))
     order = np.argsort(labels, kind="stable")
     ends = np.cumsum(sizes)
