@@ -113,6 +113,14 @@ def test_the_commands_for_augmentation_work(folder: Path) -> None:
     assert len(table(folder / "variants.csv")) == 61
 
 
+def test_the_commands_for_drawing_work(folder: Path) -> None:
+    (text,) = blocks("docs/generation.md", "sh")
+    assert run_commands(text, folder) == ["fit", "sample", "sample"]
+    assert len(table(folder / "drawn.csv")) == 1001
+    species = {line.split(",")[3] for line in table(folder / "gentians.csv")[1:]}
+    assert species == {"gentian"}
+
+
 def test_the_commands_for_denoising_work(folder: Path) -> None:
     rng = np.random.default_rng(0)
     clean = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 5)) + 0.1 * rng.normal(size=(120, 5))
@@ -165,6 +173,7 @@ def test_the_commands_for_variational_autoencoders_work(folder: Path) -> None:
         ("README.md", ""),
         ("docs/augmentation.md", ""),
         ("docs/denoising.md", ""),
+        ("docs/generation.md", ""),
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),
         ("docs/large-data.md", ""),

@@ -16,15 +16,18 @@ if TYPE_CHECKING:
         VariationalAutoencoder,
     )
     from autoencode.loading import load
+    from autoencode.sample_quality import SampleQuality, evaluate_samples
 
 __all__ = [
     "AugmentationGain",
     "Autoencoder",
     "DenoisingAutoencoder",
     "Imputer",
+    "SampleQuality",
     "SparseAutoencoder",
     "VariationalAutoencoder",
     "__version__",
+    "evaluate_samples",
     "load",
     "measure_augmentation",
 ]
@@ -37,6 +40,7 @@ _ESTIMATORS = (
     "VariationalAutoencoder",
 )
 _GAIN = ("AugmentationGain", "measure_augmentation")
+_QUALITY = ("SampleQuality", "evaluate_samples")
 
 
 def __getattr__(name: str) -> Any:
@@ -49,6 +53,10 @@ def __getattr__(name: str) -> Any:
         from autoencode import augmentation_gain
 
         return getattr(augmentation_gain, name)
+    if name in _QUALITY:
+        from autoencode import sample_quality
+
+        return getattr(sample_quality, name)
     if name == "load":
         from autoencode.loading import load
 

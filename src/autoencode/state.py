@@ -22,6 +22,7 @@ from autoencode.preprocess.filling import Fill, covariance_of
 from autoencode.preprocess.principal import PrincipalComponents
 from autoencode.preprocess.scaling import Scaling
 from autoencode.preprocess.shrinking import Shrink
+from autoencode.sampler import Sampler
 
 __all__ = ["Fitted", "State"]
 
@@ -72,6 +73,8 @@ class State:
         Of a sparse code, for each component: ``frequency``, the share of held-out rows in
         which it is active, and ``stability``, its cosine with the nearest part of a twin that
         was trained from another start (if there was one).
+    sampler : Sampler or None
+        What new rows are drawn from; None: it was not fitted.
     """
 
     composition: Composition
@@ -91,6 +94,7 @@ class State:
     residuals: Array = field(default_factory=lambda: np.zeros((0, 0)))
     schema: Schema | None = None
     units: dict[str, Array] = field(default_factory=dict)
+    sampler: Sampler | None = None
     _fills: dict[torch.dtype, Fill] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -217,6 +221,7 @@ class State:
             column_errors=self.column_errors * ratio,
             units={name: column[:size] for name, column in self.units.items()},
             facts=facts,
+            sampler=None,
         )
 
     def encoder_only(self) -> State:
@@ -239,6 +244,7 @@ class State:
             history={},
             column_errors=nothing,
             residuals=nothing,
+            sampler=None,
         )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -270,6 +276,9 @@ class State:
             tensors["precision"] = self.precision
         if self.residuals.size:
             tensors["residuals"] = self.residuals
+        if self.sampler is not None:
+            header["sampler"] = self.sampler.header()
+            tensors |= {f"sampler.{name}": part for name, part in self.sampler.tensors().items()}
         tensors |= {f"unit.{name}": np.asarray(column) for name, column in self.units.items()}
         tensors |= {f"curve.{name}": np.asarray(column) for name, column in self.curve.items()}
         for name, network in self.networks.items():
@@ -322,6 +331,9 @@ class State:
                 tensors.get("residuals", np.zeros((0, 0))),
                 Schema.from_header(header["columns"]) if "columns" in header else None,
                 _group(tensors, "unit."),
+                Sampler.from_file(header["sampler"], _group(tensors, "sampler."))
+                if "sampler" in header
+                else None,
             )
         except (KeyError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())

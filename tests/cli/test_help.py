@@ -18,6 +18,7 @@ COMMANDS = (
     "denoise",
     "impute",
     "augment",
+    "sample",
     "inspect",
     "export",
     "demo",

@@ -14,7 +14,8 @@ from autoencode.checkpoint import Checkpoint, identify
 from autoencode.data.rows import Rows
 from autoencode.dictionary_search import Found
 from autoencode.errors import DataError, SpecError
-from autoencode.estimators.fitted import FittedCoding, with_names
+from autoencode.estimators.fitted import with_names
+from autoencode.estimators.generating import Generating
 from autoencode.fit_data import Plan
 from autoencode.fitting import Fit
 from autoencode.model_file import write_model
@@ -23,6 +24,7 @@ from autoencode.outcome import claim_rows
 from autoencode.planning import make_plan, plain
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.refining import refined
+from autoencode.sampler_fit import fit_sampler
 from autoencode.state import State
 from autoencode.summary import describe_state, fitted_columns
 from autoencode.trials import choose_strengths
@@ -30,7 +32,7 @@ from autoencode.trials import choose_strengths
 __all__ = ["Autoencoder"]
 
 
-class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Autoencoder(Generating, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Autoencoder that chooses its size on held-out rows and is never worse than PCA.
 
     Parameters
@@ -53,6 +55,8 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Further terms of the loss, such as ``"l2:weight=0.01"``, ``"contractive:weight=auto"``
         (chosen on held-out rows) or ``"l1:activity=0.1"`` (found while training). "auto" is
         none; with fewer than 300 complete rows of plain numbers, ``"l2:weight=auto"``.
+    conditional : bool, default=False
+        Whether `fit` is given classes (``y``), by which `sample` can draw rows.
     missing : {"ignorable", "informative"}, default="ignorable"
         Whether that a cell is missing says nothing about its value, given the others.
         "informative": it may depend on the value itself (large incomes are not told), and
@@ -124,6 +128,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         corruption: Any = "auto",
         likelihood: Any = "auto",
         penalties: Any = "auto",
+        conditional: bool = False,
         missing: str = "ignorable",
         max_epochs: Any = "auto",
         max_time: float | None = None,
@@ -146,6 +151,7 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         self.corruption = corruption
         self.likelihood = likelihood
         self.penalties = penalties
+        self.conditional = conditional
         self.missing = missing
         self.max_epochs = max_epochs
         self.max_time = max_time
@@ -174,8 +180,8 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         ----------
         X : array-like, frame, sparse matrix or path
             ``(n_samples, n_features)``, or pictures ``(n_samples, height, width)``.
-        y : object, ignored
-            For pipelines.
+        y : array-like of shape (n_samples,), optional
+            Classes, with ``conditional=True``; else ignored, for pipelines.
         target : like X, optional
             What to reconstruct when it is not X (clean rows for noisy ones).
         X_held_out : like X, optional
@@ -198,13 +204,14 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             If a parameter is not allowed, or the checkpoint is that of another fit.
         """
         rows, wanted, held = self._opened(X, target, X_held_out)
+        classes = self._classes(y, rows.n_rows)
         if checkpoint is None:
-            return self._fitted(rows, wanted, held, None)
+            return self._fitted(rows, wanted, held, None, classes)
         given = {name: value for name, value in self.get_params().items() if name != "verbose"}
         parameters = {name: plain(value) for name, value in given.items()}
         identity = identify(type(self).__name__, parameters, rows, wanted, held)
         with Checkpoint(checkpoint, identity) as kept:
-            return self._fitted(rows, wanted, held, kept)
+            return self._fitted(rows, wanted, held, kept, classes)
 
     def _opened(
         self, X: Any, target: Any, X_held_out: Any
@@ -225,7 +232,12 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return rows, wanted, held
 
     def _fitted(
-        self, rows: Rows, target: Rows | None, held: Rows | None, checkpoint: Checkpoint | None
+        self,
+        rows: Rows,
+        target: Rows | None,
+        held: Rows | None,
+        checkpoint: Checkpoint | None,
+        classes: Any,
     ) -> Self:
         given, rows, target = self._assigned(rows, target)
         plan = make_plan(given, rows)
@@ -247,6 +259,8 @@ class Autoencoder(FittedCoding, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if isinstance(rows, TableRows):
             state.schema = rows.schema
             state.facts["frame"] = {"kind": rows.kind, "dtypes": rows.dtypes}
+        goal = rows if target is None else target
+        state.sampler = fit_sampler(state, rows, goal, classes, plan.seed)
         self._adopt(state)
         if state.facts["stop_reason"] == "interrupted":
             raise KeyboardInterrupt

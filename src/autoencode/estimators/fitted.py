@@ -286,7 +286,7 @@ class FittedCoding(TransformerMixin):
         cells = schema.gather(values.astype(np.float64, copy=False), clip=clip)
         return self._framed(schema.table(cells), rows, index=rows.index)
 
-    def _framed(self, table: Any, rows: Rows, *, index: Any) -> Any:
+    def _framed(self, table: Any, rows: Rows | None, *, index: Any) -> Any:
         """Return a table as the kind of frame that was given, else as that of the fit."""
         frame = self._state.facts["frame"]
         if isinstance(rows, TableRows):

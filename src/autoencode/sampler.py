@@ -1,0 +1,186 @@
+"""What is known of new rows: where their codes are, and what codes leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from autoencode.code_mixture import Mixture
+
+__all__ = ["Chances", "Margins", "Sampler"]
+
+Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Chances:
+    """From what a decoder says of a category to its chance.
+
+    Attributes
+    ----------
+    slopes, offsets : ndarray of shape (n_values,)
+        Log-odds (logarithms of shares in a one-hot run) are ``slope * decoded + offset``.
+        1 and 0 for values that are numbers.
+    shifts : ndarray of shape (parts, n_values)
+        What is added to the offsets in each part of the mixture.
+    """
+
+    slopes: Array
+    offsets: Array
+    shifts: Array
+
+
+@dataclass(frozen=True)
+class Margins:
+    """From drawn values of single columns to what was observed of them.
+
+    Attributes
+    ----------
+    values : ndarray of int of shape (m,)
+        Which values have margins: single numbers.
+    drawn : ndarray of shape (m, q)
+        Quantiles of values drawn, at evenly spaced levels from 0 to 1.
+    observed : ndarray of shape (m, q)
+        The cells at these levels in the rows of the fit.
+    stepped : ndarray of bool of shape (m,)
+        Whether observed cells repeat, so that there is nothing between two of them.
+    """
+
+    values: Places
+    drawn: Array
+    observed: Array
+    stepped: npt.NDArray[np.bool_]
+
+    def levels(self, place: int, values: Array) -> Array:
+        """Return the levels in [0, 1] of drawn values of one column."""
+        known = self.drawn[place]
+        levels: Array = np.interp(values, known, np.linspace(0.0, 1.0, len(known)))
+        return levels
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Everything that is needed to draw rows from a fitted model.
+
+    A row's coordinates are those of its code, by the leading directions in which codes
+    differ, and those of its remainder, which is what decoding leaves of its numbers.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        The density of coordinates.
+    classes : ndarray of int of shape (parts,)
+        The class of each part; all 0 without classes.
+    labels : list or None
+        The classes themselves, text or numbers.
+    code_mean : ndarray of shape (k,)
+        Of codes.
+    code_basis : ndarray of shape (h, k)
+        Orthonormal directions in which codes differ.
+    code_left : ndarray of shape (k,)
+        Deviations of what these do not explain.
+    rest_mean : ndarray of shape (n_values,)
+        Of remainders; 0 where the value is no number.
+    rest_basis : ndarray of shape (q, n_values)
+        The leading directions in which they differ, in the data's units.
+    rest_noise : ndarray of shape (r, n_values)
+        Further directions, each times its deviation: the same for all parts.
+    rest_left : ndarray of shape (n_values,)
+        Deviations of what these do not explain.
+    chances : Chances
+        Of categories.
+    margins : Margins
+        Of numbers.
+    low, high : ndarray of shape (n_values,)
+        The range of the values that were observed.
+    candidates : list of dict
+        What was tried for the mixture; see `autoencode.code_mixture.choose_mixture`.
+    """
+
+    mixture: Mixture
+    classes: Places
+    labels: list[Any] | None
+    code_mean: Array
+    code_basis: Array
+    code_left: Array
+    rest_mean: Array
+    rest_basis: Array
+    rest_noise: Array
+    rest_left: Array
+    chances: Chances
+    margins: Margins
+    low: Array
+    high: Array
+    candidates: list[dict[str, Any]]
+
+    def header(self) -> dict[str, Any]:
+        """Return what is no array, as plain values."""
+        return {"labels": self.labels, "candidates": self.candidates}
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all arrays by name."""
+        return {
+            "shares": self.mixture.shares,
+            "means": self.mixture.means,
+            "factors": self.mixture.factors.astype(np.float32),
+            "classes": self.classes.astype(np.int64),
+            "code_mean": self.code_mean,
+            "code_basis": self.code_basis,
+            "code_left": self.code_left,
+            "rest_mean": self.rest_mean,
+            "rest_basis": self.rest_basis,
+            "rest_noise": self.rest_noise,
+            "rest_left": self.rest_left,
+            "slopes": self.chances.slopes,
+            "offsets": self.chances.offsets,
+            "shifts": self.chances.shifts.astype(np.float32),
+            "margin_values": self.margins.values.astype(np.int64),
+            "margin_drawn": self.margins.drawn,
+            "margin_observed": self.margins.observed,
+            "margin_stepped": self.margins.stepped,
+            "low": self.low,
+            "high": self.high,
+        }
+
+    @classmethod
+    def from_file(cls, header: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Return the sampler that `header` and `tensors` described.
+
+        Raises
+        ------
+        KeyError
+            If something is missing.
+        """
+        mixture = Mixture(
+            tensors["shares"], tensors["means"], tensors["factors"].astype(np.float64)
+        )
+        margins = Margins(
+            tensors["margin_values"].astype(np.intp),
+            tensors["margin_drawn"],
+            tensors["margin_observed"],
+            tensors["margin_stepped"],
+        )
+        return cls(
+            mixture=mixture,
+            classes=tensors["classes"].astype(np.intp),
+            labels=header["labels"],
+            code_mean=tensors["code_mean"],
+            code_basis=tensors["code_basis"],
+            code_left=tensors["code_left"],
+            rest_mean=tensors["rest_mean"],
+            rest_basis=tensors["rest_basis"],
+            rest_noise=tensors["rest_noise"],
+            rest_left=tensors["rest_left"],
+            chances=Chances(
+                tensors["slopes"], tensors["offsets"], tensors["shifts"].astype(np.float64)
+            ),
+            margins=margins,
+            low=tensors["low"],
+            high=tensors["high"],
+            candidates=header["candidates"],
+        )
