@@ -259,9 +259,10 @@ class Autoencoder(Generating, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if isinstance(rows, TableRows):
             state.schema = rows.schema
             state.facts["frame"] = {"kind": rows.kind, "dtypes": rows.dtypes}
+        self._adopt(state)
+        # If this is interrupted, the model is there, but for what it draws from.
         goal = rows if target is None else target
         state.sampler = fit_sampler(state, rows, goal, classes, plan.seed)
-        self._adopt(state)
         if state.facts["stop_reason"] == "interrupted":
             raise KeyboardInterrupt
         return self
