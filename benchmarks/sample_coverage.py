@@ -21,7 +21,7 @@ from table_sets import Results, print_machine, table_parser, timed
 
 SETS = ("digits", "mnist")
 METHODS = ("ours", "normal")
-MNIST_ROWS = 4000
+MNIST_ROWS = 10_000
 
 
 def pictures(name: str, data: Path, *, quick: bool) -> NDArray[np.float64]:
