@@ -36,6 +36,7 @@ TRAINING = {
     "random_state": 1,
 }
 OTHERS = {"bottleneck", "columns", "max_time", "missing", "device", "n_threads", "verbose"}
+OTHERS |= {"conditional"}  # what is drawn changes: see test_sampling
 
 
 @functools.cache
@@ -194,6 +195,7 @@ BAD = {
     "likelihood": ["normal", 3, None],
     "penalties": ["l1", ("l3",), 3, None, (3,)],
     "missing": ["random", True, None],
+    "conditional": ["yes", 2, None, True],
     "max_epochs": [0, -1, 2.5, "x", None, np.inf],
     "max_time": [0, -1.0, "x", np.nan],
     "batch_size": [0, -1, 2.5, "x", None],
