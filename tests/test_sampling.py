@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from autoencode import Autoencoder, load
 from autoencode.code_mixture import choose_mixture, grouped, standard_normal
 from autoencode.errors import DataError, SpecError
+from autoencode.sampling import decimals
 
 
 def table(n: int = 600) -> pd.DataFrame:
@@ -216,3 +218,21 @@ def test_groups_that_are_apart_are_found() -> None:
     points = 10.0 * np.eye(3)[truth] + 0.1 * rng.normal(size=(60, 3))
     found = grouped(points, 3, rng)
     assert len(set(zip(truth.tolist(), found.tolist(), strict=True))) == 3
+
+
+def test_numbers_have_as_many_decimals_as_the_observed_ones() -> None:
+    rng = np.random.default_rng(0)
+    size = rng.normal(3, 1, 300)
+    table = pa.table(
+        {"cents": np.round(size, 2), "exact": size * 0.37 + 0.1 * rng.normal(size=300)}
+    )
+    drawn = Autoencoder(1, hidden_layer_sizes=(), random_state=0).fit(table).sample(200)
+    cents = drawn["cents"].to_numpy()
+    np.testing.assert_array_equal(cents, np.round(cents, 2))
+    assert decimals(drawn["exact"].to_numpy()) is None
+    assert len(np.unique(cents)) > 100
+    halves = np.round(2 * size[:, None] + rng.normal(size=(300, 3)), 1).astype(np.float32)
+    model = Autoencoder(1, hidden_layer_sizes=(), random_state=0).fit(halves)
+    found = model.sample(200)
+    np.testing.assert_array_equal(found.astype(np.float32), np.round(found, 1).astype(np.float32))
+    assert [decimals(np.array(x)) for x in ([1.0, 2.0], [0.5, 1.0], [1 / 3])] == [0, 1, None]

@@ -14,13 +14,14 @@ from autoencode.numerics import matrix_products
 from autoencode.sampler import Chances, Sampler
 from autoencode.state import State
 
-__all__ = ["PIECE", "Decoding", "chances_of", "drawn_pieces", "part_numbers", "runs_of"]
+__all__ = ["PIECE", "Decoding", "chances_of", "decimals", "drawn_pieces", "part_numbers", "runs_of"]
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 PIECE = 4096
 """Rows at a time."""
+_MOST_DECIMALS = 6
 _SURE = 1e-4
 """Decoded shares are kept this far from 0 and 1."""
 
@@ -111,8 +112,12 @@ class Decoding:
         assert schema is not None  # only tables have cells
         normals = generator.standard_normal((len(values), schema.n_draws))
         cells = schema.draw(values, normals, np.zeros((schema.n_values, 2)))
-        for place, cell in self._stepped_cells():
-            cells[:, cell] = self._steps(place, levels[:, place])
+        stepped = self.sampler.margins.stepped
+        for place, cell in self._number_cells():
+            if stepped[place]:
+                cells[:, cell] = self._steps(place, levels[:, place])
+            else:
+                cells[:, cell] = self._rounded(place, cells[:, cell])
         return cells
 
     def numbers(self, values: Array, levels: Array, generator: np.random.Generator) -> Array:
@@ -121,6 +126,8 @@ class Decoding:
         for place, value in enumerate(self.sampler.margins.values):
             if self.sampler.margins.stepped[place]:
                 result[:, value] = self._steps(place, levels[:, place])
+            else:
+                result[:, value] = self._rounded(place, result[:, value])
         for run in self.runs:
             chances = values[:, run.start : run.stop]
             if run.likelihood == "bernoulli":
@@ -131,19 +138,39 @@ class Decoding:
             result[:, run.start : run.stop] = np.eye(chances.shape[1])[chosen]
         return result
 
-    def _stepped_cells(self) -> Iterator[tuple[int, int]]:
-        """Yield which margins are of cells that repeat, and where these are."""
+    def _number_cells(self) -> Iterator[tuple[int, int]]:
+        """Yield the margins of cells that are one number, and where these are."""
         margins, schema = self.sampler.margins, self.state.schema
         assert schema is not None
         by_value = {span.values.start: span.cells.start for span in schema.spans}
-        for place in np.flatnonzero(margins.stepped):
-            yield int(place), by_value[int(margins.values[place])]
+        for place, value in enumerate(margins.values):
+            if int(value) in by_value:
+                yield place, by_value[int(value)]
 
     def _steps(self, place: int, levels: Array) -> Array:
         """Return observed cells at these levels."""
         observed = self.sampler.margins.observed[place]
         found: Array = observed[np.rint(levels * (len(observed) - 1)).astype(np.intp)]
         return found
+
+    def _rounded(self, place: int, drawn: Array) -> Array:
+        """Return numbers with as many decimals as the observed ones have, if these are few."""
+        digits = decimals(self.sampler.margins.observed[place])
+        return drawn if digits is None else np.round(drawn, digits)
+
+
+def decimals(observed: Array) -> int | None:
+    """Return how many decimals numbers have, float32 ones too; None if more than 6."""
+    single = observed.astype(np.float32)
+    for digits in range(_MOST_DECIMALS + 1):
+        rounded = np.round(observed, digits)
+        if np.array_equal(rounded, observed):
+            return digits
+        if np.array_equal(single, observed) and np.array_equal(
+            rounded.astype(single.dtype), single
+        ):
+            return digits
+    return None
 
 
 def chances_of(run: Segment, values: Array, chances: Chances, parts: Places) -> Array:
