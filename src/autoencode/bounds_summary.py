@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["describe_bounds", "known_bounds"]
+__all__ = ["bounds_sentence", "describe_bounds", "known_bounds"]
 
 _FLOORS = {
     "ppca": "probabilistic PCA, exact",
     "independent": "columns by themselves",
+}
+_GIVEN_BY = {
+    "ppca": "probabilistic PCA gives",
+    "independent": "columns taken by themselves give",
 }
 
 
@@ -52,6 +56,25 @@ def describe_bounds(found: Mapping[str, Any] | None) -> str:
         _collapse(found["collapse"]),
     ]
     return "\n".join(line for line in lines if line)
+
+
+def bounds_sentence(facts: Mapping[str, Any], measured: str) -> str:
+    """Say in a sentence how likely rows are; "" for other models.
+
+    Parameters
+    ----------
+    facts : mapping
+        Of a fitted model.
+    measured : str
+        Which rows, in words.
+    """
+    found = known_bounds(facts)
+    if found is None:
+        return ""
+    return (
+        f"The log-likelihood of {measured} is {found['bound']:.2f} nats per row; "
+        f"{_GIVEN_BY[found['floor_kind']]} {found['floor']:.2f}."
+    )
 
 
 def _collapse(found: Mapping[str, Any] | None) -> str:

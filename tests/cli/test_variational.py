@@ -39,10 +39,12 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_fit_says_how_likely_rows_are(run: Run, rows: Path) -> None:
     options = ["--n-samples", "2", "--posterior", "flow", "--free-bits", "0.1", "--json", "--quiet"]
-    done = run("fit", "rows.csv", "-o", "m", *FIT, *options, folder=rows)
+    done = run("fit", "rows.csv", "-o", "m", "--report", "r.html", *FIT, *options, folder=rows)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     bounds = found["likelihood"]
+    page = (rows / "r.html").read_text(encoding="utf-8")
+    assert f"rows it never saw is {bounds['bound']:.2f} nats per row; columns taken" in page
     assert found["kind"] == "variational"
     assert bounds["floor_kind"] == "independent"
     assert bounds["elbo"] <= bounds["bound"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from autoencode.bounds_summary import bounds_sentence
 from autoencode.commands.unit_reporting import dense_codes, units_of, units_sentence
 from autoencode.data.rows import FloatArray, Rows
 from autoencode.opening import open_like
@@ -223,6 +224,8 @@ def _sentence(model: Autoencoder, *, unseen: bool) -> str:
     )
     if not text.endswith("."):
         text += f"; PCA of the same length keeps {pca:.2%}." if model.gate_ else "."
+    likely = bounds_sentence(model._state.facts, measured)
+    text += f" {likely}" if likely else ""
     if not unseen:
         text += " The examples below are training rows."
     return text
