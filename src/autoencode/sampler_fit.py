@@ -32,7 +32,8 @@ _JOINT = 16
 """Directions of codes and remainders that are drawn together: parts have too few rows for more."""
 _NEGLIGIBLE = 1e-8
 """Of the variance of all: directions with less are left out."""
-_TRIED_ROWS = 8192
+_TRIED_ROWS, _FEWEST_TRIED, _MOST_TRIED = 8192, 512, 8_000_000
+"""Rows drawn to see how columns are spread; at most so many values in all."""
 _MOST_MARGINS, _LEVELS = 256, 513
 _REPEATED = 3
 """Rows for each different cell, from which on a column has steps."""
@@ -254,17 +255,21 @@ def _matched(
 ) -> Sampler:
     """Return the sampler with every column spread as in rows, given as values and as cells."""
     wanted, cells = rows
-    parts = part_numbers(sampler, _TRIED_ROWS, None, generator)
+    places, where = _single_numbers(state)
+    observable = ~np.isnan(cells[:, where]).all(0)
+    places, where = places[observable], where[observable]
+    spread = 0 < len(places) <= _MOST_MARGINS and not _pictures(state)
+    if not spread and not runs_of(state):
+        return sampler
+    count = max(_FEWEST_TRIED, min(_TRIED_ROWS, _MOST_TRIED // state.n_values))
+    parts = part_numbers(sampler, count, None, generator)
     values = Decoding(state, sampler).drawn(parts, generator, noise=not _pictures(state))
     for run in runs_of(state):
         truth = wanted[:, run.start : run.stop]
         truth = truth[~np.isnan(truth).any(1)]
         if len(truth):
             _match_run(run, sampler.chances, (values, parts), truth)
-    places, where = _single_numbers(state)
-    observable = ~np.isnan(cells[:, where]).all(0)
-    places, where = places[observable], where[observable]
-    if not len(places) or _pictures(state) or len(places) > _MOST_MARGINS:
+    if not spread:
         return sampler
     levels = np.linspace(0.0, 1.0, min(_LEVELS, 2 * len(wanted) + 1))
     observed = np.empty((len(places), len(levels)))
