@@ -9,9 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from autoencode import Autoencoder, load
+from autoencode import Autoencoder, VariationalAutoencoder, load
 from autoencode.code_mixture import choose_mixture, grouped, standard_normal
 from autoencode.errors import DataError, SpecError
+from autoencode.sampler_fit import posterior_draws
 from autoencode.sampling import decimals
 
 
@@ -236,3 +237,22 @@ def test_numbers_have_as_many_decimals_as_the_observed_ones() -> None:
     found = model.sample(200)
     np.testing.assert_array_equal(found.astype(np.float32), np.round(found, 1).astype(np.float32))
     assert [decimals(np.array(x)) for x in ([1.0, 2.0], [0.5, 1.0], [1 / 3])] == [0, 1, None]
+
+
+@pytest.mark.parametrize("posterior", ["gaussian", "flow"])
+def test_codes_are_drawn_from_posteriors(posterior: str) -> None:
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 6.28, 400)
+    ring = np.stack([np.cos(angle), np.sin(angle), np.cos(2 * angle)], 1)
+    x = ring @ rng.normal(size=(3, 6)) + 0.3 * rng.normal(size=(400, 6))
+    model = VariationalAutoencoder(
+        2, posterior=posterior, hidden_layer_sizes=(16,), max_epochs=60, random_state=0
+    ).fit(x)
+    assert model.gate_ == 1
+    codes, drawn = posterior_draws(model._state, x, np.random.default_rng(1))
+    np.testing.assert_allclose(codes, model.transform(x), rtol=0, atol=1e-9)
+    many = [posterior_draws(model._state, x, np.random.default_rng(s))[1] for s in range(200)]
+    spread = np.std(many, axis=0)
+    assert (spread > 0.01).all()
+    assert (np.abs(np.mean(many, 0) - codes) < 1.0 * spread).mean() > 0.9
+    assert not np.array_equal(codes, drawn)

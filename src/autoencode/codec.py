@@ -93,15 +93,16 @@ class Encoder(Scaled):
         """Return codes, ``(batch, n_components)``."""
         if not self.takes_missing:
             return self.complete(x)
-        scaled = self._scaled(x)
+        scaled = self.scaled(x)
         observed = torch.isnan(scaled).logical_not()
         return self._coded(Batch(torch.nan_to_num(scaled, nan=0.0), observed))
 
     def complete(self, x: Tensor) -> Tensor:
         """Return the same for rows without a missing value, with less work."""
-        return self._coded(Batch(self._scaled(x)))
+        return self._coded(Batch(self.scaled(x)))
 
-    def _scaled(self, x: Tensor) -> Tensor:
+    def scaled(self, x: Tensor) -> Tensor:
+        """Return rows as the network takes them: centred, in units of their scale."""
         return ((x - self.center) - self.center_low) / self.scale
 
     def _coded(self, batch: Batch) -> Tensor:

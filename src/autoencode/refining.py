@@ -79,7 +79,7 @@ def pursuing(encoder: Encoder, state: State) -> Callable[[Tensor], Tensor]:
     gram, limits = parts @ parts.t(), state.facts["pursuit"]
 
     def codes(x: Tensor) -> Tensor:
-        scaled = ((x - encoder.center) - encoder.center_low) / encoder.scale - offset
+        scaled = encoder.scaled(x) - offset
         found = pursue(scaled, parts, limits["most"], limits["tolerance"], gram)
         return found.dense(len(parts)) * encoder.code_scale
 

@@ -106,4 +106,4 @@ def _by_pca(state: State, rows: Rows, found: Array) -> None:
 
 
 def _scaled(encoder: Encoder, x: Tensor) -> Tensor:
-    return ((x.double() - encoder.center) - encoder.center_low) / encoder.scale
+    return encoder.scaled(x.double())

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from autoencode.bottlenecks import GaussianCode
 from autoencode.code_mixture import choose_mixture, standard_normal
 from autoencode.codec import Encoder
 from autoencode.data.rows import Rows
@@ -132,18 +133,17 @@ def posterior_draws(
 def _posterior(
     encoder: Encoder, given: torch.Tensor, generator: np.random.Generator
 ) -> tuple[Array, Array]:
-    scaled = ((given - encoder.center) - encoder.center_low) / encoder.scale
+    scaled = encoder.scaled(given)
     observed = None
     if encoder.takes_missing:
         observed = torch.isnan(scaled).logical_not()
         scaled = torch.nan_to_num(scaled, nan=0.0)
     code = encode_observed(encoder, Batch(scaled, observed), Context())
-    mean = draws = code.z
-    if "log_var" in code.stats:
-        mean = code.stats["mean"]
-        noise = torch.from_numpy(generator.standard_normal(tuple(mean.shape)))
-        draws = mean + (0.5 * code.stats["log_var"]).exp() * noise
-    return (mean * encoder.code_scale).numpy(), (draws * encoder.code_scale).numpy()
+    draws, neck = code.z, encoder.bottleneck
+    if isinstance(neck, GaussianCode):
+        noise = torch.from_numpy(generator.standard_normal(tuple(code.stats["mean"].shape)))
+        draws = neck.drawn(code.stats, noise[None]).z
+    return (code.z * encoder.code_scale).numpy(), (draws * encoder.code_scale).numpy()
 
 
 def _start(state: State, wanted: Array, codes: Array) -> tuple[Sampler, Array]:
