@@ -124,9 +124,10 @@ def measure(name: str, method: str, seed: int, arguments: argparse.Namespace) ->
             drawn = cells_of(ours(train, target, classes=classes, seed=seed), everything)
         else:
             made = PEERS[method](known, place, classes, seed)
-            # Whole numbers are made whole for them.
+            # Whole numbers are made whole for them, and none is outside what was seen.
             whole = (known.values == np.rint(known.values)).all(0)
             made = np.where(whole, np.rint(made), made)
+            made = made.clip(known.values.min(0), known.values.max(0))
             drawn = Cells(known.names, known.levels, made)
     found = evaluate_samples(
         table_like(unseen.values, unseen),
