@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +17,17 @@ import torch
 from sklearn.datasets import load_digits
 
 from autoencode import Autoencoder
+
+COMMAND = Path(sys.executable).with_name("autoencode")
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},
+    "OMP_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUTF8": "1",
+    "TERM": "xterm",
+    "COLUMNS": "100",
+}
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 OUTSIDE = """
 import torch
@@ -184,3 +200,75 @@ def spoilt() -> Callable[..., np.ndarray]:
         return np.where(hit, other, x)
 
     return spoil
+
+
+@pytest.fixture(scope="session")
+def command() -> list[str]:
+    assert COMMAND.exists(), "the package is not installed in this environment"
+    return [str(COMMAND)]
+
+
+@pytest.fixture(scope="session")
+def start(command: list[str]) -> Run:
+    """Run the installed script."""
+
+    def call(*arguments: str | Path, folder: Path) -> Any:
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    return ENVIRONMENT
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Run the command, or a program, in a fork of one process that imported torch already."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    server = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("fork_server.py")],
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+    def call(
+        *arguments: str | Path,
+        folder: Path,
+        stdout: str | None = None,
+        file_bytes: int | None = None,
+        program: Path | None = None,
+    ) -> Any:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        printed, said = outputs / "stdout", outputs / "stderr"
+        printed.write_text("")
+        said.write_text("")
+        job = {
+            "arguments": [str(argument) for argument in arguments],
+            "folder": str(folder),
+            "stdout": stdout or str(printed),
+            "stderr": str(said),
+            "file_bytes": file_bytes,
+            "program": None if program is None else str(program),
+        }
+        server.stdin.write(json.dumps(job) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        texts = printed.read_text("utf-8"), said.read_text("utf-8")
+        return subprocess.CompletedProcess(job["arguments"], code, *texts)
+
+    with server:
+        yield call

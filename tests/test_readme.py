@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy import sparse
 from sklearn.datasets import load_digits
 
 ROOT = Path(__file__).parents[1]
-COMMAND = Path(sys.executable).with_name("autoencode")
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 WINE = "from sklearn.datasets import load_wine\nX = load_wine().data\n"
 
 
@@ -23,13 +22,6 @@ def blocks(name: str, language: str) -> list[str]:
     """Return the code blocks of one language in a page."""
     text = (ROOT / name).read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture
@@ -62,19 +54,19 @@ def table(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def run_commands(text: str, folder: Path) -> list[str]:
+def run_commands(run: Run, text: str, folder: Path) -> list[str]:
     """Run the lines of a code block; return the names of the commands."""
     commands = [shlex.split(line, comments=True) for line in text.splitlines()]
     for command in commands:
         assert command[0] == "autoencode"
-        done = run([str(COMMAND), *command[1:]], folder)
+        done = run(*command[1:], folder=folder)
         assert done.returncode == 0, done.stderr
     return [command[1] for command in commands]
 
 
-def test_the_readmes_commands_work(folder: Path) -> None:
+def test_the_readmes_commands_work(start: Run, folder: Path) -> None:
     first = blocks("README.md", "sh")[0]
-    assert run_commands(first, folder) == ["fit", "encode", "impute"]
+    assert run_commands(start, first, folder) == ["fit", "encode", "impute"]
     assert (folder / "report.html").stat().st_size > 100_000
     assert len(table(folder / "codes.csv")) == 81
     complete = table(folder / "complete.csv")
@@ -82,18 +74,18 @@ def test_the_readmes_commands_work(folder: Path) -> None:
     assert not any(",," in line or line.endswith(",") for line in complete)
 
 
-def test_the_commands_for_tables_work(folder: Path) -> None:
+def test_the_commands_for_tables_work(run: Run, folder: Path) -> None:
     (text,) = blocks("docs/tables.md", "sh")
-    assert run_commands(text, folder) == ["fit", "inspect", "encode", "decode"]
+    assert run_commands(run, text, folder) == ["fit", "inspect", "encode", "decode"]
     given, decoded = table(folder / "sales.csv"), table(folder / "decoded.csv")
     assert decoded[0] == given[0].replace(";", ",")
     assert [line.split(",")[0] for line in decoded] == [line.split(";")[0] for line in given]
     assert re.fullmatch(r"R0,\d\d\.\d\d\.2024,-?[\d.]+,\w+,\d+", decoded[1])
 
 
-def test_the_commands_for_imputation_work(folder: Path) -> None:
+def test_the_commands_for_imputation_work(run: Run, folder: Path) -> None:
     (text,) = blocks("docs/imputation.md", "sh")
-    assert run_commands(text, folder) == ["impute", "fit", "impute", "impute"]
+    assert run_commands(run, text, folder) == ["impute", "fit", "impute", "impute"]
     given = table(folder / "sales.csv")
     for name in ["complete.csv", "informative.csv", *(f"draw-{i}.csv" for i in range(1, 6))]:
         filled = table(folder / name)
@@ -103,9 +95,9 @@ def test_the_commands_for_imputation_work(folder: Path) -> None:
             assert all(after == cell if cell else after for after, cell in pairs)
 
 
-def test_the_commands_for_augmentation_work(folder: Path) -> None:
+def test_the_commands_for_augmentation_work(run: Run, folder: Path) -> None:
     (text,) = blocks("docs/augmentation.md", "sh")
-    assert run_commands(text, folder) == ["fit", "augment", "augment"]
+    assert run_commands(run, text, folder) == ["fit", "augment", "augment"]
     assert table(folder / "more.csv")[0] == "species,length,width,colour"
     given = [line.split(",")[3] for line in table(folder / "flowers.csv")[1:]]
     found = [line.split(",")[0] for line in table(folder / "more.csv")[1:]]
@@ -113,22 +105,22 @@ def test_the_commands_for_augmentation_work(folder: Path) -> None:
     assert len(table(folder / "variants.csv")) == 61
 
 
-def test_the_commands_for_drawing_work(folder: Path) -> None:
+def test_the_commands_for_drawing_work(run: Run, folder: Path) -> None:
     (text,) = blocks("docs/generation.md", "sh")
-    assert run_commands(text, folder) == ["fit", "sample", "sample"]
+    assert run_commands(run, text, folder) == ["fit", "sample", "sample"]
     assert len(table(folder / "drawn.csv")) == 1001
     species = {line.split(",")[3] for line in table(folder / "gentians.csv")[1:]}
     assert species == {"gentian"}
 
 
-def test_the_commands_for_denoising_work(folder: Path) -> None:
+def test_the_commands_for_denoising_work(run: Run, folder: Path) -> None:
     rng = np.random.default_rng(0)
     clean = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 5)) + 0.1 * rng.normal(size=(120, 5))
     noisy = clean + 0.5 * rng.normal(size=clean.shape)
     for name, rows in (("clean", clean), ("noisy", noisy)):
         np.savetxt(folder / f"{name}.csv", rows, delimiter=",", header="a,b,c,d,e", comments="")
     (text,) = blocks("docs/denoising.md", "sh")
-    assert run_commands(text, folder) == ["fit", "denoise", "fit", "denoise"]
+    assert run_commands(run, text, folder) == ["fit", "denoise", "fit", "denoise"]
     restored = np.loadtxt(folder / "restored.csv", delimiter=",", skiprows=1)
     assert restored.shape == noisy.shape
     assert (restored != noisy).any()
@@ -136,34 +128,34 @@ def test_the_commands_for_denoising_work(folder: Path) -> None:
     assert (folder / "denoiser.html").stat().st_size > 100_000
 
 
-def test_the_commands_for_large_data_work(folder: Path) -> None:
+def test_the_commands_for_large_data_work(run: Run, folder: Path) -> None:
     array = np.random.default_rng(0).normal(size=(90, 6)).astype(np.float32)
     (folder / "rows").mkdir()
     for number, part in enumerate(np.split(array, [40])):
         np.save(folder / "rows" / f"{number}.npy", part)
     (text,) = blocks("docs/large-data.md", "sh")
-    assert run_commands(text, folder) == ["fit", "encode", "reconstruct"]
+    assert run_commands(run, text, folder) == ["fit", "encode", "reconstruct"]
     assert np.load(folder / "codes.npy").shape == (90, 4)
     assert np.load(folder / "reconstructed.npy").shape == (90, 6)
     assert not (folder / "run.ckpt").exists()
 
 
-def test_the_commands_for_sparse_codes_work(folder: Path) -> None:
+def test_the_commands_for_sparse_codes_work(run: Run, folder: Path) -> None:
     pictures = load_digits().images
     np.save(folder / "pictures.npy", pictures)
     first, second = blocks("docs/sparse.md", "sh")
-    assert run_commands(first, folder) == ["fit", "encode", "inspect"]
+    assert run_commands(run, first, folder) == ["fit", "encode", "inspect"]
     codes = sparse.load_npz(folder / "codes.npz")
     assert codes.shape == (len(pictures), 24)
     assert 2 < codes.nnz / len(pictures) < 6
     assert (folder / "parts.html").stat().st_size > 100_000
-    assert run_commands(second, folder) == ["fit", "export", "encode"]
+    assert run_commands(run, second, folder) == ["fit", "export", "encode"]
     assert sparse.load_npz(folder / "same.npz").shape == codes.shape
 
 
-def test_the_commands_for_variational_autoencoders_work(folder: Path) -> None:
+def test_the_commands_for_variational_autoencoders_work(run: Run, folder: Path) -> None:
     (text,) = blocks("docs/variational.md", "sh")
-    assert run_commands(text, folder) == ["fit", "inspect"]
+    assert run_commands(run, text, folder) == ["fit", "inspect"]
     assert (folder / "flowers.safetensors").exists()
 
 
@@ -182,10 +174,11 @@ def test_the_commands_for_variational_autoencoders_work(folder: Path) -> None:
         ("docs/variational.md", ""),
     ],
 )
-def test_the_python_of_a_page_runs(page: str, prelude: str, tmp_path: Path) -> None:
+def test_the_python_of_a_page_runs(page: str, prelude: str, run: Run, tmp_path: Path) -> None:
     program = prelude + "\n".join(blocks(page, "python"))
     assert "from autoencode import" in program
-    done = run([sys.executable, "-W", "error", "-c", program], tmp_path)
+    (tmp_path / "page.py").write_text(program, encoding="utf-8")
+    done = run(program=tmp_path / "page.py", folder=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

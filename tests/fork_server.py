@@ -1,8 +1,9 @@
-"""Runs the command in forks of one process that has imported torch once.
+"""Runs the command, or a program, in forks of one process that has imported torch once.
 
 Importing torch and scikit-learn takes longer than all that most tests of the command do.
 Each line of standard input is a job; its exit code is the line that answers it. A fork
 has its own files, limits and end, as a process started from the installed script has.
+In a program warnings are errors.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import runpy
 import sys
 import traceback
+import warnings
 from typing import Any
 
 import autoencode.commands.reporting
@@ -22,17 +25,21 @@ from autoencode import cli
 
 
 def run(job: dict[str, Any]) -> int:
-    """Become the command, and return the code with which it would exit."""
+    """Become the command or the program, and return the code with which it would exit."""
     os.chdir(job["folder"])
     for descriptor, path in enumerate((os.devnull, job["stdout"], job["stderr"])):
         flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT
         os.dup2(os.open(path, flags, 0o644), descriptor)
     if job["file_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_bytes"], job["file_bytes"]))
-    sys.argv = ["autoencode", *job["arguments"]]
     code = 0
     try:
-        cli.main()
+        if job["program"] is None:
+            sys.argv = ["autoencode", *job["arguments"]]
+            cli.main()
+        else:
+            warnings.simplefilter("error")
+            runpy.run_path(job["program"], run_name="__main__")
     except SystemExit as ended:
         code = int(ended.code or 0)
     try:
