@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -101,8 +101,9 @@ def columns_of_text(draw):
     }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(columns=columns_of_text())
+@example(columns={"0 word": ["a|z", "a|z"]})
 def test_text_files_are_written_as_they_were_read(tmp_path_factory, columns):
     path = tmp_path_factory.mktemp("data") / "a.csv"
     write_frame(path, pa.table({name: pa.array(c, pa.string()) for name, c in columns.items()}))

@@ -180,8 +180,8 @@ def _score(lines: Lines, delimiter: str) -> float:
     body = lines[1:] or lines
     cells = [cell for cell in islice(chain(*body), SAMPLE_CELLS) if cell.strip() not in MISSING]
     numbers = sum(_is_number(cell, delimiter) for cell in cells) / max(1, len(cells))
-    if delimiter == " " and numbers < 0.5:
-        return 0.0  # words of a text
+    if numbers < 0.5 and (delimiter == " " or len(lines[0]) < 2):
+        return 0.0  # parts of a text
     return count / len(lines) * (0.1 + numbers)
 
 
