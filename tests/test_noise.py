@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
 
 from autoencode.noise import (
     Atom,
@@ -97,6 +98,41 @@ def test_rows_without_noise_have_none(clean: Rows) -> None:
     assert noise == Noise("none")
     assert not chance.any()
     assert not noise.replaces
+
+
+def exchanged(x: np.ndarray, share: float) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    other = (np.arange(len(x))[:, None] + rng.integers(1, len(x), x.shape)) % len(x)
+    return np.where(rng.random(x.shape) < share, np.take_along_axis(x, other, 0), x)
+
+
+@pytest.mark.parametrize("every", [1, 3, 6])
+def test_normal_noise_is_told_however_few_rows_are(digits: np.ndarray, every: int) -> None:
+    x = digits[::every]
+    noisy = x + np.random.default_rng(0).normal(0, 3, x.shape)
+    scaled = centred(noisy) / digits.std()
+    found, chance = noise_of(Others.across(scaled), scaled, noisy, 0.4)
+    assert found == Noise("gaussian", 0.4)
+    assert not chance.any()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
+@pytest.mark.parametrize("n_rows", [250, 569])
+def test_exchanged_values_are_told_however_few_rows_are(n_rows: int, share: float) -> None:
+    x = load_breast_cancer().data[:n_rows]
+    noisy = exchanged((x - x.mean(0)) / x.std(0), share)
+    scaled = centred(noisy) / noisy.std(0)
+    found, _ = noise_of(Others.across(scaled), scaled, noisy, 0.4)
+    assert found.kind == "swap"
+    assert 0.5 * share < found.level < 1.7 * share
+
+
+def test_correlations_by_chance_are_not_believed(digits: np.ndarray) -> None:
+    noisy = digits[::6] + np.random.default_rng(0).normal(0, 3, digits[::6].shape)
+    scaled = centred(noisy) / noisy.std()
+    of_halves = scaled - Others.across(scaled).expected(scaled)
+    of_shrunk = scaled - Others.shrunk(scaled).expected(scaled)
+    assert (of_halves**2).mean() > (scaled**2).mean() > 1.15 * (of_shrunk**2).mean()
 
 
 @pytest.mark.parametrize("kind", ["impulse", "swap"])

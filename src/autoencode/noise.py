@@ -45,6 +45,11 @@ _ROUNDS = 3
 _MANY_ROWS = 50
 _LEAST_GAIN = 0.01
 """Nats per cell by which rows are likelier if some values are other rows' than if none is."""
+_LEAST_HITS, _LEAST_SURE = 0.005, 0.03
+"""Shares of cells that are likelier another row's than not, and of exchanged cells, from which
+they are noise: a cell in a few hundred is odd in any rows."""
+_LEAST_SHOWN = 5e-4
+"""The same at least where errors are normal for sure: where the guess explains nothing."""
 _LEAST_FOUND = 0.1
 """Share of the cells that are hit of which it can be said, at least."""
 _LEAST_SWAPPED = 0.04
@@ -52,7 +57,7 @@ _LEAST_SWAPPED = 0.04
 _HARDLY = 0.1
 """Chance below which a cell is taken to be right; it may as well be hit as far above."""
 _FIRST_SHARE = 0.1
-_RARE = 4.0
+_RARE, _RARER = 4.0, 3.0
 _LEAST_PLAIN_GAIN = 0.1
 """The same as `_LEAST_GAIN` where it is known how rows are without noise."""
 
@@ -85,24 +90,43 @@ def noise_of(
         That the noise hit a cell; zeros unless it takes the place of values.
     """
     mean = others.expected(values)
+    nothing = np.zeros_like(values)
+    swap, chance, shown = _swapped(mean, values) if asked != "impulse" else (None, nothing, 0.0)
     atoms = impulses(mean, values, raw) if asked != "swap" else ()
     if atoms:
         scales = widths(values - mean, None)
         noise = measured(Noise("impulse", atoms=atoms), mean, values, raw, scales)
-        return noise, at_atoms(noise, mean, values, raw)
-    if asked == "impulse":
-        return Noise("none"), np.zeros_like(values)
-    noise = swaps(values - mean, values)
-    chance = swapped(noise, values - mean, values) if noise.level else np.zeros_like(values)
-    likely = (chance > 0.5).mean() > _LEAST_FOUND * noise.level > _LEAST_FOUND * _LEAST_SWAPPED
-    if asked == "swap" and noise.level:
-        return noise, chance
-    if likely and gain_of(noise, values - mean, values) > _LEAST_GAIN:
-        return noise, chance
-    nothing = np.zeros_like(values)
-    if deviation is None or deviation <= LEAST_LEVEL:
+        # Common values are out of place as well where cells were exchanged.
+        if shown <= _RARER * noise.level:
+            return noise, at_atoms(noise, mean, values, raw)
+    if swap is not None and (shown or (asked == "swap" and swap.level)):
+        return swap, chance
+    if asked == "impulse" or deviation is None or deviation <= LEAST_LEVEL:
         return Noise("none"), nothing
     return Noise("gaussian", deviation), nothing
+
+
+def _swapped(mean: Array, values: Array) -> tuple[Noise, Array, float]:
+    """Measure exchanged values, and say which share of the cells they are for sure.
+
+    That is read off errors of the best linear guess without chance correlations, which are
+    normal if the noise is; those of rows with little noise may have wide tails of their own.
+    """
+    noise = swaps(values - mean, values)
+    if not noise.level:
+        return noise, np.zeros_like(values), 0.0
+    chance = swapped(noise, values - mean, values)
+    likely = (chance > 0.5).mean() > _LEAST_FOUND * noise.level > _LEAST_FOUND * _LEAST_SWAPPED
+    likely = likely and gain_of(noise, values - mean, values) > _LEAST_GAIN
+    error = values - Others.shrunk(values).expected(values)
+    sure = swaps(error, values)
+    explained = max(1.0 - np.square(error).mean() / max(float(values.var()), 1e-12), 0.0)
+    least = max(_LEAST_GAIN * explained**2, _LEAST_SHOWN)
+    found = (swapped(sure, error, values) > 0.5).mean() > _LEAST_HITS
+    shown = found or (likely and sure.level > _LEAST_SURE)
+    if not shown or gain_of(sure, error, values) <= least:
+        return noise, chance, 0.0
+    return noise, chance, sure.level
 
 
 def noise_beside(

@@ -13,6 +13,9 @@ from autoencode.preprocess.filling import Fill, Moments, fit_moments
 __all__ = ["Others"]
 
 _FOLDS = 6
+_SHRINKAGE = (0.0, 0.05, 0.1, 0.2, 0.35, 0.6)
+_FAR = 9.0
+"""Squared deviations, of a column, beyond which an error counts no more."""
 _FEWEST_ROWS = 20
 _MANY_ROWS = 10
 
@@ -39,6 +42,31 @@ class Others:
         halves = places[0::2], places[1::2]
         moments = [fit_moments(values[half]) for half in halves]
         return cls(list(zip(halves, moments[::-1], strict=True)))
+
+    @classmethod
+    def shrunk(cls, values: Array) -> Others:
+        """Predict each part of complete rows by the others, as well as can be.
+
+        Where rows are few for their columns, chance correlations make errors that go along
+        with the values. All correlations are smaller by the share that predicts best.
+        """
+        places, parts = np.arange(len(values)), []
+        count = min(_FOLDS, len(values))
+        errors = np.zeros(len(_SHRINKAGE))
+        for fold in range(count):
+            rows = places[fold::count]
+            moments = fit_moments(np.delete(values, rows, axis=0))
+            scale = np.sqrt(np.maximum(np.diag(moments.covariance), 1e-12))
+            variances, axes = np.linalg.eigh(moments.covariance / np.outer(scale, scale))
+            scores = (values[rows] - moments.mean) / scale
+            for place, share in enumerate(_SHRINKAGE):
+                left = np.maximum((1 - share) * variances + share, 1e-9)
+                precision = (axes / left) @ axes.T
+                error = scores @ precision / np.diag(precision)
+                errors[place] += np.minimum(np.square(error), _FAR).sum()
+            parts.append((rows, moments))
+        share = _SHRINKAGE[int(errors.argmin())]
+        return cls([(rows, _less_alike(moments, share)) for rows, moments in parts])
 
     @classmethod
     def noisy(cls, moments: Moments, values: Array) -> Others:
@@ -88,3 +116,8 @@ class Others:
                 part[hidden] = guess.numpy()[hidden]
             mean[rows] = part + moments.mean
         return mean
+
+
+def _less_alike(moments: Moments, share: float) -> Moments:
+    own = np.diag(np.diag(moments.covariance))
+    return Moments(moments.mean, (1 - share) * moments.covariance + share * own)
