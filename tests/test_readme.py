@@ -173,6 +173,7 @@ def test_the_commands_for_variational_autoencoders_work(folder: Path) -> None:
         ("README.md", ""),
         ("docs/augmentation.md", ""),
         ("docs/denoising.md", ""),
+        ("docs/exploration.md", ""),
         ("docs/generation.md", ""),
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),

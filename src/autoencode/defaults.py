@@ -137,12 +137,13 @@ def dtype(given: str | torch.dtype) -> torch.dtype:
     return named[given]
 
 
-def positive(name: str, value: Any, *, whole: bool = False, other: str = "'auto'") -> float:
+def positive(name: str, value: Any, *, whole: bool = False, other: str | None = "'auto'") -> float:
     """Return a positive number, or raise `SpecError` naming the parameter.
 
-    ``other`` is what else is allowed, for the message.
+    ``other`` is what else is allowed, for the message; None: nothing.
     """
-    wanted = f"{other} or a positive {'whole number' if whole else 'number'}"
+    wanted = f"a positive {'whole number' if whole else 'number'}"
+    wanted = wanted if other is None else f"{other} or {wanted}"
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +48,13 @@ _CHUNK = 1024
 
 
 def fit_sampler(
-    state: State, rows: Rows, goal: Rows, labels: npt.NDArray[Any] | None, seed: int
+    state: State,
+    rows: Rows,
+    goal: Rows,
+    labels: npt.NDArray[Any] | None,
+    seed: int,
+    *,
+    left_out: Sequence[int] = (),
 ) -> Sampler:
     """Learn where codes are, and what decoding them leaves open.
 
@@ -64,6 +71,9 @@ def fit_sampler(
         Classes, for drawing by class.
     seed : int
         Of all that is random.
+    left_out : sequence of int
+        Rows that are not used, so that what is drawn can be judged by them; of a class that
+        has no others they are.
 
     Returns
     -------
@@ -73,7 +83,8 @@ def fit_sampler(
     generator = np.random.default_rng([seed, 3])
     most = max(_FEWEST_ROWS, min(_MOST_ROWS, _MOST_VALUES // max(state.n_values, 1)))
     most = min(most, max(_FEWEST_ROWS, _MOST_VALUES // state.n_components))
-    numbers = np.arange(0, rows.n_rows, -(-rows.n_rows // most))
+    numbers = _used(rows.n_rows, left_out, labels)
+    numbers = numbers[:: -(-len(numbers) // most)]
     wanted = np.array(goal.take(numbers), dtype=np.float64)
     complete = ~np.isnan(wanted).any(1)
     if 2 * complete.sum() >= len(numbers):
@@ -101,6 +112,16 @@ def fit_sampler(
     )
     cells = goal.cells[numbers] if isinstance(goal, TableRows) else wanted
     return _matched(state, sampler, (wanted, cells), generator)
+
+
+def _used(n_rows: int, left_out: Sequence[int], labels: npt.NDArray[Any] | None) -> Places:
+    """Return the numbers of the rows to learn from."""
+    used = np.ones(n_rows, np.bool_)
+    used[list(left_out)] = False
+    if labels is not None:
+        used |= ~np.isin(labels, labels[used])
+    found: Places = np.flatnonzero(used)
+    return found if len(found) > 1 else np.arange(n_rows)
 
 
 def posterior_draws(

@@ -119,7 +119,7 @@ class Generating(FittedCoding):
     ) -> tuple[Any, float | None]:
         """Return new rows, and how many independent ones those with given cells are worth."""
         sampler = self._require_sampler()
-        count = int(positive("n", n, whole=True, other="only"))
+        count = int(positive("n", n, whole=True, other=None))
         generator = np.random.default_rng(_seed(random_state))
         wanted = _wanted_classes(sampler, y, count)
         noisy, effective = self._noisy(noise), None
