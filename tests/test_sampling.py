@@ -195,7 +195,7 @@ def test_the_density_is_that_of_its_parts() -> None:
 
     rng = np.random.default_rng(0)
     codes = np.concatenate([rng.normal(-3, 0.5, (300, 2)), rng.normal(3, 1.0, (300, 2))])
-    mixture, labels, candidates = choose_mixture(codes, codes, np.zeros(600, np.intp), rng)
+    mixture, labels, candidates, _ = choose_mixture(codes, codes, np.zeros(600, np.intp), rng)
     expected = sum(
         share * multivariate_normal(mean, factor @ factor.T).pdf(codes)
         for share, mean, factor in zip(mixture.shares, mixture.means, mixture.factors, strict=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoencode.code_mixture import Mixture
+from autoencode.code_prior import CodePrior, prior_from_file
 
 __all__ = ["Chances", "Margins", "Sampler"]
 
@@ -99,7 +100,10 @@ class Sampler:
     low, high : ndarray of shape (n_values,)
         The range of the values that were observed.
     candidates : list of dict
-        What was tried for the mixture; see `autoencode.code_mixture.choose_mixture`.
+        What was tried; see `autoencode.prior_choice.choose_prior`.
+    prior : CodePrior or None
+        What coordinates are drawn from instead of the mixture, which then says which part they
+        belong to.
     """
 
     mixture: Mixture
@@ -117,10 +121,12 @@ class Sampler:
     low: Array
     high: Array
     candidates: list[dict[str, Any]]
+    prior: CodePrior | None = None
 
     def header(self) -> dict[str, Any]:
         """Return what is no array, as plain values."""
-        return {"labels": self.labels, "candidates": self.candidates}
+        found = {"labels": self.labels, "candidates": self.candidates}
+        return found if self.prior is None else found | {"prior": self.prior.header()}
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Return all arrays by name."""
@@ -145,6 +151,11 @@ class Sampler:
             "margin_stepped": self.margins.stepped,
             "low": self.low,
             "high": self.high,
+            **(
+                {}
+                if self.prior is None
+                else {f"prior.{name}": part for name, part in self.prior.tensors().items()}
+            ),
         }
 
     @classmethod
@@ -165,6 +176,14 @@ class Sampler:
             tensors["margin_observed"],
             tensors["margin_stepped"],
         )
+        prior = None
+        if "prior" in header:
+            own = {
+                name.removeprefix("prior."): part
+                for name, part in tensors.items()
+                if name.startswith("prior.")
+            }
+            prior = prior_from_file(header["prior"], own)
         return cls(
             mixture=mixture,
             classes=tensors["classes"].astype(np.intp),
@@ -183,4 +202,5 @@ class Sampler:
             low=tensors["low"],
             high=tensors["high"],
             candidates=header["candidates"],
+            prior=prior,
         )

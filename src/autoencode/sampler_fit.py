@@ -11,13 +11,14 @@ import numpy.typing as npt
 import torch
 
 from autoencode.bottlenecks import GaussianCode
-from autoencode.code_mixture import choose_mixture, standard_normal
+from autoencode.code_mixture import Mixture, standard_normal
 from autoencode.codec import Encoder
 from autoencode.data.rows import Rows
 from autoencode.interfaces import Batch, Context, Segment
 from autoencode.network import encode_observed
 from autoencode.numerics import matrix_products
 from autoencode.preprocess.table_rows import TableRows
+from autoencode.prior_choice import Coordinates, choose_prior
 from autoencode.sampler import Chances, Margins, Sampler
 from autoencode.sampling import Decoding, chances_of, part_numbers, runs_of
 from autoencode.state import State
@@ -55,6 +56,7 @@ def fit_sampler(
     seed: int,
     *,
     left_out: Sequence[int] = (),
+    prior: str = "auto",
 ) -> Sampler:
     """Learn where codes are, and what decoding them leaves open.
 
@@ -74,6 +76,8 @@ def fit_sampler(
     left_out : sequence of int
         Rows that are not used, so that what is drawn can be judged by them; of a class that
         has no others they are.
+    prior : str
+        As `autoencode.prior_choice.choose_prior` takes it.
 
     Returns
     -------
@@ -97,9 +101,15 @@ def fit_sampler(
     sampler, rest = _start(state, wanted, codes)
     kept = codes - sampler.code_mean
     coordinates = np.concatenate([kept @ sampler.code_basis.T, rest], 1)
-    mixture, parts, candidates = choose_mixture(
-        coordinates, np.concatenate([near @ sampler.code_basis.T, rest], 1), groups, generator
+    found = Coordinates(
+        coordinates,
+        np.concatenate([near @ sampler.code_basis.T, rest], 1),
+        groups,
+        0 if classes is None else len(classes),
+        _own_prior(state, sampler, rest),
     )
+    epochs = len(state.history.get("epoch", []))
+    (mixture, parts, candidates, _), network = choose_prior(found, prior, epochs, generator)
     mixture = replace(mixture, factors=mixture.factors.astype(np.float32).astype(np.float64))
     known = None if classes is None else classes.tolist()
     sampler = replace(
@@ -109,6 +119,7 @@ def fit_sampler(
         labels=known,
         chances=_chances(state, wanted, Decoding(state, sampler).decoded(codes), parts),
         candidates=candidates,
+        prior=network,
     )
     cells = goal.cells[numbers] if isinstance(goal, TableRows) else wanted
     return _matched(state, sampler, (wanted, cells), generator)
@@ -211,6 +222,24 @@ def _start(state: State, wanted: Array, codes: Array) -> tuple[Sampler, Array]:
     return sampler, scores[:, :joint]
 
 
+def _own_prior(state: State, sampler: Sampler, rest: Array) -> Mixture | None:
+    """Return the prior of a bottleneck that has one, N(0, I), in coordinates.
+
+    Remainders have a normal distribution beside it.
+    """
+    encoder = state.fitted(torch.float64).encoder
+    if not isinstance(encoder.bottleneck, GaussianCode):
+        return None
+    basis, count = sampler.code_basis, len(sampler.code_basis)
+    mean = np.zeros(count + rest.shape[1])
+    mean[:count] = -basis @ sampler.code_mean
+    covariance = np.diag(np.concatenate([np.zeros(count), rest.var(0)]))
+    covariance[:count, :count] = basis * encoder.code_scale.numpy() ** 2 @ basis.T
+    floor = 1e-12 * max(float(np.diag(covariance).max()), 1e-300)
+    factor = np.linalg.cholesky(covariance + floor * np.eye(len(mean)))
+    return Mixture(np.ones(1), mean[None], factor[None])
+
+
 def _extreme(values: Array, which: np.ufunc) -> Array:
     """Return the least or largest of each value; 0 where none was observed."""
     found: Array = np.nan_to_num(which.reduce(values, axis=0))
@@ -284,7 +313,8 @@ def _matched(
         return sampler
     count = max(_FEWEST_TRIED, min(_TRIED_ROWS, _MOST_TRIED // state.n_values))
     parts = part_numbers(sampler, count, None, generator)
-    values = Decoding(state, sampler).drawn(parts, generator, noise=not _pictures(state))
+    noise = not _pictures(state)
+    values, parts = Decoding(state, sampler).drawn(parts, generator, noise=noise)
     for run in runs_of(state):
         truth = wanted[:, run.start : run.stop]
         truth = truth[~np.isnan(truth).any(1)]
