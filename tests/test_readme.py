@@ -115,7 +115,9 @@ def test_the_commands_for_augmentation_work(folder: Path) -> None:
 
 def test_the_commands_for_drawing_work(folder: Path) -> None:
     (text,) = blocks("docs/generation.md", "sh")
-    assert run_commands(text, folder) == ["fit", "sample", "sample"]
+    assert run_commands(text, folder) == ["fit", "sample", "sample", "fit", "sample"]
+    assert table(folder / "daisies.csv")[0] == "class,length,width,colour"
+    assert {line.split(",")[0] for line in table(folder / "daisies.csv")[1:]} == {"daisy"}
     assert len(table(folder / "drawn.csv")) == 1001
     species = {line.split(",")[3] for line in table(folder / "gentians.csv")[1:]}
     assert species == {"gentian"}

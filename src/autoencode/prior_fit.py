@@ -122,7 +122,7 @@ def fit_second(codes: Array, generator: np.random.Generator, epochs: int) -> Sec
 class _FlowStep:
     """The gradient of the mean of minus the log-density of a batch."""
 
-    terms = ("code",)
+    terms: tuple[str, ...] = ("code",)
 
     def __init__(self, nats: Callable[[Tensor], Tensor], flat: FlatParameters) -> None:
         self.nats, self.flat = nats, flat
@@ -133,7 +133,7 @@ class _FlowStep:
         """Compute gradients; return the loss, ``(1,)``, detached."""
         self.flat.gradients.zero_()
         loss = self.nats(batch.x)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach()[None]
 
 
