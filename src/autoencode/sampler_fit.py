@@ -37,7 +37,9 @@ _NEGLIGIBLE = 1e-8
 """Of the variance of all: directions with less are left out."""
 _TRIED_ROWS, _FEWEST_TRIED, _MOST_TRIED = 8192, 512, 8_000_000
 """Rows drawn to see how columns are spread; at most so many values in all."""
-_MOST_MARGINS, _LEVELS = 256, 513
+_MOST_MARGINS, _LEVELS, _FEWEST_LEVELS = 256, 513, 129
+_MOST_QUANTILES = 16_384
+"""Quantiles of all columns: of more than 32 columns fewer are kept."""
 _REPEATED = 3
 """Rows for each different cell, from which on a column has steps."""
 _SLOPES = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -110,7 +112,7 @@ def fit_sampler(
     )
     epochs = len(state.history.get("epoch", []))
     (mixture, parts, candidates, _), network = choose_prior(found, prior, epochs, generator)
-    mixture = replace(mixture, factors=mixture.factors.astype(np.float32).astype(np.float64))
+    mixture = replace(mixture, factors=_single(mixture.factors))
     known = None if classes is None else classes.tolist()
     sampler = replace(
         sampler,
@@ -215,11 +217,17 @@ def _start(state: State, wanted: Array, codes: Array) -> tuple[Sampler, Array]:
     sampler = replace(
         bare,
         rest_mean=rest_mean * scale,
-        rest_basis=every[:joint] * scale,
-        rest_noise=scores.std(0)[joint:, None] * every[joint:] * scale,
+        rest_basis=_single(every[:joint] * scale),
+        rest_noise=_single(scores.std(0)[joint:, None] * every[joint:] * scale),
         rest_left=left * scale,
     )
     return sampler, scores[:, :joint]
+
+
+def _single(values: Array) -> Array:
+    """Return values of float32 precision: what a file keeps."""
+    found: Array = values.astype(np.float32).astype(np.float64)
+    return found
 
 
 def _own_prior(state: State, sampler: Sampler, rest: Array) -> Mixture | None:
@@ -322,14 +330,15 @@ def _matched(
             _match_run(run, sampler.chances, (values, parts), truth)
     if not spread:
         return sampler
-    levels = np.linspace(0.0, 1.0, min(_LEVELS, 2 * len(wanted) + 1))
+    most = min(_LEVELS, max(_FEWEST_LEVELS, _MOST_QUANTILES // len(places) + 1))
+    levels = np.linspace(0.0, 1.0, min(most, 2 * len(wanted) + 1))
     observed = np.empty((len(places), len(levels)))
     stepped = np.zeros(len(places), np.bool_)
     for row, place in enumerate(where):
         column = cells[~np.isnan(cells[:, place]), place]
         observed[row] = np.quantile(column, levels, method="inverted_cdf")
         stepped[row] = _REPEATED * len(np.unique(column)) <= len(column)
-    drawn = np.ascontiguousarray(np.quantile(values[:, places], levels, axis=0).T)
+    drawn = _single(np.ascontiguousarray(np.quantile(values[:, places], levels, axis=0).T))
     return replace(sampler, margins=Margins(places, drawn, observed, stepped))
 
 
