@@ -60,6 +60,7 @@ def measure(rows: NDArray[np.float64], size: int, seed: int) -> dict[str, dict[s
             state.sampler = replace(
                 fitted,
                 mixture=normal,
+                prior=None,
                 classes=np.zeros(1, np.intp),
                 chances=replace(fitted.chances, shifts=shifts),
             )

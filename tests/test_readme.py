@@ -107,7 +107,9 @@ def test_the_commands_for_augmentation_work(run: Run, folder: Path) -> None:
 
 def test_the_commands_for_drawing_work(run: Run, folder: Path) -> None:
     (text,) = blocks("docs/generation.md", "sh")
-    assert run_commands(run, text, folder) == ["fit", "sample", "sample"]
+    assert run_commands(run, text, folder) == ["fit", "sample", "sample", "fit", "sample"]
+    assert table(folder / "daisies.csv")[0] == "class,length,width,colour"
+    assert {line.split(",")[0] for line in table(folder / "daisies.csv")[1:]} == {"daisy"}
     assert len(table(folder / "drawn.csv")) == 1001
     species = {line.split(",")[3] for line in table(folder / "gentians.csv")[1:]}
     assert species == {"gentian"}
@@ -165,6 +167,7 @@ def test_the_commands_for_variational_autoencoders_work(run: Run, folder: Path) 
         ("README.md", ""),
         ("docs/augmentation.md", ""),
         ("docs/denoising.md", ""),
+        ("docs/exploration.md", ""),
         ("docs/generation.md", ""),
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),

@@ -12,6 +12,7 @@ import pytest
 from autoencode import Autoencoder, VariationalAutoencoder, load
 from autoencode.code_mixture import choose_mixture, grouped, standard_normal
 from autoencode.errors import DataError, SpecError
+from autoencode.sampler import Chances, Margins
 from autoencode.sampler_fit import posterior_draws
 from autoencode.sampling import decimals
 
@@ -195,7 +196,7 @@ def test_the_density_is_that_of_its_parts() -> None:
 
     rng = np.random.default_rng(0)
     codes = np.concatenate([rng.normal(-3, 0.5, (300, 2)), rng.normal(3, 1.0, (300, 2))])
-    mixture, labels, candidates = choose_mixture(codes, codes, np.zeros(600, np.intp), rng)
+    mixture, labels, candidates, _ = choose_mixture(codes, codes, np.zeros(600, np.intp), rng)
     expected = sum(
         share * multivariate_normal(mean, factor @ factor.T).pdf(codes)
         for share, mean, factor in zip(mixture.shares, mixture.means, mixture.factors, strict=True)
@@ -256,3 +257,37 @@ def test_codes_are_drawn_from_posteriors(posterior: str) -> None:
     assert (spread > 0.01).all()
     assert (np.abs(np.mean(many, 0) - codes) < 1.0 * spread).mean() > 0.9
     assert not np.array_equal(codes, drawn)
+
+
+def test_files_keep_margins_in_little_room() -> None:
+    observed = np.array([np.repeat([1.0, 2.5, 7.0], 43), np.repeat([0.0, 1e9 + 0.1, 2e9], 43)])
+    drawn = np.sort(np.random.default_rng(0).normal(size=(2, 129)), axis=1).astype(np.float32)
+    margins = Margins(np.array([0, 3]), drawn.astype(float), observed, np.array([True, True]))
+    tensors = margins.tensors()
+    assert tensors["margin_observed"].shape == (6,)
+    assert sum(part.nbytes for part in tensors.values()) < 0.3 * 2 * observed.nbytes
+    again = Margins.from_tensors(tensors)
+    np.testing.assert_array_equal(again.observed, observed)
+    np.testing.assert_array_equal(again.drawn, margins.drawn)
+    smooth = Margins(margins.values, margins.drawn, margins.drawn, ~margins.stepped)
+    assert "margin_repeats" not in smooth.tensors()
+    np.testing.assert_array_equal(Margins.from_tensors(smooth.tensors()).observed, smooth.drawn)
+
+
+def test_files_keep_the_shifts_of_categories_alone() -> None:
+    shifts = np.zeros((3, 50))
+    shifts[:, 7:9] = 0.5
+    chances = Chances(np.ones(50), np.zeros(50), shifts)
+    tensors = chances.tensors()
+    assert tensors["shifts"].shape == (3, 2)
+    np.testing.assert_array_equal(Chances.from_tensors(tensors).shifts, shifts)
+    earlier = {name: part for name, part in tensors.items() if name != "shift_values"}
+    earlier["shifts"] = shifts
+    np.testing.assert_array_equal(Chances.from_tensors(earlier).shifts, shifts)
+
+
+def test_many_columns_have_fewer_quantiles() -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 100))
+    sampler = Autoencoder(2, hidden_layer_sizes=(), random_state=0).fit(rows)._state.sampler
+    assert sampler is not None
+    assert sampler.margins.drawn.shape == (100, 164)

@@ -13,7 +13,10 @@ from sklearn.decomposition import PCA
 
 import autoencode
 from autoencode import Autoencoder, VariationalAutoencoder
+from autoencode.defaults import hidden_layer_sizes
 from autoencode.errors import DataError, SpecError
+from autoencode.opening import open_for_fit
+from autoencode.planning import make_plan
 from autoencode.steps import AutogradStep
 
 FAST: dict[str, Any] = {"hidden_layer_sizes": (16,), "max_epochs": 40, "random_state": 0}
@@ -215,6 +218,25 @@ def test_every_choice_changes_the_fit(choice: dict[str, Any], model: Any) -> Non
         return
     assert other.gate_ == 1
     assert other.bounds_["bound"] > other.bounds_["floor"]
+
+
+@pytest.mark.parametrize(
+    ("n_features", "n_rows", "sizes"),
+    [(64, 1437, (64, 32)), (64, 5750, (256, 128)), (13, 142, (64, 32)), (4, 9000, (32, 16))],
+)
+def test_layers_are_as_wide_as_rows_are_many(
+    n_features: int, n_rows: int, sizes: tuple[int, ...]
+) -> None:
+    assert hidden_layer_sizes("auto", n_features, n_rows) == sizes
+    assert hidden_layer_sizes((500,), n_features, n_rows) == (500,)
+    given = VariationalAutoencoder().get_params() | {
+        "n_components": 0.95,
+        "bottleneck": "gaussian",
+    }
+    rows = open_for_fit(np.random.default_rng(0).normal(size=(n_rows, n_features)), None)
+    everything = Autoencoder().get_params() | given
+    assert make_plan(everything, rows).composition.hidden_layer_sizes == sizes
+    assert make_plan(Autoencoder().get_params(), rows).composition.hidden_layer_sizes != sizes
 
 
 def test_an_autoencoder_may_have_the_bottleneck_too() -> None:

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
         SparseAutoencoder,
         VariationalAutoencoder,
     )
+    from autoencode.exploration import CodeMap
     from autoencode.loading import load
     from autoencode.sample_quality import SampleQuality, evaluate_samples
 
 __all__ = [
     "AugmentationGain",
     "Autoencoder",
+    "CodeMap",
     "DenoisingAutoencoder",
     "Imputer",
     "SampleQuality",
@@ -57,6 +59,10 @@ def __getattr__(name: str) -> Any:
         from autoencode import sample_quality
 
         return getattr(sample_quality, name)
+    if name == "CodeMap":
+        from autoencode.exploration import CodeMap
+
+        return CodeMap
     if name == "load":
         from autoencode.loading import load
 

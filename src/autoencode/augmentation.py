@@ -88,7 +88,7 @@ def choose(
         strength = positive("strength", strength, other="None")
         if strength > 1 and (kind == "interpolate"):
             raise SpecError(f"strength={strength!r} should be at most 1 to interpolate")
-    count = int(positive("n", n, whole=True, other="only"))
+    count = int(positive("n", n, whole=True, other=None))
     try:
         seed = int(check_random_state(random_state).randint(2**31 - 1))
     except ValueError as error:

@@ -159,8 +159,8 @@ def measure_augmentation(
     fewest = int(np.unique(labels, return_counts=True)[1].min())
     if fewest < 2:
         raise DataError("a class of y has one row only; two are needed to measure")
-    parts = int(positive("n_splits", n_splits, whole=True, other="only"))
-    repeats = int(positive("n_repeats", n_repeats, whole=True, other="only"))
+    parts = int(positive("n_splits", n_splits, whole=True, other=None))
+    repeats = int(positive("n_repeats", n_repeats, whole=True, other=None))
     tried = [_Way(kind, strength, amount) for kind, strength in ways for amount in amounts]
     if parts < 2 or not tried:
         raise SpecError("n_splits should be at least 2, and ways and amounts not empty")

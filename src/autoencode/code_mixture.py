@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["Mixture", "choose_mixture", "grouped", "standard_normal"]
+__all__ = ["Chosen", "Mixture", "choose_mixture", "grouped", "held_out", "standard_normal"]
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -49,17 +49,18 @@ class Mixture:
     def log_density(self, codes: Array) -> Array:
         """Return the logarithm of the density, in nats, ``(n,)``."""
         found = np.full(len(codes), -np.inf)
-        d = codes.shape[1]
-        given = torch.from_numpy(np.ascontiguousarray(codes))
-        for share, mean, factor in zip(self.shares, self.means, self.factors, strict=True):
-            lower = torch.from_numpy(factor)
-            steps = torch.linalg.solve_triangular(
-                lower, (given - torch.from_numpy(mean)).T, upper=False
-            )
-            volume = float(np.log(np.diagonal(factor)).sum()) + 0.5 * d * math.log(2 * math.pi)
-            nats = -0.5 * steps.square().sum(0).numpy() - volume + math.log(share)
-            found = np.logaddexp(found, nats)
+        for part in range(len(self.shares)):
+            found = np.logaddexp(found, self.log_part(part, codes))
         return found
+
+    def log_part(self, part: int, codes: Array) -> Array:
+        """Return the logarithm of one part's share of the density, in nats, ``(n,)``."""
+        factor, d = self.factors[part], codes.shape[1]
+        off = torch.from_numpy(codes - self.means[part])
+        steps = torch.linalg.solve_triangular(torch.from_numpy(factor), off.T, upper=False)
+        volume = float(np.log(np.diagonal(factor)).sum()) + 0.5 * d * math.log(2 * math.pi)
+        nats: Array = -0.5 * steps.square().sum(0).numpy() - volume + math.log(self.shares[part])
+        return nats
 
     def draw(self, parts: Places, generator: np.random.Generator) -> Array:
         """Return one code from each of these parts, ``(n, d)``."""
@@ -84,9 +85,48 @@ class Shape:
     strength: float
 
 
+class Chosen(NamedTuple):
+    """What codes are drawn from.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        Fitted to all codes.
+    labels : ndarray of int of shape (n,)
+        The part of each code.
+    candidates : list of dict
+        What was tried: ``kind`` ("normal" or "mixture"), ``rows_per_part`` (None for the
+        bottleneck's own N(0, I)), ``strength``, ``parts`` and ``held_out``, the mean
+        log-density of held-out codes in nats; and which is ``chosen``. Empty with fewer than
+        20 codes, or constant ones: then there is one part.
+    nats : ndarray of shape (m,)
+        Log-densities of the held-out codes under what was chosen.
+    """
+
+    mixture: Mixture
+    labels: Places
+    candidates: list[dict[str, Any]]
+    nats: Array
+
+
+def held_out(n: int, generator: np.random.Generator) -> tuple[Places, Places]:
+    """Return which of n codes judge, and which are fitted to; none judge if there are few."""
+    if n < _FEWEST_ROWS:
+        return np.zeros(0, np.intp), np.arange(n)
+    order = generator.permutation(n)
+    return np.sort(order[: n // _HELD_OUT]), np.sort(order[n // _HELD_OUT :])
+
+
 def choose_mixture(
-    codes: Array, near: Array, groups: Places, generator: np.random.Generator
-) -> tuple[Mixture, Places, list[dict[str, Any]]]:
+    codes: Array,
+    near: Array,
+    groups: Places,
+    generator: np.random.Generator,
+    *,
+    split: tuple[Places, Places] | None = None,
+    normal: Mixture | None = None,
+    finest: int | None = None,
+) -> Chosen:
     """Fit mixtures of ever more parts, and keep the one under which held-out codes are likeliest.
 
     Every part's rows lie close together. Its covariance is that of its rows, moved towards a
@@ -102,65 +142,68 @@ def choose_mixture(
         Classes, from 0; a part has rows of one class only.
     generator : numpy.random.Generator
         Of the split and of where parts begin.
-
-    Returns
-    -------
-    mixture : Mixture
-        Fitted to all codes.
-    labels : ndarray of int of shape (n,)
-        The part of each code.
-    candidates : list of dict
-        What was tried: ``rows_per_part`` (None for N(0, I)), ``strength``, ``parts`` and
-        ``held_out``, the mean log-density of held-out codes in nats; and which is ``chosen``.
-        Empty with fewer than 20 codes, or constant ones: then there is one part.
+    split : pair of ndarray of int, optional
+        Which codes judge and which are fitted to; else as `held_out` draws it.
+    normal : Mixture, optional
+        The bottleneck's own prior, if it has one: tried too, where there is one class.
+    finest : int, optional
+        How many parts there may be at most, but for one of each class.
     """
-    if len(codes) < _FEWEST_ROWS or not codes.shape[1]:
+    held, kept = split or held_out(len(codes), generator)
+    if not len(held) or not codes.shape[1]:
         labels = _divided(near, groups, len(codes), generator)
-        return _fitted(codes, labels, 1.0), labels, []
-    order = generator.permutation(len(codes))
-    held, kept = (
-        np.sort(order[: len(codes) // _HELD_OUT]),
-        np.sort(order[len(codes) // _HELD_OUT :]),
-    )
-    tried: list[tuple[float, float, Shape | None, dict[str, Any]]] = []
-    normal = standard_normal(codes.shape[1]).log_density(codes[held])
-    tried.append(_noted(normal, None, 1))
-    seed = int(generator.integers(2**31))
-    for shape_rows in _possible(len(kept), codes.shape[1]):
+        return Chosen(_fitted(codes, labels, 1.0), labels, [], np.zeros(0))
+    tried: list[tuple[Array, Shape | None, dict[str, Any]]] = []
+    if normal is not None and len(np.unique(groups)) == 1:
+        tried.append(_noted(normal.log_density(codes[held]), None, 1, 1))
+    seed, n_classes = int(generator.integers(2**31)), len(np.unique(groups))
+    most = _MOST_PARTS if finest is None else finest
+    for shape_rows in _possible(len(kept), codes.shape[1], most):
         labels = _divided(near[kept], groups[kept], shape_rows, np.random.default_rng(seed))
         for strength in _STRENGTHS:
             shape = Shape(shape_rows, strength)
             mixture = _fitted(codes[kept], labels, strength)
-            tried.append(_noted(mixture.log_density(codes[held]), shape, len(mixture.shares)))
-    best = max(tried, key=lambda entry: entry[0])
-    # Of those that are as good, the one that follows the rows most closely: a normal part
-    # knows nothing of gaps, edges and steps within it.
-    alike = [entry for entry in tried if entry[0] >= best[0] - best[1]]
-    chosen = max(alike, key=lambda entry: (entry[3]["parts"], -(entry[3]["strength"] or 0)))[2]
-    candidates = [entry[3] | {"chosen": entry[2] == chosen} for entry in tried]
-    if chosen is None and len(np.unique(groups)) == 1:
-        return standard_normal(codes.shape[1]), np.zeros(len(codes), np.intp), candidates
+            parts = len(mixture.shares)
+            tried.append(_noted(mixture.log_density(codes[held]), shape, parts, n_classes))
+    nats, chosen, _ = _finest_of_the_best(tried)
+    candidates = [entry[2] | {"chosen": entry[1] == chosen} for entry in tried]
+    if chosen is None and normal is not None:
+        return Chosen(normal, np.zeros(len(codes), np.intp), candidates, nats)
     shape = Shape(len(codes), _STRENGTHS[0]) if chosen is None else chosen
     labels = _divided(near, groups, shape.rows_per_part, np.random.default_rng(seed))
-    return _fitted(codes, labels, shape.strength), labels, candidates
+    return Chosen(_fitted(codes, labels, shape.strength), labels, candidates, nats)
+
+
+def _finest_of_the_best(
+    tried: Sequence[tuple[Array, Shape | None, dict[str, Any]]],
+) -> tuple[Array, Shape | None, dict[str, Any]]:
+    """Return the likeliest; of those that are as good, the one with most parts.
+
+    It follows the rows most closely: a normal part knows nothing of gaps, edges and steps
+    within it.
+    """
+    best = max(tried, key=lambda entry: entry[2]["held_out"])
+    doubt = float(best[0].std() / math.sqrt(len(best[0])))
+    alike = [entry for entry in tried if entry[2]["held_out"] >= best[2]["held_out"] - doubt]
+    return max(alike, key=lambda entry: (entry[2]["parts"], -(entry[2]["strength"] or 0)))
 
 
 def _noted(
-    nats: Array, shape: Shape | None, parts: int
-) -> tuple[float, float, Shape | None, dict[str, Any]]:
-    mean, error = float(nats.mean()), float(nats.std() / math.sqrt(max(len(nats), 1)))
+    nats: Array, shape: Shape | None, parts: int, n_classes: int
+) -> tuple[Array, Shape | None, dict[str, Any]]:
     note = {
+        "kind": "normal" if parts == n_classes else "mixture",
         "rows_per_part": None if shape is None else shape.rows_per_part,
         "strength": None if shape is None else shape.strength,
         "parts": parts,
-        "held_out": mean,
+        "held_out": float(nats.mean()),
     }
-    return mean, error, shape, note
+    return nats, shape, note
 
 
-def _possible(n: int, d: int) -> Sequence[int]:
+def _possible(n: int, d: int, finest: int) -> Sequence[int]:
     """Return the numbers of rows per part that are worth a trial; the last is one part."""
-    most = min(_MOST_PARTS, max(1, _MOST_NUMBERS // (d * d)))
+    most = min(finest, max(1, _MOST_NUMBERS // (d * d)))
     return [*(rows for rows in _ROWS_PER_PART if 1 < n // rows <= most), n]
 
 

@@ -182,7 +182,8 @@ def _of_class(
     effective, widths, best = 0.0, None, -np.inf
     for _ in range(_MOST_PIECES):
         parts = _parts(decoding.sampler, number, generator)
-        values = decoding.with_chances(decoding.drawn(parts, generator, noise=noise), parts)
+        values, parts = decoding.drawn(parts, generator, noise=noise)
+        values = decoding.with_chances(values, parts)
         values, levels = decoding.with_margins(values)
         if widths is None:
             widths = np.maximum(_NEAR * values.std(0), 1e-12)

@@ -30,13 +30,20 @@ _MANY_ROWS = 50_000
 _FEWEST_EPOCHS, _FEWEST_WIDE_EPOCHS = 10, 4
 _FEW_VALUES = 64
 _MOST_WEIGHTS = 20_000_000
+_ROWS_PER_UNIT, _FEWEST_UNITS = 16, 64
 
 
-def hidden_layer_sizes(given: Any, n_features: int) -> tuple[int, ...]:
+def hidden_layer_sizes(
+    given: Any, n_features: int, likely_rows: int | None = None
+) -> tuple[int, ...]:
     """Return the hidden layers' sizes, from the data to the code.
 
     "auto" is two layers, about four times as wide as the data where those are narrow;
     very wide data get fewer units, so that the weights stay below 20 million.
+
+    ``likely_rows``: how many rows a model is fitted to that is judged by how likely it makes
+    others; None: it is not. A learned scale makes networks sure of the rows they know: then
+    a unit of the first layer for each 16 rows, 64 at least, and half as many in the second.
     """
     if isinstance(given, str):
         if given != "auto":
@@ -45,7 +52,11 @@ def hidden_layer_sizes(given: Any, n_features: int) -> tuple[int, ...]:
         affordable = max(16, _MOST_WEIGHTS // (2 * n_features))
         widest = 512 if n_features < 512 else 1024
         first = min(width, widest, affordable)
-        return (first, min(first, widest // 2))
+        if likely_rows is None:
+            return (first, min(first, widest // 2))
+        known = 1 << max(likely_rows // _ROWS_PER_UNIT, _FEWEST_UNITS).bit_length() - 1
+        first = min(first, known)
+        return (first, max(first // 2, 1))
     try:
         sizes = tuple(operator.index(size) for size in given)
     except (TypeError, ValueError):
@@ -137,12 +148,13 @@ def dtype(given: str | torch.dtype) -> torch.dtype:
     return named[given]
 
 
-def positive(name: str, value: Any, *, whole: bool = False, other: str = "'auto'") -> float:
+def positive(name: str, value: Any, *, whole: bool = False, other: str | None = "'auto'") -> float:
     """Return a positive number, or raise `SpecError` naming the parameter.
 
-    ``other`` is what else is allowed, for the message.
+    ``other`` is what else is allowed, for the message; None: nothing.
     """
-    wanted = f"{other} or a positive {'whole number' if whole else 'number'}"
+    wanted = f"a positive {'whole number' if whole else 'number'}"
+    wanted = wanted if other is None else f"{other} or {wanted}"
     try:
         number = float(value)
     except (TypeError, ValueError):

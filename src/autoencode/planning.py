@@ -97,10 +97,11 @@ def _composition(
     given: Mapping[str, Any], n_components: float, rows: Rows
 ) -> tuple[Composition, bool]:
     architecture = "mlp" if given["architecture"] == "auto" else given["architecture"]
-    sizes = defaults.hidden_layer_sizes(given["hidden_layer_sizes"], rows.n_features)
+    neck, nested = _neck(given["bottleneck"]), given["nested"]
+    likely = rows.n_rows if neck.costs_nats else None
+    sizes = defaults.hidden_layer_sizes(given["hidden_layer_sizes"], rows.n_features, likely)
     if isinstance(architecture, str) and parse(architecture)[0] == "dictionary":
         sizes = ()
-    neck, nested = _neck(given["bottleneck"]), given["nested"]
     sparse, costs = neck.sparse, neck.costs_nats
     if isinstance(nested, str) and nested == "auto":
         nested = n_components != 1 and given["n_components"] is not None and not (sparse or costs)

@@ -12,9 +12,12 @@ from string import Template
 import numpy as np
 
 from autoencode.files import replacing, require_absent
+from autoencode.report_parts.cards import key_figures
 from autoencode.report_parts.data import FittedData, PageData, ReportData, check
+from autoencode.report_parts.drawn import drawn_section
 from autoencode.report_parts.errors import measure
 from autoencode.report_parts.examples import examples_section
+from autoencode.report_parts.explored import explored_section
 from autoencode.report_parts.layout import Figure
 from autoencode.report_parts.markup import text
 from autoencode.report_parts.missing import missing_section
@@ -31,7 +34,6 @@ from autoencode.report_parts.sections import (
     curve_section,
     facts_section,
     history_section,
-    key_figures,
     loading_section,
     thumbnails,
 )
@@ -133,7 +135,14 @@ def _fitted_sections(data: ReportData | TableReportData, pictures: Sprite | None
         own, more = _table_sections(data)
     else:
         own, more = _array_sections(data, pictures)
-    return sections | own, figures | more
+    sections, figures = sections | own, figures | more
+    if data.drawn is not None:
+        sections["drawn"] = ("Drawn", "New rows beside real ones", drawn_section(data.drawn))
+    if data.explored is not None:
+        explored, further = explored_section(data.explored)
+        sections["explored"] = ("Explore", "What codes mean", explored)
+        figures |= further
+    return sections, figures
 
 
 def _array_sections(data: ReportData, pictures: Sprite | None) -> Sections:

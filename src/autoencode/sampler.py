@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoencode.code_mixture import Mixture
+from autoencode.code_prior import CodePrior, prior_from_file
 
 __all__ = ["Chances", "Margins", "Sampler"]
 
@@ -34,6 +35,26 @@ class Chances:
     offsets: Array
     shifts: Array
 
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all arrays by name; of shifts only the columns that have any."""
+        shifted = np.flatnonzero(self.shifts.any(0))
+        return {
+            "slopes": self.slopes,
+            "offsets": self.offsets,
+            "shift_values": shifted.astype(np.int64),
+            "shifts": self.shifts[:, shifted].astype(np.float32),
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Return what `tensors` described; see `Sampler.from_file`."""
+        shifts = tensors["shifts"].astype(np.float64)
+        if "shift_values" in tensors:  # not in files of an earlier version
+            every = np.zeros((len(shifts), len(tensors["slopes"])))
+            every[:, tensors["shift_values"]] = shifts
+            shifts = every
+        return cls(tensors["slopes"], tensors["offsets"], shifts)
+
 
 @dataclass(frozen=True)
 class Margins:
@@ -44,7 +65,7 @@ class Margins:
     values : ndarray of int of shape (m,)
         Which values have margins: single numbers.
     drawn : ndarray of shape (m, q)
-        Quantiles of values drawn, at evenly spaced levels from 0 to 1.
+        Quantiles of values drawn, at evenly spaced levels from 0 to 1, of float32 precision.
     observed : ndarray of shape (m, q)
         The cells at these levels in the rows of the fit.
     stepped : ndarray of bool of shape (m,)
@@ -61,6 +82,32 @@ class Margins:
         known = self.drawn[place]
         levels: Array = np.interp(values, known, np.linspace(0.0, 1.0, len(known)))
         return levels
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all arrays by name; cells that are alike at neighbouring levels once."""
+        found: dict[str, npt.NDArray[Any]] = {
+            "margin_values": self.values.astype(np.int64),
+            "margin_drawn": self.drawn.astype(np.float32),
+            "margin_observed": self.observed,
+            "margin_stepped": self.stepped,
+        }
+        new = np.ones(self.observed.shape, np.bool_)
+        new[:, 1:] = self.observed[:, 1:] != self.observed[:, :-1]
+        starts = np.append(np.flatnonzero(new), new.size)
+        repeats = np.diff(starts).astype(np.int32)
+        different = self.observed.ravel()[starts[:-1]]
+        if different.nbytes + repeats.nbytes < self.observed.nbytes:
+            found |= {"margin_observed": different, "margin_repeats": repeats}
+        return found
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Return what `tensors` described; see `Sampler.from_file`."""
+        drawn, observed = tensors["margin_drawn"].astype(np.float64), tensors["margin_observed"]
+        if "margin_repeats" in tensors:
+            observed = np.repeat(observed, tensors["margin_repeats"]).reshape(drawn.shape)
+        values = tensors["margin_values"].astype(np.intp)
+        return cls(values, drawn, observed, tensors["margin_stepped"])
 
 
 @dataclass(frozen=True)
@@ -99,7 +146,10 @@ class Sampler:
     low, high : ndarray of shape (n_values,)
         The range of the values that were observed.
     candidates : list of dict
-        What was tried for the mixture; see `autoencode.code_mixture.choose_mixture`.
+        What was tried; see `autoencode.prior_choice.choose_prior`.
+    prior : CodePrior or None
+        What coordinates are drawn from instead of the mixture, which then says which part they
+        belong to.
     """
 
     mixture: Mixture
@@ -117,10 +167,12 @@ class Sampler:
     low: Array
     high: Array
     candidates: list[dict[str, Any]]
+    prior: CodePrior | None = None
 
     def header(self) -> dict[str, Any]:
         """Return what is no array, as plain values."""
-        return {"labels": self.labels, "candidates": self.candidates}
+        found = {"labels": self.labels, "candidates": self.candidates}
+        return found if self.prior is None else found | {"prior": self.prior.header()}
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Return all arrays by name."""
@@ -133,18 +185,18 @@ class Sampler:
             "code_basis": self.code_basis,
             "code_left": self.code_left,
             "rest_mean": self.rest_mean,
-            "rest_basis": self.rest_basis,
-            "rest_noise": self.rest_noise,
+            "rest_basis": self.rest_basis.astype(np.float32),
+            "rest_noise": self.rest_noise.astype(np.float32),
             "rest_left": self.rest_left,
-            "slopes": self.chances.slopes,
-            "offsets": self.chances.offsets,
-            "shifts": self.chances.shifts.astype(np.float32),
-            "margin_values": self.margins.values.astype(np.int64),
-            "margin_drawn": self.margins.drawn,
-            "margin_observed": self.margins.observed,
-            "margin_stepped": self.margins.stepped,
+            **self.chances.tensors(),
+            **self.margins.tensors(),
             "low": self.low,
             "high": self.high,
+            **(
+                {}
+                if self.prior is None
+                else {f"prior.{name}": part for name, part in self.prior.tensors().items()}
+            ),
         }
 
     @classmethod
@@ -153,18 +205,20 @@ class Sampler:
 
         Raises
         ------
-        KeyError
-            If something is missing.
+        KeyError, ValueError
+            If something is missing, or shapes do not go together.
         """
         mixture = Mixture(
             tensors["shares"], tensors["means"], tensors["factors"].astype(np.float64)
         )
-        margins = Margins(
-            tensors["margin_values"].astype(np.intp),
-            tensors["margin_drawn"],
-            tensors["margin_observed"],
-            tensors["margin_stepped"],
-        )
+        prior = None
+        if "prior" in header:
+            own = {
+                name.removeprefix("prior."): part
+                for name, part in tensors.items()
+                if name.startswith("prior.")
+            }
+            prior = prior_from_file(header["prior"], own)
         return cls(
             mixture=mixture,
             classes=tensors["classes"].astype(np.intp),
@@ -173,14 +227,13 @@ class Sampler:
             code_basis=tensors["code_basis"],
             code_left=tensors["code_left"],
             rest_mean=tensors["rest_mean"],
-            rest_basis=tensors["rest_basis"],
-            rest_noise=tensors["rest_noise"],
+            rest_basis=tensors["rest_basis"].astype(np.float64),
+            rest_noise=tensors["rest_noise"].astype(np.float64),
             rest_left=tensors["rest_left"],
-            chances=Chances(
-                tensors["slopes"], tensors["offsets"], tensors["shifts"].astype(np.float64)
-            ),
-            margins=margins,
+            chances=Chances.from_tensors(tensors),
+            margins=Margins.from_tensors(tensors),
             low=tensors["low"],
             high=tensors["high"],
             candidates=header["candidates"],
+            prior=prior,
         )

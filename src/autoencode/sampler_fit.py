@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy.typing as npt
 import torch
 
 from autoencode.bottlenecks import GaussianCode
-from autoencode.code_mixture import choose_mixture, standard_normal
+from autoencode.code_mixture import Mixture, standard_normal
 from autoencode.codec import Encoder
 from autoencode.data.rows import Rows
 from autoencode.interfaces import Batch, Context, Segment
 from autoencode.network import encode_observed
 from autoencode.numerics import matrix_products
 from autoencode.preprocess.table_rows import TableRows
+from autoencode.prior_choice import Coordinates, choose_prior
 from autoencode.sampler import Chances, Margins, Sampler
 from autoencode.sampling import Decoding, chances_of, part_numbers, runs_of
 from autoencode.state import State
@@ -35,7 +37,9 @@ _NEGLIGIBLE = 1e-8
 """Of the variance of all: directions with less are left out."""
 _TRIED_ROWS, _FEWEST_TRIED, _MOST_TRIED = 8192, 512, 8_000_000
 """Rows drawn to see how columns are spread; at most so many values in all."""
-_MOST_MARGINS, _LEVELS = 256, 513
+_MOST_MARGINS, _LEVELS, _FEWEST_LEVELS = 256, 513, 129
+_MOST_QUANTILES = 16_384
+"""Quantiles of all columns: of more than 32 columns fewer are kept."""
 _REPEATED = 3
 """Rows for each different cell, from which on a column has steps."""
 _SLOPES = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -47,7 +51,14 @@ _CHUNK = 1024
 
 
 def fit_sampler(
-    state: State, rows: Rows, goal: Rows, labels: npt.NDArray[Any] | None, seed: int
+    state: State,
+    rows: Rows,
+    goal: Rows,
+    labels: npt.NDArray[Any] | None,
+    seed: int,
+    *,
+    left_out: Sequence[int] = (),
+    prior: str = "auto",
 ) -> Sampler:
     """Learn where codes are, and what decoding them leaves open.
 
@@ -64,6 +75,11 @@ def fit_sampler(
         Classes, for drawing by class.
     seed : int
         Of all that is random.
+    left_out : sequence of int
+        Rows that are not used, so that what is drawn can be judged by them; of a class that
+        has no others they are.
+    prior : str
+        As `autoencode.prior_choice.choose_prior` takes it.
 
     Returns
     -------
@@ -73,7 +89,8 @@ def fit_sampler(
     generator = np.random.default_rng([seed, 3])
     most = max(_FEWEST_ROWS, min(_MOST_ROWS, _MOST_VALUES // max(state.n_values, 1)))
     most = min(most, max(_FEWEST_ROWS, _MOST_VALUES // state.n_components))
-    numbers = np.arange(0, rows.n_rows, -(-rows.n_rows // most))
+    numbers = _used(rows.n_rows, left_out, labels)
+    numbers = numbers[:: -(-len(numbers) // most)]
     wanted = np.array(goal.take(numbers), dtype=np.float64)
     complete = ~np.isnan(wanted).any(1)
     if 2 * complete.sum() >= len(numbers):
@@ -86,10 +103,16 @@ def fit_sampler(
     sampler, rest = _start(state, wanted, codes)
     kept = codes - sampler.code_mean
     coordinates = np.concatenate([kept @ sampler.code_basis.T, rest], 1)
-    mixture, parts, candidates = choose_mixture(
-        coordinates, np.concatenate([near @ sampler.code_basis.T, rest], 1), groups, generator
+    found = Coordinates(
+        coordinates,
+        np.concatenate([near @ sampler.code_basis.T, rest], 1),
+        groups,
+        0 if classes is None else len(classes),
+        _own_prior(state, sampler, rest),
     )
-    mixture = replace(mixture, factors=mixture.factors.astype(np.float32).astype(np.float64))
+    epochs = len(state.history.get("epoch", []))
+    (mixture, parts, candidates, _), network = choose_prior(found, prior, epochs, generator)
+    mixture = replace(mixture, factors=_single(mixture.factors))
     known = None if classes is None else classes.tolist()
     sampler = replace(
         sampler,
@@ -98,9 +121,20 @@ def fit_sampler(
         labels=known,
         chances=_chances(state, wanted, Decoding(state, sampler).decoded(codes), parts),
         candidates=candidates,
+        prior=network,
     )
     cells = goal.cells[numbers] if isinstance(goal, TableRows) else wanted
     return _matched(state, sampler, (wanted, cells), generator)
+
+
+def _used(n_rows: int, left_out: Sequence[int], labels: npt.NDArray[Any] | None) -> Places:
+    """Return the numbers of the rows to learn from."""
+    used = np.ones(n_rows, np.bool_)
+    used[list(left_out)] = False
+    if labels is not None:
+        used |= ~np.isin(labels, labels[used])
+    found: Places = np.flatnonzero(used)
+    return found if len(found) > 1 else np.arange(n_rows)
 
 
 def posterior_draws(
@@ -183,11 +217,35 @@ def _start(state: State, wanted: Array, codes: Array) -> tuple[Sampler, Array]:
     sampler = replace(
         bare,
         rest_mean=rest_mean * scale,
-        rest_basis=every[:joint] * scale,
-        rest_noise=scores.std(0)[joint:, None] * every[joint:] * scale,
+        rest_basis=_single(every[:joint] * scale),
+        rest_noise=_single(scores.std(0)[joint:, None] * every[joint:] * scale),
         rest_left=left * scale,
     )
     return sampler, scores[:, :joint]
+
+
+def _single(values: Array) -> Array:
+    """Return values of float32 precision: what a file keeps."""
+    found: Array = values.astype(np.float32).astype(np.float64)
+    return found
+
+
+def _own_prior(state: State, sampler: Sampler, rest: Array) -> Mixture | None:
+    """Return the prior of a bottleneck that has one, N(0, I), in coordinates.
+
+    Remainders have a normal distribution beside it.
+    """
+    encoder = state.fitted(torch.float64).encoder
+    if not isinstance(encoder.bottleneck, GaussianCode):
+        return None
+    basis, count = sampler.code_basis, len(sampler.code_basis)
+    mean = np.zeros(count + rest.shape[1])
+    mean[:count] = -basis @ sampler.code_mean
+    covariance = np.diag(np.concatenate([np.zeros(count), rest.var(0)]))
+    covariance[:count, :count] = basis * encoder.code_scale.numpy() ** 2 @ basis.T
+    floor = 1e-12 * max(float(np.diag(covariance).max()), 1e-300)
+    factor: Array = np.linalg.cholesky(covariance + floor * np.eye(len(mean)))
+    return Mixture(np.ones(1), mean[None], factor[None])
 
 
 def _extreme(values: Array, which: np.ufunc) -> Array:
@@ -263,7 +321,8 @@ def _matched(
         return sampler
     count = max(_FEWEST_TRIED, min(_TRIED_ROWS, _MOST_TRIED // state.n_values))
     parts = part_numbers(sampler, count, None, generator)
-    values = Decoding(state, sampler).drawn(parts, generator, noise=not _pictures(state))
+    noise = not _pictures(state)
+    values, parts = Decoding(state, sampler).drawn(parts, generator, noise=noise)
     for run in runs_of(state):
         truth = wanted[:, run.start : run.stop]
         truth = truth[~np.isnan(truth).any(1)]
@@ -271,14 +330,15 @@ def _matched(
             _match_run(run, sampler.chances, (values, parts), truth)
     if not spread:
         return sampler
-    levels = np.linspace(0.0, 1.0, min(_LEVELS, 2 * len(wanted) + 1))
+    most = min(_LEVELS, max(_FEWEST_LEVELS, _MOST_QUANTILES // len(places) + 1))
+    levels = np.linspace(0.0, 1.0, min(most, 2 * len(wanted) + 1))
     observed = np.empty((len(places), len(levels)))
     stepped = np.zeros(len(places), np.bool_)
     for row, place in enumerate(where):
         column = cells[~np.isnan(cells[:, place]), place]
         observed[row] = np.quantile(column, levels, method="inverted_cdf")
         stepped[row] = _REPEATED * len(np.unique(column)) <= len(column)
-    drawn = np.ascontiguousarray(np.quantile(values[:, places], levels, axis=0).T)
+    drawn = _single(np.ascontiguousarray(np.quantile(values[:, places], levels, axis=0).T))
     return replace(sampler, margins=Margins(places, drawn, observed, stepped))
 
 

@@ -14,7 +14,16 @@ from autoencode.numerics import matrix_products
 from autoencode.sampler import Chances, Sampler
 from autoencode.state import State
 
-__all__ = ["PIECE", "Decoding", "chances_of", "decimals", "drawn_pieces", "part_numbers", "runs_of"]
+__all__ = [
+    "PIECE",
+    "Decoding",
+    "chances_of",
+    "decimals",
+    "drawn_pieces",
+    "located",
+    "part_numbers",
+    "runs_of",
+]
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -49,13 +58,17 @@ class Decoding:
         self.runs = runs_of(state)
         self.observed = [self._observed(place) for place in range(len(sampler.margins.values))]
 
-    def drawn(self, parts: Places, generator: np.random.Generator, *, noise: bool) -> Array:
+    def drawn(
+        self, parts: Places, generator: np.random.Generator, *, noise: bool
+    ) -> tuple[Array, Places]:
         """Return decoded values of new rows, one from each of these parts, ``(n, n_values)``.
 
-        Numbers have their remainder (if ``noise``); categories are as decoded.
+        Numbers have their remainder (if ``noise``); categories are as decoded. With them goes
+        the part that each row belongs to: where codes are not drawn from the mixture, another
+        one of the same class.
         """
         sampler = self.sampler
-        coordinates = sampler.mixture.draw(parts, generator)
+        coordinates, parts = located(sampler, parts, generator)
         count = len(sampler.code_basis)
         codes = sampler.code_mean + coordinates[:, :count] @ sampler.code_basis
         codes += sampler.code_left * generator.standard_normal(codes.shape)
@@ -65,7 +78,7 @@ class Decoding:
             steps = generator.standard_normal((len(values), len(sampler.rest_noise)))
             values += steps @ sampler.rest_noise
             values += sampler.rest_left * generator.standard_normal(values.shape)
-        return values
+        return values, parts
 
     def decoded(self, codes: Array) -> Array:
         """Return what the model expects of codes, in the data's units, before it is cells."""
@@ -224,6 +237,35 @@ def part_numbers(
     return parts
 
 
+def located(
+    sampler: Sampler, parts: Places, generator: np.random.Generator
+) -> tuple[Array, Places]:
+    """Draw coordinates, and say to which part of the mixture each belongs.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        Its prior, if it has one, knows nothing of parts: these are drawn by how likely the
+        coordinates are in each part of the same class.
+    parts : ndarray of int of shape (n,)
+        As from `part_numbers`.
+    generator : numpy.random.Generator
+        The only source of randomness.
+    """
+    if sampler.prior is None:
+        return sampler.mixture.draw(parts, generator), parts
+    classes = sampler.classes[parts]
+    coordinates = sampler.prior.draw(classes, generator)
+    found = np.empty_like(parts)
+    for number in np.unique(classes):
+        rows = np.flatnonzero(classes == number)
+        own = np.flatnonzero(sampler.classes == number)
+        nats = np.stack([sampler.mixture.log_part(int(p), coordinates[rows]) for p in own], 1)
+        # The largest after Gumbel noise is drawn in proportion to the densities.
+        found[rows] = own[(nats + generator.gumbel(size=nats.shape)).argmax(1)]
+    return coordinates, found
+
+
 def _chosen(shares: Array, places: Array) -> Places:
     found = np.searchsorted(np.cumsum(shares), places, side="right")
     result: Places = np.minimum(found, len(shares) - 1)
@@ -251,6 +293,6 @@ def drawn_pieces(
     finish = decoding.numbers if state.schema is None else decoding.cells
     for start in range(0, len(parts), PIECE):
         own = parts[start : start + PIECE]
-        values = decoding.drawn(own, generator, noise=noise)
+        values, own = decoding.drawn(own, generator, noise=noise)
         spread, levels = decoding.with_margins(decoding.with_chances(values, own))
         yield finish(spread, levels, generator)

@@ -335,7 +335,7 @@ class State:
                 if "sampler" in header
                 else None,
             )
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise ModelFileError(f"the model file does not fit together: {reason}") from None
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from autoencode.bounds_summary import describe_bounds, known_bounds
 from autoencode.metrics import STABLE
+from autoencode.prior_summary import describe_prior
 
 if TYPE_CHECKING:
     from autoencode.state import State
@@ -76,6 +77,7 @@ def describe_state(state: State, *, restores: bool = False) -> str:
         "" if noise is None or noise["kind"] == "none" else f"noise: {describe_noise(noise)}",
         _quality(state, restores=restores),
         describe_bounds(bounds),
+        "" if state.sampler is None else describe_prior(state.sampler.candidates),
         describe_units(known_units(facts, state.units, size)),
         _penalties(facts.get("penalties", ())),
         _stability(facts),

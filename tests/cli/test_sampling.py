@@ -92,3 +92,30 @@ def test_what_cannot_be_drawn_is_said(
     done = run("sample", *arguments, folder=folder)
     assert done.returncode == code
     assert message in done.stderr
+
+
+def test_classes_of_a_column_can_be_drawn(run: Run, folder: Path) -> None:
+    small = ["--hidden", "4", "--components", "1", "--max-epochs", "2", "--kind", "variational"]
+    done = run("fit", "t.csv", "-o", "labelled", "--label", "kind", *small, folder=folder)
+    assert done.returncode == 0, done.stderr
+    done = run("sample", "labelled", "-n", "40", "--class", "cow", folder=folder)
+    assert done.returncode == 0, done.stderr
+    found = records(done.stdout)
+    assert [*found[0]] == ["class", "size", "legs"]
+    assert {row["class"] for row in found} == {"cow"}
+    assert np.median([float(row["size"]) for row in found]) > 5
+    every = records(run("sample", "labelled", "-n", "200", folder=folder).stdout)
+    assert 20 < sum(row["class"] == "cow" for row in every) < 85
+
+
+def test_what_labels_are_not_for_is_refused(run: Run, folder: Path) -> None:
+    done = run("fit", "t.csv", "-o", "x", "--label", "kind", "--kind", "sparse", folder=folder)
+    assert done.returncode == 2
+    assert "--label is for --kind autoencoder or variational" in " ".join(done.stderr.split())
+    done = run("fit", "t.csv", "-o", "x", "--label", "none", folder=folder)
+    assert done.returncode == 1
+    assert "none" in done.stderr
+    (folder / "holes.csv").write_text("kind,size\nant,1\n,2\nant,3\n", "utf-8")
+    done = run("fit", "holes.csv", "-o", "x", "--label", "kind", folder=folder)
+    assert done.returncode == 1
+    assert "y has missing classes; leave these rows out" in done.stderr

@@ -26,14 +26,16 @@ class CouplingFlow(nn.Module):
         Length of the code.
     n_hidden : int
         Length of what is known of the row, which every layer is told; 0: nothing.
+    n_layers : int
+        Layers; every other one moves the same half.
     """
 
-    def __init__(self, n_components: int, n_hidden: int) -> None:
+    def __init__(self, n_components: int, n_hidden: int, n_layers: int = _N_LAYERS) -> None:
         super().__init__()
         least, most = _WIDTHS
         width = min(max(2 * n_components, least), most)
         self.layers = nn.ModuleList(
-            _Coupling(n_components, n_hidden, width, place % 2) for place in range(_N_LAYERS)
+            _Coupling(n_components, n_hidden, width, place % 2) for place in range(n_layers)
         )
 
     def forward(self, z: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from autoencode.commands.files import naming
+from autoencode.commands.files import classes_of, naming
 from autoencode.commands.models import load_with_rows, require_output, write_rows
 from autoencode.commands.options import Data, Drop, Force, Keep, Model, Table, Trust
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from autoencode.data.rows import Rows
 
 __all__ = ["augment"]
 
@@ -72,7 +67,7 @@ def augment(
     require_output(output, force=force)
     kept = [*(keep or ()), *([label] if label is not None and label not in (keep or ()) else [])]
     fitted, rows = load_with_rows(model, data, drop=drop, keep=kept, trust=trust, decodes=True)
-    labels = None if label is None else _classes(rows, label)
+    labels = None if label is None else classes_of(rows, label)
     with naming(data):
         found = fitted.augment(rows, count, labels, kind=kind, strength=strength, random_state=seed)
     import pyarrow as pa
@@ -86,10 +81,3 @@ def augment(
         schema=fitted._state.schema,
         force=force,
     )
-
-
-def _classes(rows: Rows, label: str) -> list[object]:
-    kept: pa.Table | None = rows.kept
-    assert kept is not None  # the column was asked for, and is there
-    # Columns that are carried along are as they stand in the file: nothing is a class.
-    return [None if found == "" else found for found in kept.column(label).to_pylist()]

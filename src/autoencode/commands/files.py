@@ -89,6 +89,14 @@ def read_data(
         raise DataError(f"{path}: {error}") from error
 
 
+def classes_of(rows: Rows, label: str) -> list[object]:
+    """Return the class of each row from a column that was carried along; None: it has none."""
+    kept = rows.kept
+    assert kept is not None  # the column was asked for, and is there
+    # Columns that are carried along are as they stand in the file: nothing is a class.
+    return [None if found == "" else found for found in kept.column(label).to_pylist()]
+
+
 def read_for_fit(
     path: str,
     *,

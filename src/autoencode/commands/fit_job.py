@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencode.commands.display import curve_rows, print_columns, print_curve, print_text
-from autoencode.commands.files import naming, read_data, read_for_fit, require_writable
+from autoencode.commands.files import classes_of, naming, read_data, read_for_fit, require_writable
 from autoencode.commands.progress import Progress
 from autoencode.errors import DataError
 from autoencode.presets import PRESETS
@@ -54,6 +54,8 @@ class FitJob:
         Where the state of training is kept.
     carried : sequence of str
         Columns that are not fitted; the report says what goes with them.
+    label : str or None
+        One of these: the class of each row, by which new ones can be drawn.
     """
 
     data: str
@@ -68,6 +70,7 @@ class FitJob:
     kind: str = "autoencoder"
     checkpoint: Path | None = None
     carried: Sequence[str] = ()
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def fit_and_write(job: FitJob) -> Result:
                 target=sources.target,
                 kind=job.kind,
                 checkpoint=job.checkpoint,
+                classes=None if job.label is None else classes_of(sources.rows, job.label),
             )
         progress.say("writing")
         model.save(job.output)
@@ -169,6 +173,7 @@ def fit_model(
     target: Rows | None = None,
     kind: str = "autoencoder",
     checkpoint: Path | None = None,
+    classes: Sequence[object] | None = None,
 ) -> tuple[Autoencoder, bool]:
     """Fit, showing progress; return the model and whether Ctrl-C ended the fit.
 
@@ -184,6 +189,8 @@ def fit_model(
         One of `autoencode.presets.PRESETS`.
     checkpoint : Path or None
         Where the state of training is kept.
+    classes : sequence or None
+        The class of each row, for an estimator with ``conditional=True``.
 
     Raises
     ------
@@ -202,7 +209,7 @@ def fit_model(
         model.set_params(verbose=progress)
     interrupted = False
     try:
-        model.fit(rows, target=target, X_held_out=held_out, checkpoint=checkpoint)
+        model.fit(rows, classes, target=target, X_held_out=held_out, checkpoint=checkpoint)
     except KeyboardInterrupt:
         if not hasattr(model, "n_components_"):
             raise

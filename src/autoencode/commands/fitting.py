@@ -32,6 +32,7 @@ __all__ = ["fit"]
 _MODEL, _TRAINING, _ROWS = "What the model is", "How it is trained", "Rows and columns"
 _DENOISING, _SPARSE = "With --kind denoising", "With --kind sparse"
 _VARIATIONAL = "With --kind variational"
+_LABELLED = ("autoencoder", "variational")
 # Options that are parameters of an estimator, and what they are called there.
 _PARAMETERS = {
     "components": "n_components",
@@ -206,6 +207,15 @@ FreeBits = Annotated[
         _VARIATIONAL,
     ),
 ]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        help="The column with each row's class, which is not fitted: sample --class draws rows of "
+        "one. For --kind autoencoder and variational.",
+        metavar="COLUMN",
+        rich_help_panel=_ROWS,
+    ),
+]
 Data = Annotated[
     str,
     typer.Argument(
@@ -231,6 +241,7 @@ def fit(
     report: Report = None,
     drop: Drop = None,
     keep: Keep = None,
+    label: Label = None,
     column: Columns = None,
     missing: Missing = "ignorable",
     hidden: Hidden = "auto",
@@ -272,7 +283,13 @@ def fit(
     given = _parameters(locals())
     files = (data, output, report, drop or (), held_out, target)
     parameters = _chosen(kind, given, target)
-    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, keep or ())
+    carried = [*(keep or ())]
+    if label is not None:
+        if kind not in _LABELLED:
+            raise typer.BadParameter(f"--label is for --kind {' or '.join(_LABELLED)}")
+        parameters["conditional"] = True
+        carried += [] if label in carried else [label]
+    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, carried, label)
     _run(job, as_json=as_json)
 
 

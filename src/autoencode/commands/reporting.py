@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from autoencode.bounds_summary import bounds_sentence
+from autoencode.bounds_summary import bounds_sentence, known_bounds
+from autoencode.commands.drawn_reporting import drawn_of, explored_of
 from autoencode.commands.unit_reporting import dense_codes, units_of, units_sentence
 from autoencode.data.rows import FloatArray, Rows
 from autoencode.opening import open_like
@@ -119,6 +120,9 @@ def report_data(
         "history": model.history_,
         "loading": loading_lines(data_path, model_path, imputes=missing is not None),
         "missing": missing,
+        "bounds": known_bounds(model._state.facts),
+        "drawn": drawn_of(model, given, shown, numbers, unseen=unseen),
+        "explored": explored_of(model, shown, numbers),
     }
     if model._state.schema is None:
         return _array_data(model, sources, common)

@@ -14,8 +14,8 @@ from autoencode.checkpoint import Checkpoint, identify
 from autoencode.data.rows import Rows
 from autoencode.dictionary_search import Found
 from autoencode.errors import DataError, SpecError
+from autoencode.estimators.exploring import Exploring
 from autoencode.estimators.fitted import with_names
-from autoencode.estimators.generating import Generating
 from autoencode.fit_data import Plan
 from autoencode.fitting import Fit
 from autoencode.model_file import write_model
@@ -32,7 +32,7 @@ from autoencode.trials import choose_strengths
 __all__ = ["Autoencoder"]
 
 
-class Autoencoder(Generating, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Autoencoder that chooses its size on held-out rows and is never worse than PCA.
 
     Parameters
@@ -262,7 +262,8 @@ class Autoencoder(Generating, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         self._adopt(state)
         # If this is interrupted, the model is there, but for what it draws from.
         goal = rows if target is None else target
-        state.sampler = fit_sampler(state, rows, goal, classes, plan.seed)
+        unseen = fit.data.split.claim.tolist() if held is None else ()
+        state.sampler = fit_sampler(state, rows, goal, classes, plan.seed, left_out=unseen)
         if state.facts["stop_reason"] == "interrupted":
             raise KeyboardInterrupt
         return self

@@ -15,6 +15,7 @@ from autoencode.conditioning import drawn_given, wanted_cells
 from autoencode.defaults import positive
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.fitted import FittedCoding
+from autoencode.prior_choice import wanted_prior
 from autoencode.sampler import Sampler
 from autoencode.sampler_fit import fit_sampler
 from autoencode.sampling import drawn_pieces, part_numbers
@@ -30,7 +31,9 @@ class Generating(FittedCoding):
 
     conditional: bool
 
-    def fit_prior(self, X: Any, y: Any = None, *, random_state: Any = None) -> Self:
+    def fit_prior(
+        self, X: Any, y: Any = None, *, prior: str = "auto", random_state: Any = None
+    ) -> Self:
         """Learn anew from rows what `sample` draws from; the network stays as it is.
 
         ``fit`` does this by itself. It is needed after `truncate`, and for a model that was
@@ -42,6 +45,12 @@ class Generating(FittedCoding):
             Rows.
         y : array-like of shape (n_samples,), optional
             Classes, of a model with ``conditional=True``.
+        prior : {"auto", "normal", "mixture", "flow", "variational"}, default="auto"
+            What codes are drawn from. "normal": the N(0, I) of a variational model, of others
+            one normal distribution (one of each class). "mixture": many. "flow": coupling
+            layers over codes (Dinh et al., 2017). "variational": a second autoencoder, of codes
+            (Dai and Wipf, 2019); not by class. "auto": the likeliest by held-out codes; the
+            latter two are tried from 2,000 rows on, for no more epochs than the model had.
         random_state : int, RandomState instance or None, default=None
             The only source of randomness.
 
@@ -54,14 +63,17 @@ class Generating(FittedCoding):
         ------
         DataError
             If the rows or classes cannot be used.
+        SpecError
+            If a parameter is not allowed.
         """
         self._require_decoder()
+        wanted = wanted_prior(prior)
         rows = self._check(X)
         classes = self._classes(y, rows.n_rows)
         if rows.n_rows < 2:
             raise DataError(f"X has {rows.n_rows} rows; a density needs 2 at least")
         seed = _seed(random_state)
-        self._state.sampler = fit_sampler(self._state, rows, rows, classes, seed)
+        self._state.sampler = fit_sampler(self._state, rows, rows, classes, seed, prior=wanted)
         return self
 
     def sample(
@@ -119,7 +131,7 @@ class Generating(FittedCoding):
     ) -> tuple[Any, float | None]:
         """Return new rows, and how many independent ones those with given cells are worth."""
         sampler = self._require_sampler()
-        count = int(positive("n", n, whole=True, other="only"))
+        count = int(positive("n", n, whole=True, other=None))
         generator = np.random.default_rng(_seed(random_state))
         wanted = _wanted_classes(sampler, y, count)
         noisy, effective = self._noisy(noise), None

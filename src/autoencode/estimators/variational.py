@@ -41,8 +41,11 @@ class VariationalAutoencoder(Autoencoder):
     free_bits : float or None, default=None
         Nats of each unit that cost nothing in training (Kingma et al., 2016). A collapse is
         mended without it: see ``bounds_``.
-    columns, hidden_layer_sizes, architecture, corruption, likelihood, penalties, missing
-        As in `Autoencoder`; "auto" likelihoods have learned scales.
+    columns, hidden_layer_sizes, architecture, corruption, likelihood, penalties
+        As in `Autoencoder`; "auto" likelihoods have learned scales, and "auto" layers are no
+        wider than rows are many.
+    conditional, missing
+        As in `Autoencoder`.
     max_epochs, max_time, batch_size, learning_rate, validation_fraction, scaling
         As in `Autoencoder`.
     device, dtype, n_threads, random_state, verbose
@@ -74,6 +77,7 @@ class VariationalAutoencoder(Autoencoder):
         corruption: Any = "auto",
         likelihood: Any = "auto",
         penalties: Any = "auto",
+        conditional: bool = False,
         missing: str = "ignorable",
         max_epochs: Any = "auto",
         max_time: float | None = None,
@@ -95,6 +99,7 @@ class VariationalAutoencoder(Autoencoder):
             corruption=corruption,
             likelihood=likelihood,
             penalties=penalties,
+            conditional=conditional,
             missing=missing,
             max_epochs=max_epochs,
             max_time=max_time,

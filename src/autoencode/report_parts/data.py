@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from autoencode.errors import DataError
+from autoencode.report_parts.drawn import Drawn, check_drawn
+from autoencode.report_parts.explored import Explored, check_explored
 from autoencode.report_parts.missing import Missingness
 from autoencode.report_parts.units import Units, check_units
 
-__all__ = ["FittedData", "PageData", "ReportData", "check", "require_lengths"]
+__all__ = ["FittedData", "PageData", "ReportData", "check", "picture_shape", "require_lengths"]
 
 _CURVE_KEYS = (
     "size",
@@ -76,6 +78,13 @@ class FittedData(PageData, ABC):
         Where those rows stand in the data that was given.
     units : Units or None
         The parts of a sparse model; None for others.
+    bounds : mapping or None
+        How likely a variational model makes rows, as `autoencode.bounds_summary.known_bounds`;
+        None for others.
+    drawn : Drawn or None
+        New rows beside real ones; None if the model cannot draw.
+    explored : Explored or None
+        What codes mean; None if the model does not know how they vary.
     """
 
     curve: Mapping[str, np.ndarray]
@@ -84,6 +93,9 @@ class FittedData(PageData, ABC):
     codes: np.ndarray
     row_numbers: np.ndarray
     units: Units | None = None
+    bounds: Mapping[str, Any] | None = None
+    drawn: Drawn | None = None
+    explored: Explored | None = None
 
     @property
     @abstractmethod
@@ -155,12 +167,7 @@ class ReportData(FittedData):
     @property
     def picture_shape(self) -> tuple[int, int, int] | None:
         """Height, width and channels (1 or 3) when rows are pictures, else ``None``."""
-        shape = tuple(self.sample_shape)
-        if len(shape) == 2:
-            shape = (*shape, 1)
-        if len(shape) != 3 or shape[2] not in (1, 3) or min(shape[:2]) < 2:
-            return None
-        return shape[0], shape[1], shape[2]
+        return picture_shape(tuple(self.sample_shape))
 
     @property
     def unit(self) -> np.ndarray:
@@ -178,6 +185,14 @@ class ReportData(FittedData):
     def column_name(self, column: int) -> str:
         """Name a column: its own name, or ``column 7`` when columns have none."""
         return f"column {column}" if self.names is None else str(self.names[column])
+
+
+def picture_shape(sample_shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Return height, width and channels (1 or 3) of rows that are pictures, else None."""
+    shape = (*sample_shape, 1) if len(sample_shape) == 2 else sample_shape
+    if len(shape) != 3 or shape[2] not in (1, 3) or min(shape[:2]) < 2:
+        return None
+    return shape[0], shape[1], shape[2]
 
 
 def check(data: FittedData) -> None:
@@ -203,6 +218,10 @@ def check(data: FittedData) -> None:
         raise DataError(f"a report needs codes of shape (r, k), k > 0: got {data.codes.shape}")
     if data.units is not None:
         check_units(data.units)
+    if data.drawn is not None:
+        check_drawn(data.drawn)
+    if data.explored is not None:
+        check_explored(data.explored)
     if isinstance(data, ReportData):
         _check_array(data)
 

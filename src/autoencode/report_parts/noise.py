@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoencode.errors import DataError
+from autoencode.report_parts.cards import cards_of, fit_epochs, fit_seconds
 from autoencode.report_parts.data import PageData
 from autoencode.report_parts.layout import Figure
 from autoencode.report_parts.markup import (
@@ -22,7 +23,6 @@ from autoencode.report_parts.markup import (
 )
 from autoencode.report_parts.noise_figures import histogram_figure, levels_figure
 from autoencode.report_parts.pictures import error_picture, picture, value_limits
-from autoencode.report_parts.sections import cards_of, fit_epochs, fit_seconds
 
 __all__ = [
     "Examples",

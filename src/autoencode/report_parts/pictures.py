@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-__all__ = ["Sprite", "error_picture", "picture", "sprite", "value_limits"]
+__all__ = ["Sprite", "error_picture", "mosaic", "picture", "sprite", "value_limits"]
 
 _SHOWN_SIDE = 128
 _LARGEST_SIDE = 256
 _THUMBNAIL_SIDE = 32
 _SPRITE_VALUES = 600_000
 _MOST_THUMBNAILS = 1_000
+_TILE_SIDE = 56
 _TOO_HIGH = (224, 52, 40)
 _TOO_LOW = (52, 112, 245)
 
@@ -130,6 +131,48 @@ def sprite(rows: np.ndarray, shape: tuple[int, int, int], limits: tuple[float, f
             image = image.resize((width, height), Image.Resampling.BOX)
         sheet.paste(image, (place % across * width, place // across * height))
     return Sprite(_data_uri(sheet), chosen, width, height, across)
+
+
+def mosaic(
+    rows: np.ndarray,
+    shape: tuple[int, int, int],
+    limits: tuple[float, float],
+    *,
+    across: int,
+    gap: int = 4,
+) -> str:
+    """Put pictures beside each other, line by line, into one.
+
+    Parameters
+    ----------
+    rows : array of shape (n, d)
+        Values in the data's units, n > 0.
+    shape : tuple of int
+        Height, width and channels.
+    limits : tuple of float
+        The values drawn as black and as white.
+    across : int
+        Pictures in a line.
+    gap : int
+        Transparent pixels between two of them.
+
+    Returns
+    -------
+    str
+        A PNG as a data URI; the longer side of each picture has about 56 pixels.
+    """
+    side = max(shape[:2])
+    factor = _TILE_SIDE // side if side <= _TILE_SIDE else _TILE_SIDE / side
+    height, width = (max(1, round(length * factor)) for length in shape[:2])
+    how = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
+    lines = math.ceil(len(rows) / across)
+    size = (across * (width + gap) - gap, lines * (height + gap) - gap)
+    sheet = Image.new("RGBA", size, (0, 0, 0, 0))
+    for place, row in enumerate(rows):
+        tile = _image(_bytes(row, limits).reshape(shape)).resize((width, height), how)
+        corner = (place % across * (width + gap), place // across * (height + gap))
+        sheet.paste(tile.convert("RGBA"), corner)
+    return _data_uri(sheet)
 
 
 def _bytes(row: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
