@@ -15,16 +15,20 @@ from autoencode.commands.options import (
     AsJson,
     Columns,
     Drop,
+    Fit,
     Force,
     Keep,
     Missing,
     Quiet,
+    Size,
+    SkipBad,
     parse_columns,
     parse_components,
     parse_hidden,
     parse_number,
     parse_whole,
 )
+from autoencode.data.picture_wish import PictureWish
 from autoencode.presets import PRESETS
 
 __all__ = ["fit"]
@@ -209,7 +213,8 @@ FreeBits = Annotated[
 Data = Annotated[
     str,
     typer.Argument(
-        help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet or .npy.",
+        help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet or .npy; or "
+        "pictures: a folder or .zip of PNG, JPEG, TIFF, WebP.",
         metavar="DATA",
     ),
 ]
@@ -259,20 +264,25 @@ def fit(
     threads: Threads = "auto",
     seed: Seed = 0,
     checkpoint: KeptState = None,
+    size: Size = None,
+    fitting: Fit = None,
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     force: Force = False,
 ) -> None:
     """Fit an autoencoder to a file of rows and choose the length of its code.
 
-    Tables are taken as they are: text, dates, missing cells. What is printed are
+    Tables are taken as they are: text, dates, missing cells; so are pictures of any
+    size and mode, which are brought to one form. What is printed are
     figures on rows that nothing saw: by column, and the share of variance explained
     by length and beside PCA's. Ctrl-C saves what was learned so far.
     """
     given = _parameters(locals())
     files = (data, output, report, drop or (), held_out, target)
     parameters = _chosen(kind, given, target)
-    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, keep or ())
+    wish = PictureWish(size, fitting, skip_bad)
+    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, keep or (), wish)
     _run(job, as_json=as_json)
 
 
