@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         VariationalAutoencoder,
     )
     from autoencode.loading import load
+    from autoencode.picture_files import Pictures, read_pictures, write_pictures
     from autoencode.sample_quality import SampleQuality, evaluate_samples
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Autoencoder",
     "DenoisingAutoencoder",
     "Imputer",
+    "Pictures",
     "SampleQuality",
     "SparseAutoencoder",
     "VariationalAutoencoder",
@@ -30,6 +32,8 @@ __all__ = [
     "evaluate_samples",
     "load",
     "measure_augmentation",
+    "read_pictures",
+    "write_pictures",
 ]
 
 _ESTIMATORS = (
@@ -40,6 +44,7 @@ _ESTIMATORS = (
     "VariationalAutoencoder",
 )
 _GAIN = ("AugmentationGain", "measure_augmentation")
+_PICTURES = ("Pictures", "read_pictures", "write_pictures")
 _QUALITY = ("SampleQuality", "evaluate_samples")
 
 
@@ -53,6 +58,10 @@ def __getattr__(name: str) -> Any:
         from autoencode import augmentation_gain
 
         return getattr(augmentation_gain, name)
+    if name in _PICTURES:
+        from autoencode import picture_files
+
+        return getattr(picture_files, name)
     if name in _QUALITY:
         from autoencode import sample_quality
 

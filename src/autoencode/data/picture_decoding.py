@@ -174,7 +174,8 @@ def resized(pixels: Pixels, height: int, width: int) -> Pixels:
     image = to_image(pixels)
     if image.mode.startswith("I"):
         found = _deep_image(np.asarray(image)).resize((width, height), _SMOOTH)
-        return np.clip(np.rint(np.asarray(found)), 0, 65535).astype(np.uint16)
+        deep: Pixels = np.clip(np.rint(np.asarray(found)), 0, 65535).astype(np.uint16)
+        return deep.reshape(height, width, *pixels.shape[2:])
     return np.asarray(image.resize((width, height), _SMOOTH)).reshape(
         height, width, *pixels.shape[2:]
     )

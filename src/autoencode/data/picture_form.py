@@ -143,7 +143,8 @@ class PictureForm:
         if values.dtype == self.dtype:
             return values
         whole = np.rint(np.nan_to_num(values, nan=0.0))
-        return np.clip(whole, 0, self.largest).astype(self.dtype)
+        pixels: npt.NDArray[Any] = np.clip(whole, 0, self.largest).astype(self.dtype)
+        return pixels
 
     def covering(self, height: int, width: int) -> tuple[int, int]:
         """Return the size at which a picture is cut into tiles: at least one tile, else its own."""
