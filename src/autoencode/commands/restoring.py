@@ -124,23 +124,28 @@ def _restored(
     import numpy as np
 
     from autoencode.data.picture_decoding import resized
-    from autoencode.data.picture_masks import mask_tiles
+    from autoencode.data.picture_masks import masked_tiles
     from autoencode.data.picture_writing import whole_pictures
 
     form, start = pictures.form, 0
     for names in _batches(pictures):
         found = [masks.picture(name, form) for name in names]
-        tiles = [mask_tiles(picture.missing, form) for picture in found]
-        rows = slice(start, start + sum(map(len, tiles)))
+        parts = []
+        rows = slice(start, start)
+        for name, picture in zip(names, found, strict=True):
+            stop = rows.stop + len(form.tiles(*pictures.sizes[name]))
+            parts.append(masked_tiles(picture, pictures.pixels[rows.stop : stop], form))
+            rows = slice(start, stop)
         start = rows.stop
-        values = np.asarray(restorer(pictures.pixels[rows], np.concatenate(tiles)))
+        given, missing = (np.concatenate(part) for part in zip(*parts, strict=True))
+        values = np.asarray(restorer(given, missing))
         whole = whole_pictures([values], form, pictures.names[rows], pictures.places[rows])
         for picture, (_, pixels) in zip(found, whole, strict=True):
-            missing, result = picture.missing, picture.pixels
-            told["pixels"] += missing.size
-            told["missing"] += int(missing.sum())
-            told["untouched"] += not missing.any()
-            result[missing] = resized(pixels, *missing.shape).reshape(result.shape)[missing]
+            at, result = picture.missing, picture.pixels
+            told["pixels"] += at.size
+            told["missing"] += int(at.sum())
+            told["untouched"] += not at.any()
+            result[at] = resized(pixels, *at.shape).reshape(result.shape)[at]
             yield result
 
 

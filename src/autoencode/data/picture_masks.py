@@ -15,13 +15,15 @@ from autoencode.data.picture_files import PictureFile, PictureSource
 from autoencode.data.picture_form import PictureForm
 from autoencode.errors import DataError
 
-__all__ = ["TRANSPARENT", "MaskedPicture", "Masks", "mask_tiles"]
+__all__ = ["TRANSPARENT", "MaskedPicture", "Masks", "masked_tiles"]
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 TRANSPARENT = "transparent"
 """In place of a path: what a pixel lets through says whether it is missing."""
 _MISSING_FROM = 128
+_KNOWN_FROM = 0.5
+_TOUCHED = 1e-4
 
 
 class MaskedPicture:
@@ -162,30 +164,57 @@ def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def mask_tiles(missing: Mask, form: PictureForm) -> Mask:
-    """Bring a mask to a form.
+def masked_tiles(
+    picture: MaskedPicture, tiles: npt.NDArray[Any], form: PictureForm
+) -> tuple[npt.NDArray[Any], Mask]:
+    """Bring a mask to a form, and keep what stands in missing pixels out of the others.
 
     Parameters
     ----------
-    missing : ndarray of shape (height, width)
-        Of a picture at its own size.
+    picture : MaskedPicture
+        At its own size.
+    tiles : ndarray of shape (n_tiles, form.height, form.width, ...)
+        The same picture in the form, as it was read.
     form : PictureForm
-        Its fit is "resize" or "tile", or the size is its own.
+        Its fit is "resize" or "tile", or the picture has its size.
 
     Returns
     -------
-    ndarray of shape (n_tiles, form.height, form.width)
-        A pixel is missing if any part of what it is made of is.
+    tiles : ndarray of shape (n_tiles, form.height, form.width, ...)
+        Pixels that are made of known and of missing ones are the mean of the known.
+    missing : ndarray of shape (n_tiles, form.height, form.width)
+        Where more than half of what a pixel is made of is missing.
     """
-    height, width = missing.shape
-    tiled = form.fit == "tile"
-    size = form.covering(height, width) if tiled else (form.height, form.width)
-    found = missing
+    height, width = picture.missing.shape
+    size = (form.height, form.width)
+    if form.fit == "tile":
+        size = form.covering(height, width)
+    missing, values = picture.missing, tiles
     if size != missing.shape:
-        image = Image.fromarray(missing.astype(np.float32))
-        found = np.asarray(image.resize(size[::-1], Image.Resampling.BOX)) > 0
+        known = _brought_to(~missing, size, Image.Resampling.BOX)
+        missing = known < _KNOWN_FROM
+        touched = np.abs(_brought_to(picture.missing, size, Image.Resampling.BICUBIC)) > _TOUCHED
+        values = tiles.reshape(*tiles.shape[:3], -1).copy()
+        for channel in range(values.shape[3]):
+            kept = np.where(picture.missing, 0, picture.pixels[..., channel])
+            means = _brought_to(kept, size, Image.Resampling.BOX) / np.maximum(known, _KNOWN_FROM)
+            mean_tiles = _cut(form.rounded(means), picture, form)
+            at = _cut(touched, picture, form)
+            values[..., channel][at] = mean_tiles[at]
+        values = values.reshape(tiles.shape)
+    return values, _cut(missing, picture, form)
+
+
+def _brought_to(
+    values: npt.NDArray[Any], size: tuple[int, int], how: Image.Resampling
+) -> npt.NDArray[np.float32]:
+    image = Image.fromarray(values.astype(np.float32))
+    return np.asarray(image.resize(size[::-1], how))
+
+
+def _cut(whole: npt.NDArray[Any], picture: MaskedPicture, form: PictureForm) -> npt.NDArray[Any]:
     pieces = [
-        found[top : top + form.height, left : left + form.width]
-        for top, left in form.tiles(height, width)
+        whole[top : top + form.height, left : left + form.width]
+        for top, left in form.tiles(*picture.missing.shape)
     ]
     return np.stack(pieces)
