@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import sparse
 from sklearn.datasets import load_digits
 
@@ -142,6 +143,19 @@ def test_the_commands_for_large_data_work(run: Run, folder: Path) -> None:
     assert not (folder / "run.ckpt").exists()
 
 
+def test_the_commands_for_files_of_pictures_work(run: Run, folder: Path) -> None:
+    (folder / "photos").mkdir()
+    for number, pixels in enumerate(load_digits().images[:30]):
+        image = Image.fromarray((15 * pixels).astype(np.uint8))
+        image.save(folder / "photos" / f"{number:02}.png")
+    (text,) = blocks("docs/picture_files.md", "sh")
+    assert run_commands(run, text, folder) == ["fit", "encode", "decode", "reconstruct"]
+    assert table(folder / "codes.csv")[1].startswith("00.png,")
+    for name, size in (("decoded", (24, 16)), ("reconstructed", (8, 8))):
+        with Image.open(folder / name / "29.png") as image:
+            assert image.size == size
+
+
 def test_the_commands_for_sparse_codes_work(run: Run, folder: Path) -> None:
     pictures = load_digits().images[::3]
     np.save(folder / "pictures.npy", pictures)
@@ -172,6 +186,7 @@ def test_the_commands_for_variational_autoencoders_work(run: Run, folder: Path) 
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),
         ("docs/large-data.md", ""),
+        ("docs/picture_files.md", ""),
         ("docs/sparse.md", ""),
         ("docs/tables.md", ""),
         ("docs/variational.md", ""),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from autoencode.exploration import CodeMap
     from autoencode.loading import load
+    from autoencode.picture_files import Pictures, read_pictures, write_pictures
     from autoencode.sample_quality import SampleQuality, evaluate_samples
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CodeMap",
     "DenoisingAutoencoder",
     "Imputer",
+    "Pictures",
     "SampleQuality",
     "SparseAutoencoder",
     "VariationalAutoencoder",
@@ -32,6 +34,8 @@ __all__ = [
     "evaluate_samples",
     "load",
     "measure_augmentation",
+    "read_pictures",
+    "write_pictures",
 ]
 
 _ESTIMATORS = (
@@ -42,6 +46,7 @@ _ESTIMATORS = (
     "VariationalAutoencoder",
 )
 _GAIN = ("AugmentationGain", "measure_augmentation")
+_PICTURES = ("Pictures", "read_pictures", "write_pictures")
 _QUALITY = ("SampleQuality", "evaluate_samples")
 
 
@@ -55,6 +60,10 @@ def __getattr__(name: str) -> Any:
         from autoencode import augmentation_gain
 
         return getattr(augmentation_gain, name)
+    if name in _PICTURES:
+        from autoencode import picture_files
+
+        return getattr(picture_files, name)
     if name in _QUALITY:
         from autoencode import sample_quality
 

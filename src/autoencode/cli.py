@@ -21,6 +21,7 @@ from autoencode.commands.exporting import export
 from autoencode.commands.fitting import fit
 from autoencode.commands.imputing import impute
 from autoencode.commands.inspecting import inspect
+from autoencode.commands.restoring import restore
 from autoencode.commands.sampling import sample
 from autoencode.errors import AutoencodeError, SpecError
 
@@ -121,6 +122,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     reconstruct: "reconstruct model.safetensors table.csv -o reconstructed.csv --keep id",
     denoise: "denoise model.safetensors table.csv -o restored.csv --keep id",
     impute: "impute model.safetensors table.csv -o completed-{draw}.parquet --draws 5",
+    restore: "restore model.safetensors photos/ --mask masks/ -o restored",
     augment: "augment model.safetensors table.csv -n 5 -o more.csv --label class",
     sample: "sample model.safetensors -n 1000 -o drawn.csv --given colour=red",
     inspect: "inspect model.safetensors",

@@ -6,11 +6,13 @@ import contextlib
 import os
 import secrets
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from autoencode.errors import DataError
 
 __all__ = ["replacing", "replacing_folder", "require_absent"]
+
+_MOST_SYNCED = 16
 
 
 def require_absent(path: str | os.PathLike[str], *, force: bool) -> None:
@@ -85,8 +87,8 @@ def replacing_folder(
     path : path
         Where the finished folder goes; its own folder must exist.
     names : collection of str
-        The files that the body writes. Only a folder that holds nothing else is
-        ever replaced.
+        The files that the body writes, those in subfolders with ``/``. Only a folder that
+        holds nothing else is ever replaced.
     force : bool
         Whether an existing folder may be replaced.
 
@@ -131,19 +133,33 @@ def _require_only(folder: Path, names: Collection[str]) -> None:
     """Refuse to replace anything but a folder of these files."""
     if folder.is_symlink() or not folder.is_dir():
         raise DataError(f"{folder} is not a folder; choose another name")
-    if others := sorted(set(os.listdir(folder)) - set(names)):
+    known = set(names) | _subfolders(names)
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    if others := sorted(set(found) - known):
         raise DataError(f"{folder} also holds {others[0]!r}; choose a folder that may be replaced")
 
 
+def _subfolders(names: Collection[str]) -> set[str]:
+    above = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    return above - {"."}
+
+
 def _sync(folder: Path, names: Collection[str]) -> None:
+    if len(names) > _MOST_SYNCED and hasattr(os, "sync"):
+        # One by one they would take milliseconds each.
+        os.sync()
+        return
     for name in names:
         with open(folder / name, "rb+") as written:
             os.fsync(written.fileno())
 
 
 def _remove(folder: Path, names: Collection[str]) -> None:
-    """Remove these files and the folder, if that leaves it empty."""
+    """Remove these files, their subfolders and the folder, if that leaves them empty."""
     with contextlib.suppress(OSError):
         for name in names:
             (folder / name).unlink(missing_ok=True)
+        for subfolder in sorted(_subfolders(names), reverse=True):
+            if (folder / subfolder).is_dir():
+                (folder / subfolder).rmdir()
         folder.rmdir()

@@ -17,6 +17,7 @@ COMMANDS = (
     "reconstruct",
     "denoise",
     "impute",
+    "restore",
     "augment",
     "sample",
     "inspect",

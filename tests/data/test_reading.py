@@ -150,7 +150,8 @@ def test_unknown_kinds_list_the_known(tmp_path):
             open_data(path)
         assert str(caught.value) == (
             f"{path}: unknown kind of file; known are .parquet, .csv, .tsv, .txt, .feather, "
-            ".arrow, .npy, .npz and folders of .parquet or .npy"
+            ".arrow, .npy, .npz, folders of .parquet or .npy, and pictures (also folders or .zip "
+            "of them)"
         )
 
 

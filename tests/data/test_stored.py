@@ -116,7 +116,10 @@ def test_folders_named_by_keys(tmp_path):
 
 
 def test_bad_folders(tmp_path):
-    assert refused(tmp_path) == "is a folder without Parquet or NumPy files (*.parquet, *.npy)"
+    assert refused(tmp_path) == (
+        "is a folder without Parquet or NumPy files or pictures (*.parquet, *.npy, *.png, "
+        "*.jpg, *.tif, *.webp)"
+    )
     pq.write_table(TABLE, tmp_path / "a.parquet")
     pq.write_table(TABLE.drop_columns(["x"]), tmp_path / "b.parquet")
     assert refused(tmp_path) == (

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 import typer
 
 from autoencode.commands.files import classes_of, naming
-from autoencode.commands.models import load_with_rows, require_output, write_rows
+from autoencode.commands.models import load_with_rows, write_rows
 from autoencode.commands.options import Data, Drop, Force, Keep, Model, Table, Trust
+from autoencode.commands.picture_folders import folder_form, varied_names
+from autoencode.errors import DataError
 
 __all__ = ["augment"]
 
@@ -60,16 +62,25 @@ def augment(
     """Draw new rows that are variants of given ones.
 
     Columns that are kept come first, as they are in the row that was varied. The
-    output holds new rows only: one variant of every row, then the next.
+    output holds new rows only: one variant of every row, then the next. Pictures of
+    files are written as files if FILE is a folder.
     """
     if label is None and kind in ("differences", "interpolate"):
         raise typer.BadParameter(f"--kind {kind} needs --label, the column with the classes")
-    require_output(output, force=force)
+    form = folder_form(output, model, force=force)
+    if form is not None and form.fit == "tile":
+        raise DataError(f"{output}: {model} knows tiles, not whole pictures; write .npy")
     kept = [*(keep or ()), *([label] if label is not None and label not in (keep or ()) else [])]
     fitted, rows = load_with_rows(model, data, drop=drop, keep=kept, trust=trust, decodes=True)
     labels = None if label is None else classes_of(rows, label)
     with naming(data):
         found = fitted.augment(rows, count, labels, kind=kind, strength=strength, random_state=seed)
+    if form is not None:
+        from autoencode.data.picture_writing import write_pictures
+
+        values = form.rounded(found if labels is None else found[0])
+        write_pictures(output, varied_names(rows, count), values, force=force)
+        return
     import pyarrow as pa
 
     names = getattr(fitted, "feature_names_in_", None)

@@ -16,7 +16,22 @@ from autoencode.commands.models import (
     require_output,
     write_rows,
 )
-from autoencode.commands.options import Data, Drop, Force, Keep, Model, Table, Trust
+from autoencode.commands.options import (
+    Data,
+    Drop,
+    Force,
+    Keep,
+    Model,
+    SkipBad,
+    Table,
+    Trust,
+)
+from autoencode.commands.picture_folders import (
+    blocks_of,
+    folder_form,
+    write_as_pictures,
+    write_decoded,
+)
 from autoencode.errors import AutoencodeError, DataError
 
 if TYPE_CHECKING:
@@ -24,8 +39,6 @@ if TYPE_CHECKING:
     from autoencode.estimators import Autoencoder
 
 __all__ = ["decode", "encode", "reconstruct"]
-
-_PIECES = 16
 
 Codes = Annotated[
     str,
@@ -41,26 +54,35 @@ def encode(
     output: Table = Path("-"),
     drop: Drop = None,
     keep: Keep = None,
+    skip_bad: SkipBad = False,
     trust: Trust = None,
     force: Force = False,
 ) -> None:
     """Turn rows into codes.
 
-    Columns that are kept come first in the output, so that codes can be joined back.
+    Columns that are kept come first in the output, so that codes can be joined back;
+    of pictures their names do, in a column picture.
     Sparse codes are written to .npz as SciPy's save_npz does, to other files with zeros.
     """
     require_output(output, force=force)
-    fitted, rows = load_with_rows(model, data, drop=drop, keep=keep, trust=trust, decodes=False)
+    fitted, rows = load_with_rows(
+        model, data, drop=drop, keep=keep, trust=trust, decodes=False, skip_bad=skip_bad
+    )
     with naming(data):
         codes = fitted.transform(rows)
     from autoencode.data.arrays import is_sparse
+    from autoencode.data.reading import pictures_of
     from autoencode.data.writing import write_sparse, write_table
 
+    kept = rows.kept
+    bare = ".npz" if is_sparse(codes) else ".npy"
+    if pictures_of(rows) is not None and output.suffix.lower() == bare:
+        kept = None  # nobody asked for names where none can be written
     names = [str(name) for name in fitted.get_feature_names_out()]
     if is_sparse(codes):
-        write_sparse(output, names, codes, kept=rows.kept, force=force)
+        write_sparse(output, names, codes, kept=kept, force=force)
     else:
-        write_table(output, (names, codes), kept=rows.kept, force=force)
+        write_table(output, (names, codes), kept=kept, force=force)
 
 
 def decode(
@@ -73,9 +95,10 @@ def decode(
     """Turn codes back into rows: names, types and units as the model was fitted to.
 
     Identifiers, which models leave out, come back empty unless CODES carry them
-    along. Pictures come back as one .npy array of pictures.
+    along. Pictures come back as one .npy array of pictures; those of files also as
+    files, if FILE is a folder: of the model's size, under the names in CODES.
     """
-    require_output(output, force=force)
+    form = folder_form(output, model, force=force)
     estimator, length = header_of(model, "estimator", "n_components")
     # The names that scikit-learn gives to what an estimator puts out.
     rows = _read_codes(codes, [f"{estimator.lower()}{number}" for number in range(length)])
@@ -84,6 +107,10 @@ def decode(
             f"{codes}: codes have {rows.n_features} components, but {model} has {length}"
         )
     fitted = load_model(model, trust, decodes=True)
+    if form is not None:
+        with naming(codes):
+            write_decoded(output, form, rows, fitted.inverse_transform, force=force)
+        return
     with naming(codes):
         decoded = fitted.inverse_transform(rows)
     _write(output, fitted, decoded, rows, force=force)
@@ -95,16 +122,25 @@ def reconstruct(
     output: Table = Path("-"),
     drop: Drop = None,
     keep: Keep = None,
+    skip_bad: SkipBad = False,
     trust: Trust = None,
     force: Force = False,
 ) -> None:
     """Encode rows and decode them again: what is left of them.
 
     Identifiers, which models leave out, come back empty unless they are kept.
-    Pictures come back as one .npy array of pictures.
+    Pictures come back as one .npy array of pictures; those of files also as files, if
+    FILE is a folder: of their own size, under their own names.
     """
-    require_output(output, force=force)
-    fitted, rows = load_with_rows(model, data, drop=drop, keep=keep, trust=trust, decodes=True)
+    form = folder_form(output, model, force=force)
+    fitted, rows = load_with_rows(
+        model, data, drop=drop, keep=keep, trust=trust, decodes=True, skip_bad=skip_bad
+    )
+    if form is not None:
+        blocks = (fitted.reconstruct(block) for block in blocks_of(fitted, rows))
+        with naming(data):
+            write_as_pictures(output, form, rows, blocks, force=force)
+        return
     if rows.mapped and output.suffix.lower() == ".npy" and fitted._state.schema is None:
         with naming(data):
             _reconstruct_in_pieces(output, fitted, rows, force=force)
@@ -124,7 +160,7 @@ def _reconstruct_in_pieces(output: Path, fitted: Autoencoder, rows: Rows, *, for
         require_finite(rows)
     pieces = (
         fitted.reconstruct(Rows(block, kind="numpy", names=rows.names))
-        for _, block in rows.blocks(_PIECES * fitted._piece())
+        for block in blocks_of(fitted, rows)
     )
     write_blocks(output, pieces, rows.n_rows, force=force)
 

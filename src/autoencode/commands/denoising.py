@@ -11,7 +11,7 @@ import typer
 
 from autoencode.commands.display import print_json
 from autoencode.commands.files import naming
-from autoencode.commands.models import header_of, load_with_rows, require_output, write_rows
+from autoencode.commands.models import header_of, load_with_rows, write_rows
 from autoencode.commands.options import (
     AsJson,
     Data,
@@ -19,10 +19,12 @@ from autoencode.commands.options import (
     Force,
     Keep,
     Model,
+    SkipBad,
     Table,
     Trust,
     parse_number,
 )
+from autoencode.commands.picture_folders import folder_form, write_as_pictures
 from autoencode.errors import DataError, ModelFileError
 from autoencode.presets import PRESETS
 
@@ -50,6 +52,7 @@ def denoise(
     level: Level = "auto",
     drop: Drop = None,
     keep: Keep = None,
+    skip_bad: SkipBad = False,
     trust: Trust = None,
     as_json: AsJson = False,
     force: Force = False,
@@ -59,16 +62,22 @@ def denoise(
     MODEL is one that was fitted with --kind denoising. What noise there was, and how
     much it changed, is said on standard error, or as JSON on standard output. Missing
     cells are restored too. Columns that the model leaves out stay as they are.
+    Pictures of files are written as files if FILE is a folder.
     """
     if as_json and os.fspath(output) == "-":
         raise typer.BadParameter("--json needs -o FILE: standard output cannot hold both")
-    require_output(output, force=force)
+    form = folder_form(output, model, force=force)
     _require_denoising(model)
-    fitted, rows = load_with_rows(model, data, drop=drop, keep=keep, trust=trust, decodes=True)
+    fitted, rows = load_with_rows(
+        model, data, drop=drop, keep=keep, trust=trust, decodes=True, skip_bad=skip_bad
+    )
     with naming(data):
         found, told = _denoised(fitted, rows, None if level == "auto" else float(level))
     schema = fitted._state.schema
-    write_rows(output, found, rows.kept, names=rows.names, schema=schema, force=force)
+    if form is None:
+        write_rows(output, found, rows.kept, names=rows.names, schema=schema, force=force)
+    else:
+        write_as_pictures(output, form, rows, iter([found]), force=force)
     told |= _changes(fitted, rows, found)
     if as_json:
         print_json({"output": str(output), **told})

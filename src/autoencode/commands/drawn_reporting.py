@@ -12,7 +12,7 @@ from autoencode.data.rows import Rows
 from autoencode.errors import DataError
 from autoencode.exploration import strongest_components
 from autoencode.preprocess.table_rows import TableRows
-from autoencode.report_parts.data import picture_shape
+from autoencode.report_parts.data import picture_shape_of
 from autoencode.report_parts.drawn import Drawn
 from autoencode.report_parts.explored import Explored, Map
 from autoencode.report_parts.pictures import value_limits
@@ -131,7 +131,7 @@ def _map(model: Autoencoder, rows: Rows, limits: tuple[float, float]) -> Map | N
 def _shape(model: Autoencoder) -> tuple[int, int, int] | None:
     if model._state.schema is not None:
         return None
-    return picture_shape(tuple(model._state.facts["sample_shape"]))
+    return picture_shape_of(model._state.facts["sample_shape"])
 
 
 def _limits(model: Autoencoder, rows: Rows, numbers: Numbers) -> tuple[float, float]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoencode.data.picture_wish import ANY_PICTURES, PictureWish
 from autoencode.errors import DataError
 from autoencode.files import require_absent
 
@@ -59,8 +61,9 @@ def read_data(
     drop: Sequence[str] | None = None,
     keep: Sequence[str] | None = None,
     expected_names: Sequence[str] | None = None,
+    pictures: PictureWish = ANY_PICTURES,
 ) -> Rows | TableData:
-    """Open a file of data.
+    """Open a file of data; say on standard error what was done to pictures.
 
     Parameters
     ----------
@@ -70,6 +73,8 @@ def read_data(
         Columns to leave out, and to carry along.
     expected_names : sequence of str, optional
         The columns of a fitted model.
+    pictures : PictureWish, optional
+        How files of pictures are to be read.
 
     Returns
     -------
@@ -84,9 +89,29 @@ def read_data(
     from autoencode.data.reading import open_data
 
     try:
-        return open_data(path, drop=drop or (), keep=keep or (), expected_names=expected_names)
+        found = open_data(
+            path,
+            drop=drop or (),
+            keep=keep or (),
+            expected_names=expected_names,
+            pictures=pictures,
+        )
     except TypeError as error:
         raise DataError(f"{path}: {error}") from error
+    _say_what_was_read(path, found)
+    return found
+
+
+def _say_what_was_read(path: str, found: Rows | TableData) -> None:
+    """Tell what was done to pictures, and which were left out."""
+    from autoencode.data.reading import pictures_of
+
+    pictures = pictures_of(found)
+    if pictures is None:
+        return
+    sys.stderr.write(f"autoencode: {path}: {pictures.summary}\n")
+    for name, reason in sorted(pictures.bad.items()):
+        sys.stderr.write(f"autoencode: {path}: left out: {name} {reason}\n")
 
 
 def classes_of(rows: Rows, label: str) -> list[object]:
@@ -103,12 +128,13 @@ def read_for_fit(
     drop: Sequence[str] | None = None,
     keep: Sequence[str] | None = None,
     columns: Mapping[str, str] | None = None,
+    pictures: PictureWish = ANY_PICTURES,
 ) -> Rows:
     """Open a file to which a model is to be fitted.
 
     Parameters
     ----------
-    path, drop, keep
+    path, drop, keep, pictures
         As for `read_data`.
     columns : mapping of str to str, optional
         Kinds of columns that are not to be found by looking.
@@ -125,8 +151,19 @@ def read_for_fit(
     SpecError
         If a kind is not known.
     """
-    data = read_data(path, drop=drop, keep=keep)
+    data = read_data(path, drop=drop, keep=keep, pictures=pictures)
     from autoencode.opening import open_for_fit  # imports torch; the file may be at fault
 
     with naming(path):
+        _require_two(data)
         return open_for_fit(data, columns)
+
+
+def _require_two(found: Rows | TableData) -> None:
+    from autoencode.data.reading import pictures_of
+
+    if pictures_of(found) is not None and found.n_rows < 2:
+        raise DataError(
+            "is one picture, and a fit needs two at least: add more, or cut it into many with "
+            "--fit tile"
+        )

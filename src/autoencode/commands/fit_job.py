@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from autoencode.commands.display import curve_rows, print_columns, print_curve, print_text
 from autoencode.commands.files import classes_of, naming, read_data, read_for_fit, require_writable
 from autoencode.commands.progress import Progress
+from autoencode.data.picture_wish import ANY_PICTURES, PictureWish
 from autoencode.errors import DataError
 from autoencode.presets import PRESETS
 
@@ -56,6 +57,8 @@ class FitJob:
         Columns that are not fitted; the report says what goes with them.
     label : str or None
         One of these: the class of each row, by which new ones can be drawn.
+    pictures : PictureWish
+        How files of pictures are to be read.
     """
 
     data: str
@@ -71,6 +74,7 @@ class FitJob:
     checkpoint: Path | None = None
     carried: Sequence[str] = ()
     label: str | None = None
+    pictures: PictureWish = ANY_PICTURES
 
 
 @dataclass(frozen=True)
@@ -146,19 +150,44 @@ def _require_outputs(job: FitJob) -> None:
 
 def _read(job: FitJob) -> _Sources:
     columns = job.parameters.get("columns")
-    rows = read_for_fit(job.data, drop=job.left_out, keep=job.carried, columns=columns)
+    wish = job.pictures
+    rows = read_for_fit(
+        job.data, drop=job.left_out, keep=job.carried, columns=columns, pictures=wish
+    )
     held_out, target = (
         None if path is None else _read_more(path, job, rows) for path in (job.held_out, job.target)
     )
+    if job.target is not None and target is not None:
+        _require_pairs(job, rows, target)
     return _Sources(rows, held_out, target)
+
+
+def _require_pairs(job: FitJob, rows: Rows, target: Rows) -> None:
+    """Refuse pictures of which one has no counterpart by its name."""
+    from autoencode.data.reading import pictures_of
+
+    pictures, wanted = pictures_of(rows), pictures_of(target)
+    if pictures is None or wanted is None:
+        return
+    alone = set(pictures.names) ^ set(wanted.names)
+    if alone:
+        name = min(alone)
+        where, lacks = (job.data, job.target) if name in pictures.names else (job.target, job.data)
+        raise DataError(
+            f"{where} has {name!r}, but {lacks} has not: pictures go together by their names"
+        )
 
 
 def _read_more(path: str, job: FitJob, rows: Rows) -> Rows:
     """Read rows with the columns of those that are fitted."""
+    from autoencode.data.reading import pictures_of
     from autoencode.opening import open_like
     from autoencode.preprocess.table_rows import TableRows
 
-    wish = {"drop": job.left_out, "keep": job.carried, "expected_names": rows.names}
+    wish: dict[str, Any] = {"drop": job.left_out, "keep": job.carried, "expected_names": rows.names}
+    pictures = pictures_of(rows)
+    if pictures is not None:
+        wish["pictures"] = PictureWish(skip_bad=job.pictures.skip_bad, form=pictures.form)
     found = read_data(path, **wish)
     with naming(path):
         return open_like(found, rows.schema if isinstance(rows, TableRows) else None, rows.names)
@@ -198,6 +227,7 @@ def fit_model(
         If nothing was learned yet.
     """
     from autoencode import estimators
+    from autoencode.data.reading import pictures_of
     from autoencode.planning import make_plan
 
     model: Autoencoder = getattr(estimators, PRESETS[kind].estimator)(**parameters)
@@ -214,6 +244,9 @@ def fit_model(
         if not hasattr(model, "n_components_"):
             raise
         interrupted = True
+    pictures = pictures_of(rows)
+    if pictures is not None:
+        model._state.facts["pictures"] = pictures.form.header()
     return model.set_params(verbose=False), interrupted
 
 

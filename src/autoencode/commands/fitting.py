@@ -15,16 +15,20 @@ from autoencode.commands.options import (
     AsJson,
     Columns,
     Drop,
+    Fit,
     Force,
     Keep,
     Missing,
     Quiet,
+    Size,
+    SkipBad,
     parse_columns,
     parse_components,
     parse_hidden,
     parse_number,
     parse_whole,
 )
+from autoencode.data.picture_wish import PictureWish
 from autoencode.presets import PRESETS
 
 __all__ = ["fit"]
@@ -219,7 +223,8 @@ Label = Annotated[
 Data = Annotated[
     str,
     typer.Argument(
-        help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet or .npy.",
+        help="Rows: .csv, .parquet, .feather, .npy, .npz or a folder of .parquet or .npy; or "
+        "pictures: a folder or .zip of PNG, JPEG, TIFF, WebP.",
         metavar="DATA",
     ),
 ]
@@ -270,13 +275,17 @@ def fit(
     threads: Threads = "auto",
     seed: Seed = 0,
     checkpoint: KeptState = None,
+    size: Size = None,
+    fitting: Fit = None,
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     force: Force = False,
 ) -> None:
     """Fit an autoencoder to a file of rows and choose the length of its code.
 
-    Tables are taken as they are: text, dates, missing cells. What is printed are
+    Tables are taken as they are: text, dates, missing cells; so are pictures of any
+    size and mode, which are brought to one form. What is printed are
     figures on rows that nothing saw: by column, and the share of variance explained
     by length and beside PCA's. Ctrl-C saves what was learned so far.
     """
@@ -289,7 +298,8 @@ def fit(
             raise typer.BadParameter(f"--label is for --kind {' or '.join(_LABELLED)}")
         parameters["conditional"] = True
         carried += [] if label in carried else [label]
-    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, carried, label)
+    wish = PictureWish(size, fitting, skip_bad)
+    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, carried, label, wish)
     _run(job, as_json=as_json)
 
 

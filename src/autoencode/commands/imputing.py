@@ -93,6 +93,7 @@ def impute(
     if data is None:
         raise typer.BadParameter("name the rows: MODEL DATA, or DATA alone")
     _require_usage(model, output, draws, fitting, trust)
+    _refuse_pictures(data)
     outputs = _outputs(output, draws)
     for path in outputs:
         require_output(path, force=force)
@@ -109,6 +110,16 @@ def impute(
     _say_what_stays_missing(data, rows, tables[0])
     numbered = draws is not None and _PLACE not in str(output)
     _write(outputs, tables, data, rows, numbered=numbered, force=force)
+
+
+def _refuse_pictures(data: str) -> None:
+    from autoencode.data.reading import is_of_pictures
+
+    if is_of_pictures(Path(data)):
+        raise DataError(
+            f"{data} holds pictures, in which no cell is missing: say which pixels are to be "
+            "restored by autoencode restore MODEL IMAGES --mask MASKS"
+        )
 
 
 def _given(**options: Any) -> dict[str, Any]:

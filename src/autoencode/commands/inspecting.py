@@ -18,7 +18,7 @@ from autoencode.errors import ModelFileError
 __all__ = ["inspect"]
 
 _NAMES_SHOWN = 20
-_NOT_FACTS = ("claim_rows", "columns", "frame", "likelihood", "noise", "situation")
+_NOT_FACTS = ("claim_rows", "columns", "frame", "likelihood", "noise", "pictures", "situation")
 _NOT_WORTH_SAYING: tuple[Any, ...] = ("auto", "none", "plain", "ignorable", None, False, [])
 
 
@@ -93,6 +93,7 @@ def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> di
         "n_components": header["n_components"],
         "n_features": header["n_features"],
         "sample_shape": facts["sample_shape"],
+        **({"pictures": facts["pictures"]} if "pictures" in facts else {}),
         "feature_names": header["feature_names"],
         **({} if noise is None else {"noise": noise}),
         **({} if units is None else {"units": units}),
@@ -165,6 +166,7 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
         "written by": f"autoencode {found['package_version']}, format {found['format_version']}",
         "estimator": f"{found['estimator']}({', '.join(set_by_hand)})",
         "columns": columns,
+        "pictures": _pictures(found),
         "left out": left_out(found["columns"]),
         "components": str(found["n_components"]),
         "hidden layers": ", ".join(map(str, found["composition"]["hidden_layer_sizes"])) or "none",
@@ -177,3 +179,14 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
         "fit": f"{facts['seconds']:.1f} s; stopped: {facts['stop_reason']}",
         "size": f"{found['numbers']} numbers",
     }
+
+
+def _pictures(found: dict[str, Any]) -> str:
+    """Say what pictures of files are brought to; nothing if the model is of other data."""
+    if "pictures" not in found:
+        return ""
+    from autoencode.data.picture_form import PictureForm
+
+    form = PictureForm.from_header(found["pictures"])
+    others = {"resize": "resized", "crop": "cropped", "tile": "cut into tiles"}
+    return f"{form.describe()}; others are {others[form.fit]}"

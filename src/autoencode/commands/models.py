@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencode.commands.files import naming, read_data, require_writable
+from autoencode.data.picture_wish import PictureWish
 from autoencode.errors import DataError, ModelFileError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from autoencode.data.picture_form import PictureForm
     from autoencode.data.rows import Rows
     from autoencode.estimators import Autoencoder
     from autoencode.preprocess.columns import Schema
 
-__all__ = ["header_of", "load_model", "load_with_rows", "require_output", "write_rows"]
+__all__ = ["form_of", "header_of", "load_model", "load_with_rows", "require_output", "write_rows"]
 
 
 def require_output(output: Path, *, force: bool) -> None:
@@ -73,6 +75,25 @@ def _header_of_folder(folder: Path) -> dict[str, Any]:
     }
 
 
+def form_of(model: Path) -> PictureForm | None:
+    """Return the form of the pictures that a model was fitted to; None if it was not to files.
+
+    Raises
+    ------
+    ModelFileError
+        If the file cannot be used.
+    """
+    if model.is_dir():
+        return None
+    (facts,) = header_of(model, "facts")
+    if "pictures" not in facts:
+        return None
+    from autoencode.data.picture_form import PictureForm
+
+    with naming(model):
+        return PictureForm.from_header(facts["pictures"])
+
+
 def load_model(model: Path, trust: Sequence[str] | None, *, decodes: bool) -> Autoencoder:
     """Load a model that gives tables back as files hold them.
 
@@ -112,6 +133,7 @@ def load_with_rows(
     keep: Sequence[str] | None,
     trust: Sequence[str] | None,
     decodes: bool,
+    skip_bad: bool = False,
 ) -> tuple[Autoencoder, Rows]:
     """Load a model and the rows for it, which should have the columns of its fit.
 
@@ -125,6 +147,8 @@ def load_with_rows(
         As for `read_data`.
     trust, decodes
         As for `load_model`.
+    skip_bad : bool
+        Whether pictures that cannot be read are left out.
 
     Returns
     -------
@@ -138,8 +162,18 @@ def load_with_rows(
     DataError, ModelFileError
         With the name of the file that is at fault.
     """
+    from autoencode.data.reading import is_of_pictures
+
     names, width = header_of(model, "feature_names", "n_features")
-    found = read_data(data, drop=drop, keep=keep, expected_names=names)
+    wish = PictureWish(skip_bad=skip_bad)
+    if names is None and is_of_pictures(Path(data)):
+        wish = PictureWish(skip_bad=skip_bad, form=form_of(model))
+        if wish.form is None:
+            raise DataError(
+                f"{data} holds pictures, but {model} was fitted to an array of numbers: hand it "
+                "over as an array (.npy)"
+            )
+    found = read_data(data, drop=drop, keep=keep, expected_names=names, pictures=wish)
     if found.n_columns != width:
         raise DataError(f"{data} has {found.n_columns} columns, but {model} was fitted to {width}")
     fitted = load_model(model, trust, decodes=decodes)

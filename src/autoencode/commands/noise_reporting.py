@@ -19,6 +19,7 @@ from autoencode.commands.reporting import (
 )
 from autoencode.corruptions import real_values
 from autoencode.data.arrays import open_array
+from autoencode.data.reading import pictures_of
 from autoencode.data.rows import Rows
 from autoencode.denoising import Denoised, denoised
 from autoencode.noise import Noise
@@ -26,6 +27,7 @@ from autoencode.preprocess.filling import covariance_of
 from autoencode.preprocess.shrinking import Shrink
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.report_parts.cells import cell_text, column_style
+from autoencode.report_parts.data import picture_shape_of
 from autoencode.report_parts.markup import value_text
 from autoencode.report_parts.noise import Examples, LevelErrors, NoiseReportData, Residuals
 from autoencode.report_parts.table_content import take_rows
@@ -94,7 +96,9 @@ def noise_report_data(
         sentence=_sentence(model, errors),
         facts=facts_of(model, data_path, model_path),
         history=model.history_,
-        loading=loading_lines(data_path, model_path, denoises=True),
+        loading=loading_lines(
+            data_path, model_path, denoises=True, pictures=pictures_of(shown) is not None
+        ),
         missing=missing_of(given),
         fitted_to=_FITTED_TO[model.situation_],
         noise="" if known["kind"] == "none" else describe_noise(known),
@@ -261,7 +265,7 @@ def _examples(trial: _Trial, numbers: npt.NDArray[np.int64]) -> Examples:
     if trial.clean is not None:
         parts.append(trial.clean)
         headings.append("clean")
-    shape = _picture_shape(trial.rows.sample_shape)
+    shape = picture_shape_of(trial.rows.sample_shape)
     every = np.linspace(0, len(numbers) - 1, _OTHERS if shape is None else _PICTURES)
     places = np.unique(every.round().astype(np.int64))
     chosen = [int(number) for number in numbers[places]]
@@ -297,13 +301,6 @@ def _table_texts(rows: TableRows, parts: Sequence[Array]) -> list[list[list[str]
         ]
         for row in range(len(parts[0]))
     ]
-
-
-def _picture_shape(shape: Sequence[int]) -> tuple[int, int, int] | None:
-    whole = (*shape, 1) if len(shape) == 2 else tuple(shape)
-    if len(whole) != 3 or whole[2] not in (1, 3) or min(whole[:2]) < 2:
-        return None
-    return whole[0], whole[1], whole[2]
 
 
 def _by_level(trial: _Trial) -> LevelErrors | None:
@@ -359,7 +356,7 @@ def _residuals(trial: _Trial) -> Residuals | None:
 
 def _neighbours(trial: _Trial) -> list[tuple[str, Places, Places]]:
     """Return places of neighbouring values: pixels to the right and below, or columns."""
-    shape = _picture_shape(trial.rows.sample_shape)
+    shape = picture_shape_of(trial.rows.sample_shape)
     if shape is None:
         places = np.arange(len(trial.real))[:_MOST_CORRELATED]
         return [("the next column", places[:-1], places[1:])] if len(places) > 1 else []

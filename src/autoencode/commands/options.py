@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,17 +14,21 @@ __all__ = [
     "Columns",
     "Data",
     "Drop",
+    "Fit",
     "Force",
     "Keep",
     "Missing",
     "Model",
     "Quiet",
+    "Size",
+    "SkipBad",
     "Table",
     "Trust",
     "parse_columns",
     "parse_components",
     "parse_hidden",
     "parse_number",
+    "parse_size",
     "parse_whole",
 ]
 
@@ -40,7 +44,7 @@ Table = Annotated[
         "--output",
         "-o",
         help="Where to write; the suffix says how (.csv, .parquet, .feather, .npy, .npz); "
-        "- is CSV on standard output.",
+        "- is CSV on standard output. Of pictures also a folder.",
         metavar="FILE",
     ),
 ]
@@ -55,6 +59,10 @@ Keep = Annotated[
         help="Carry this column along, such as an identifier or a label (repeatable).",
         metavar="COLUMN",
     ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out pictures that cannot be read, and name them."),
 ]
 Trust = Annotated[
     list[str] | None,
@@ -78,6 +86,35 @@ Missing = Annotated[
     typer.Option(
         help="Whether a missing cell says nothing about what it would have been, given the "
         "others, or may (large incomes are not told): then this is learned too.",
+    ),
+]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Turn ``"48x64"`` into height and width, and ``"64"`` into a square."""
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() and int(side) for side in sides):
+        raise typer.BadParameter(f"{text!r} should read like 48x64 (height, width) or 64")
+    return int(sides[0]), int(sides[-1])
+
+
+Size = Annotated[
+    Any,
+    typer.Option(
+        "--size",
+        parser=parse_size,
+        help="Height and width of pictures; if not given the commonest, or medians.",
+        metavar="HxW",
+        rich_help_panel="Pictures",
+    ),
+]
+Fit = Annotated[
+    Literal["resize", "crop", "tile"] | None,
+    typer.Option(
+        "--fit",
+        help="How pictures of other sizes get this one: stretched, cut at the longer sides, or "
+        "cut into tiles; resize if not given.",
+        rich_help_panel="Pictures",
     ),
 ]
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from autoencode.bounds_summary import bounds_sentence, known_bounds
 from autoencode.commands.drawn_reporting import drawn_of, explored_of
 from autoencode.commands.unit_reporting import dense_codes, units_of, units_sentence
+from autoencode.data.reading import pictures_of
 from autoencode.data.rows import FloatArray, Rows
 from autoencode.opening import open_like
 from autoencode.preprocess.table_rows import TableRows
@@ -118,7 +119,12 @@ def report_data(
         "level": model.n_components if isinstance(model.n_components, float) else None,
         "row_numbers": numbers,
         "history": model.history_,
-        "loading": loading_lines(data_path, model_path, imputes=missing is not None),
+        "loading": loading_lines(
+            data_path,
+            model_path,
+            imputes=missing is not None,
+            pictures=pictures_of(given) is not None,
+        ),
         "missing": missing,
         "bounds": known_bounds(model._state.facts),
         "drawn": drawn_of(model, given, shown, numbers, unseen=unseen),
@@ -137,8 +143,9 @@ def opened(model: Autoencoder, data: Any) -> Rows:
 
 def _array_data(model: Autoencoder, sources: _Sources, common: Mapping[str, Any]) -> ReportData:
     rows, count = sources.rows, len(sources.numbers)
+    files = pictures_of(sources.shown)
     shown = sources.shown.take(sources.numbers)
-    inputs = Rows(shown, kind="numpy", names=rows.names)
+    inputs = Rows(shown.reshape(count, *rows.sample_shape), kind="numpy", names=rows.names)
     codes = dense_codes(model.transform(inputs))
     data = ReportData(
         **common,
@@ -148,6 +155,7 @@ def _array_data(model: Autoencoder, sources: _Sources, common: Mapping[str, Any]
         column_scale=model._state.scaling.scale,
         names=rows.names,
         sample_shape=rows.sample_shape,
+        row_names=None if files is None else tuple(files.names[n] for n in sources.numbers),
     )
     shape = data.picture_shape
     pictures = None if shape is None else shown.reshape(count, -1)
@@ -206,9 +214,7 @@ def _sample(count: int, most: int) -> Numbers:
 
 def shown_rows(facts: Mapping[str, Any], source: Rows, *, given: bool) -> tuple[Numbers, bool]:
     """Return the numbers of the rows to show, and whether the fit never saw them."""
-    most = MOST_ROWS
-    if isinstance(source, TableRows):
-        most = max(1, min(most, _MOST_VALUES // max(1, source.n_features)))
+    most = max(1, min(MOST_ROWS, _MOST_VALUES // max(1, source.n_features)))
     claimed = np.asarray(facts.get("claim_rows") or [], dtype=np.int64)
     if len(claimed) and claimed.max() < source.n_rows:
         return claimed[:most], True
@@ -223,7 +229,7 @@ def _sentence(model: Autoencoder, *, unseen: bool) -> str:
     length = f"{model.n_components_} number{'' if model.n_components_ == 1 else 's'}"
     measured = "rows it never saw" if model._state.facts["n_claim"] else "its training rows"
     text = units_sentence(model, measured) or (
-        f"{kind} turns {model.n_features_in_} columns into {length} and keeps {explained:.2%} of "
+        f"{kind} turns {_given(model)} into {length} and keeps {explained:.2%} of "
         f"the variance of {measured}"
     )
     if not text.endswith("."):
@@ -233,6 +239,14 @@ def _sentence(model: Autoencoder, *, unseen: bool) -> str:
     if not unseen:
         text += " The examples below are training rows."
     return text
+
+
+def _given(model: Autoencoder) -> str:
+    """Say what goes into a model: so many columns, or pictures of a size."""
+    shape = model._state.facts["sample_shape"]
+    if len(shape) < 2:
+        return f"{model.n_features_in_} columns"
+    return f"pictures of {' x '.join(map(str, shape))} values"
 
 
 def facts_of(model: Autoencoder, data_path: str, model_path: str) -> dict[str, str]:
@@ -269,20 +283,29 @@ def _columns(model: Autoencoder) -> str:
 
 
 def loading_lines(
-    data_path: str, model_path: str, *, imputes: bool = False, denoises: bool = False
+    data_path: str,
+    model_path: str,
+    *,
+    imputes: bool = False,
+    denoises: bool = False,
+    pictures: bool = False,
 ) -> str:
     """Return the Python that loads a model and does what it is for."""
     model = os.path.basename(model_path) or "model.safetensors"
     data = Path(data_path).name or "data.csv"
     lines = ["import autoencode\n", f"model = autoencode.load({model!r})"]
+    given = repr(data)
+    if pictures:
+        lines.append(f"pictures = autoencode.read_pictures({data!r}, like=model)")
+        given = "pictures.pixels"
     if denoises:
-        return "\n".join([*lines, f"restored = model.denoise({data!r})"]) + "\n"
+        return "\n".join([*lines, f"restored = model.denoise({given})"]) + "\n"
     lines += [
-        f"codes = model.transform({data!r})",
+        f"codes = model.transform({given})",
         "rows = model.inverse_transform(codes)",
     ]
     if imputes:
-        lines.append(f"complete = model.impute({data!r})")
+        lines.append(f"complete = model.impute({given})")
     return "\n".join(lines) + "\n"
 
 

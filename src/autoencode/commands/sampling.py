@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autoencode.commands.models import load_model, require_output, write_rows
+from autoencode.commands.models import load_model, write_rows
 from autoencode.commands.options import Force, Model, Table, Trust
+from autoencode.commands.picture_folders import folder_form
 
 if TYPE_CHECKING:
     from autoencode.estimators import Autoencoder
@@ -52,9 +53,10 @@ def sample(
     """Draw new rows from a model.
 
     Every column is spread as it was in the rows of the fit; categories are drawn by their
-    chances, and nothing lies outside the range that was observed.
+    chances, and nothing lies outside the range that was observed. Models of files of
+    pictures write files, if FILE is a folder.
     """
-    require_output(output, force=force)
+    form = folder_form(output, model, force=force)
     fitted = load_model(model, trust, decodes=True)
     cells = _given(fitted, given)
     y = None if label is None else _class(fitted, label)
@@ -67,6 +69,11 @@ def sample(
 
         found, classes = found
         kept = pa.table({_CLASS: pa.array(classes.tolist())})
+    if form is not None:
+        from autoencode.data.picture_writing import numbered_names, write_pictures
+
+        write_pictures(output, numbered_names(count), form.rounded(found), force=force)
+        return
     names = getattr(fitted, "feature_names_in_", None)
     write_rows(
         output,

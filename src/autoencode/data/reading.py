@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoencode.data.arrays import is_sparse, open_array, open_sparse
+from autoencode.data.picture_wish import ANY_PICTURES, PictureWish
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError
 
 if TYPE_CHECKING:
+    from autoencode.data.pictures import Pictures
     from autoencode.data.tables import TableData, TableSource
 
-__all__ = ["open_data", "table_source"]
+__all__ = ["is_of_pictures", "open_data", "pictures_of", "table_source"]
 
 # pyarrow takes a tenth of a second to import: the functions below do so when they need
 # it, so that arrays are opened without.
@@ -32,6 +34,7 @@ def open_data(
     drop: Sequence[str] = (),
     keep: Sequence[str] = (),
     expected_names: Sequence[str] | None = None,
+    pictures: PictureWish = ANY_PICTURES,
 ) -> Rows | TableData:
     """Open data of any supported form.
 
@@ -44,7 +47,8 @@ def open_data(
         pyarrow, duckdb ...). A path leads to a .parquet, .csv, .tsv, .txt (also .gz, .bz2
         or .zst), .feather, .arrow, .npy or .npz file or to a folder of Parquet files;
         ``"file.npz:name"`` chooses one array. A folder of .npy files, or a list of their
-        paths, is one array too: the rows of one file after those of another.
+        paths, is one array too: the rows of one file after those of another. So are the
+        pictures of a folder or a .zip file.
     drop : sequence of str
         Columns of a table to leave out.
     keep : sequence of str
@@ -52,7 +56,9 @@ def open_data(
     expected_names : sequence of str, optional
         The columns that a model was fitted with: a named table must have exactly these
         beside the dropped and kept ones, in any order, and is read in this one. A kept
-        column may be one of them. Data without names pass.
+        column may be one of them. Data without names pass, but for files of pictures.
+    pictures : PictureWish, optional
+        How files of pictures are to be read; other data only pass if it asks for nothing.
 
     Returns
     -------
@@ -73,7 +79,7 @@ def open_data(
     """
     wish = {"drop": drop, "keep": keep, "expected_names": expected_names}
     if isinstance(data, (str, os.PathLike)):
-        return _open_path(os.fspath(data), wish)
+        return _open_path(os.fspath(data), wish, pictures)
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, os.PathLike)):
         from autoencode.data.shards import are_paths, open_shards
 
@@ -108,18 +114,25 @@ def _refuse_names(wish: Mapping[str, Any]) -> None:
         raise DataError(f"there is no column {name!r}: an array has no column names")
 
 
-def _open_path(given: str | bytes, wish: Mapping[str, Any]) -> Rows | TableData:
+def _open_path(
+    given: str | bytes, wish: Mapping[str, Any], pictures: PictureWish
+) -> Rows | TableData:
     text = os.fsdecode(given)
     path, member = _split_member(text)
     try:
         if path.suffix.lower() in (".npy", ".npz") and not path.is_dir():
+            pictures.refuse_other()
             return _open_bare(_numpy_data(path, member), wish)
         if path.is_dir():
             from autoencode.data.shards import folder_files, is_folder_of_npy, open_shards
 
             if is_folder_of_npy(path):
+                pictures.refuse_other()
                 _refuse_names(wish)
                 return open_shards(folder_files(path), path)
+        if is_of_pictures(path):
+            return _open_pictures(path, wish, pictures)
+        pictures.refuse_other()
         from autoencode.data.tables import open_columns
 
         return open_columns(table_source(path), **wish)
@@ -127,6 +140,40 @@ def _open_path(given: str | bytes, wish: Mapping[str, Any]) -> Rows | TableData:
         raise DataError(f"{text}: {error}") from error
     except OSError as error:
         raise DataError(f"{text}: {error.strerror or error}") from error
+
+
+def is_of_pictures(path: Path) -> bool:
+    """Tell whether a path leads to pictures: one, or a ``.zip`` file or folder of them."""
+    from autoencode.data.picture_files import holds_pictures
+
+    if path.is_dir() and any(file.suffix in (".parquet", ".npy") for file in path.rglob("*")):
+        return False
+    return holds_pictures(path)
+
+
+def pictures_of(data: Rows | TableData) -> Pictures | None:
+    """Return what files of pictures the data were read from; None if from anything else."""
+    found: Pictures | None = getattr(data, "pictures", None)
+    return found
+
+
+def _open_pictures(path: Path, wish: Mapping[str, Any], pictures: PictureWish) -> Rows:
+    from autoencode.data.pictures import PictureRows, read_pictures
+
+    if not path.is_dir():
+        _require_content(path)
+    for name in (*wish["drop"], *wish["keep"]):
+        raise DataError(f"there is no column {name!r}: pictures have no columns")
+    if wish["expected_names"] is not None:
+        raise DataError("holds pictures, but the model was fitted to a table with named columns")
+    found = read_pictures(
+        path,
+        size=pictures.size,
+        fit=pictures.fit,
+        skip_bad=pictures.skip_bad,
+        form=pictures.form,
+    )
+    return PictureRows(found)
 
 
 def _split_member(text: str) -> tuple[Path, str | None]:
@@ -163,8 +210,8 @@ def table_source(path: Path) -> TableSource:
     if suffixes and suffixes[-1] in TEXT_SUFFIXES:
         return delimited.delimited_source(path)
     raise DataError(
-        f"unknown kind of file; known are {', '.join(KNOWN_SUFFIXES)} and folders of .parquet "
-        "or .npy"
+        f"unknown kind of file; known are {', '.join(KNOWN_SUFFIXES)}, folders of .parquet or "
+        ".npy, and pictures (also folders or .zip of them)"
     )
 
 

@@ -105,7 +105,10 @@ def folder_source(path: Path) -> TableSource:
         if file.is_file() and not file.name.startswith(("_", "."))
     )
     if not files:
-        raise DataError("is a folder without Parquet or NumPy files (*.parquet, *.npy)")
+        raise DataError(
+            "is a folder without Parquet or NumPy files or pictures (*.parquet, *.npy, *.png, "
+            "*.jpg, *.tif, *.webp)"
+        )
     schemas = _same_columns(path, files)
     from pyarrow import dataset  # slow to import, and only folders need it
 

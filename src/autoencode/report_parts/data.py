@@ -16,7 +16,7 @@ from autoencode.report_parts.explored import Explored, check_explored
 from autoencode.report_parts.missing import Missingness
 from autoencode.report_parts.units import Units, check_units
 
-__all__ = ["FittedData", "PageData", "ReportData", "check", "picture_shape", "require_lengths"]
+__all__ = ["FittedData", "PageData", "ReportData", "check", "picture_shape_of", "require_lengths"]
 
 _CURVE_KEYS = (
     "size",
@@ -104,7 +104,7 @@ class FittedData(PageData, ABC):
 
     @property
     def picture_shape(self) -> tuple[int, int, int] | None:
-        """Height, width and channels (1 or 3) when rows are pictures, else ``None``."""
+        """Height, width and channels when rows are pictures, else ``None``."""
         return None
 
     def curve_at(self, size: int) -> dict[str, float]:
@@ -150,7 +150,10 @@ class ReportData(FittedData):
     names : tuple of str or None
         The columns' names.
     sample_shape : tuple of int
-        ``(height, width)`` or ``(height, width, 3)`` when rows are pictures, else ``(d,)``.
+        ``(height, width)`` or ``(height, width, channels)`` when rows are pictures, else
+        ``(d,)``.
+    row_names : tuple of str or None
+        What the rows are called, such as the files of pictures; None: by their numbers.
     """
 
     rows: np.ndarray
@@ -158,6 +161,7 @@ class ReportData(FittedData):
     column_scale: np.ndarray
     names: tuple[str, ...] | None
     sample_shape: tuple[int, ...]
+    row_names: tuple[str, ...] | None = None
 
     @property
     def n_columns(self) -> int:
@@ -166,8 +170,8 @@ class ReportData(FittedData):
 
     @property
     def picture_shape(self) -> tuple[int, int, int] | None:
-        """Height, width and channels (1 or 3) when rows are pictures, else ``None``."""
-        return picture_shape(tuple(self.sample_shape))
+        """Height, width and channels when rows are pictures, else ``None``."""
+        return picture_shape_of(self.sample_shape)
 
     @property
     def unit(self) -> np.ndarray:
@@ -186,13 +190,25 @@ class ReportData(FittedData):
         """Name a column: its own name, or ``column 7`` when columns have none."""
         return f"column {column}" if self.names is None else str(self.names[column])
 
+    def row_name(self, row: int) -> str:
+        """Name a row: as its file is called, or ``row 7``, where it stands in the data."""
+        if self.row_names is None:
+            return f"row {int(self.row_numbers[row])}"
+        return self.row_names[row]
 
-def picture_shape(sample_shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """Return height, width and channels (1 or 3) of rows that are pictures, else None."""
-    shape = (*sample_shape, 1) if len(sample_shape) == 2 else sample_shape
-    if len(shape) != 3 or shape[2] not in (1, 3) or min(shape[:2]) < 2:
+
+def picture_shape_of(sample_shape: Sequence[int]) -> tuple[int, int, int] | None:
+    """Return height, width and channels of rows that are pictures; None of others.
+
+    Parameters
+    ----------
+    sample_shape : sequence of int
+        Of one row: ``(height, width)`` or ``(height, width, channels)`` for pictures.
+    """
+    whole = (*sample_shape, 1) if len(sample_shape) == 2 else tuple(sample_shape)
+    if len(whole) != 3 or min(whole[:2]) < 2:
         return None
-    return shape[0], shape[1], shape[2]
+    return whole[0], whole[1], whole[2]
 
 
 def check(data: FittedData) -> None:
@@ -236,6 +252,7 @@ def _check_array(data: ReportData) -> None:
             "codes": (data.codes.shape[:1], (count,)),
             "row_numbers": (np.shape(data.row_numbers), (count,)),
             "column_scale": (np.shape(data.column_scale), (width,)),
+            "row_names": ((count if data.row_names is None else len(data.row_names),), (count,)),
             "names": ((width,) if data.names is None else (len(data.names),), (width,)),
             "sample_shape": ((math.prod(data.sample_shape),), (width,)),
         }

@@ -15,6 +15,7 @@ from autoencode.report_parts.markup import (
     plot,
     signed_bar,
     table,
+    text,
     value_text,
 )
 from autoencode.report_parts.pictures import error_picture, picture, value_limits
@@ -22,6 +23,7 @@ from autoencode.report_parts.pictures import error_picture, picture, value_limit
 __all__ = ["example_groups", "examples_section"]
 
 _PICTURES_EACH = 4
+_LONGEST_NAME = 28
 _WIDE = 30
 _COLUMNS_OF_NARROW = 12
 _COLUMNS_OF_WIDE = 5
@@ -99,7 +101,10 @@ def examples_section(data: ReportData, errors: Errors) -> tuple[str, dict[str, F
 
 
 def _caption(data: ReportData, errors: Errors, row: int) -> str:
-    return f"row {int(data.row_numbers[row])} · error {value_text(float(errors.by_row[row]), 3)}"
+    name = " ".join(data.row_name(row).split())
+    if len(name) > _LONGEST_NAME:  # file names differ at their ends
+        name = "…" + name[1 - _LONGEST_NAME :]
+    return f"{text(name)} · error {value_text(float(errors.by_row[row]), 3)}"
 
 
 def _row_table(data: ReportData, title: str, row: int) -> str:
@@ -150,9 +155,16 @@ def _picture_examples(data: ReportData, errors: Errors, shape: tuple[int, int, i
         '<span class="high-text">red where the reconstruction is too bright</span>, '
         '<span class="low-text">blue where it is too dark</span>; full colour is an error of '
         f"{value_text(limit, 3)} on a scale of {value_text(limits[0], 3)} to "
-        f"{value_text(limits[1], 3)}.</p>"
+        f"{value_text(limits[1], 3)}.{_channels_drawn(shape[2])}</p>"
     )
     return f'{lead}<div class="trio pictures">{"".join(cards)}</div>'
+
+
+def _channels_drawn(count: int) -> str:
+    """Say so if a picture has more channels than can be drawn."""
+    if count <= 4:
+        return ""
+    return f" Of {count} channels the first three are drawn; errors are the largest of all."
 
 
 def _triple(
@@ -164,14 +176,14 @@ def _triple(
     limit: float,
 ) -> str:
     original, rebuilt = data.rows[row], data.reconstructions[row]
-    number = int(data.row_numbers[row])
+    name = text(data.row_name(row))
     sources = {
         "original": picture(original, shape, limits),
         "reconstruction": picture(rebuilt, shape, limits),
         "error": error_picture(rebuilt.astype(np.float64) - original, shape, limit),
     }
     images = "".join(
-        f'<img class="{kind}" src="{source}" alt="row {number}, {kind}">'
+        f'<img class="{kind}" src="{source}" alt="{name}, {kind}">'
         for kind, source in sources.items()
     )
     caption = _caption(data, errors, row)

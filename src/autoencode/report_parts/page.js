@@ -62,6 +62,7 @@
     const wide = (xaxis.range[1] - xaxis.range[0]) / columns;
     const high = (yaxis.range[1] - yaxis.range[0]) / lines;
     return nearestRows({ xaxis, yaxis }, columns, lines).map(({ column, line, tile }) => {
+      pen.clearRect(0, 0, sprite.width, sprite.height);
       pen.drawImage(sheet, (tile % sprite.across) * sprite.width,
         Math.floor(tile / sprite.across) * sprite.height, sprite.width, sprite.height,
         0, 0, sprite.width, sprite.height);

@@ -18,6 +18,7 @@ _THUMBNAIL_SIDE = 32
 _SPRITE_VALUES = 600_000
 _MOST_THUMBNAILS = 1_000
 _TILE_SIDE = 56
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _TOO_HIGH = (224, 52, 40)
 _TOO_LOW = (52, 112, 245)
 
@@ -55,14 +56,15 @@ def value_limits(rows: np.ndarray) -> tuple[float, float]:
 
 
 def picture(row: np.ndarray, shape: tuple[int, int, int], limits: tuple[float, float]) -> str:
-    """Draw a row as a grey or colour picture with crisp pixels.
+    """Draw a row as a picture with crisp pixels.
 
     Parameters
     ----------
     row : array of shape (d,)
         Values in the data's units; values beyond the limits are clipped.
     shape : tuple of int
-        Height, width and channels (1 or 3).
+        Height, width and channels: 1 of grey, 2 of grey and alpha, 3 of colour, 4 of colour
+        and alpha. Of more the first three are drawn.
     limits : tuple of float
         The values drawn as black and as white.
 
@@ -119,12 +121,11 @@ def sprite(rows: np.ndarray, shape: tuple[int, int, int], limits: tuple[float, f
     """
     shrink = max(1, math.ceil(max(shape[:2]) / _THUMBNAIL_SIDE))
     width, height = max(1, shape[1] // shrink), max(1, shape[0] // shrink)
-    count = min(len(rows), _MOST_THUMBNAILS, _SPRITE_VALUES // (width * height * shape[2]))
+    count = min(len(rows), _MOST_THUMBNAILS, _SPRITE_VALUES // (width * height * min(shape[2], 4)))
     chosen = np.unique(np.linspace(0, len(rows) - 1, max(1, count)).round().astype(int))
     across = math.ceil(math.sqrt(len(chosen)))
-    sheet = Image.new(
-        "RGB" if shape[2] == 3 else "L", (across * width, math.ceil(len(chosen) / across) * height)
-    )
+    size = (across * width, math.ceil(len(chosen) / across) * height)
+    sheet = Image.new(_MODES.get(shape[2], "RGB"), size)
     for place, row in enumerate(chosen):
         image = _image(_bytes(rows[row], limits).reshape(shape))
         if shrink > 1:
@@ -182,7 +183,10 @@ def _bytes(row: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def _image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    channels = pixels.shape[2]
+    if channels not in _MODES:
+        pixels = np.ascontiguousarray(pixels[..., :3])
+    return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
 
 
 def _resized(image: Image.Image) -> Image.Image:
