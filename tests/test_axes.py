@@ -44,6 +44,7 @@ VARIATIONAL = {"n_samples": 3, "posterior": "flow", "free_bits": 9.0, "warmup": 
 OPTIONS = {
     ("architecture", "mlp"): {"activation": "relu", "start": "random", "dropout": 0.3},
     ("architecture", "dictionary"): {"start": "random", "positive": True},
+    ("architecture", "conv"): {"start": "random", "blocks": 2, "dense": 8},
     ("bottleneck", "plain"): {},
     ("bottleneck", "topk"): {"active": 2},
     ("bottleneck", "batchtopk"): {"active": 0.5},
@@ -276,8 +277,9 @@ def test_every_kind_but_the_default_changes_the_fit(axis: str, name: str) -> Non
     [
         ("architecture", "mlp:activation=tanh", "choose from silu, relu"),
         ("architecture", "mlp:start=zero", "choose from pca, random"),
-        ("architecture", "mpl", "choose from dictionary, mlp; did you mean 'mlp'?"),
+        ("architecture", "mpl", "choose from conv, dictionary, mlp; did you mean 'mlp'?"),
         ("architecture", "dictionary:start=pca", "choose from data, random"),
+        ("architecture", "conv:blocks=-1", "blocks=-1 should be a whole number of at least 0"),
         ("architecture", "dictionary:positive=1", "positive=1 should be True or False"),
         ("bottleneck", "plane", "relu, topk; did you mean 'plain'?"),
         ("bottleneck", "topk:active=0", "active=0 should be a positive number"),

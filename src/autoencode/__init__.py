@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from autoencode.augmentation_gain import AugmentationGain, measure_augmentation
     from autoencode.estimators import (
         Autoencoder,
+        ConvolutionalAutoencoder,
         DenoisingAutoencoder,
         Imputer,
         SparseAutoencoder,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AugmentationGain",
     "Autoencoder",
+    "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "Imputer",
     "SampleQuality",
@@ -34,6 +36,7 @@ __all__ = [
 
 _ESTIMATORS = (
     "Autoencoder",
+    "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "Imputer",
     "SparseAutoencoder",

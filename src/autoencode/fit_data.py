@@ -50,6 +50,7 @@ class Plan:
     ``features``: codes are for simple readers, of which networks are to be judged; else by
     what can be restored from them.
     ``few``: rows are so few that networks are judged by cross-validation.
+    ``augmentation``: how pictures are moved in training; "auto": to be tried.
     """
 
     composition: Composition
@@ -68,6 +69,7 @@ class Plan:
     fills: bool = False
     features: bool = False
     few: bool = False
+    augmentation: str = "none"
     report: Callable[[str, History], None] | None = None
 
 

@@ -17,7 +17,7 @@ __all__ = [
     "PRESETS",
 ]
 
-ARCHITECTURES = ("mlp", "dictionary")
+ARCHITECTURES = ("mlp", "dictionary", "conv")
 BOTTLENECKS = ("plain", "topk", "batchtopk", "jumprelu", "relu", "gaussian")
 CORRUPTIONS = (
     "none",
@@ -40,7 +40,7 @@ AXES = {
     "penalty": PENALTIES,
 }
 
-PRESETS = ("autoencoder", "denoising", "sparse", "variational")
+PRESETS = ("autoencoder", "denoising", "sparse", "variational", "convolutional")
 """Kinds of models that have a name."""
 
 # Not an axis of the model but of its data; in the order in which they are tried.

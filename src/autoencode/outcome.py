@@ -250,4 +250,19 @@ def _facts(data: FitData, outcome: Outcome) -> dict[str, Any]:
         "processor": torch.backends.cpu.get_cpu_capability(),
         "seed": data.plan.seed,
         "used_for": dict(outcome.used_for),
+        **_generalised(data, outcome),
     }
+
+
+def _generalised(data: FitData, outcome: Outcome) -> dict[str, Any]:
+    """Return of pictures how they were moved in training, and the error on those trained on."""
+    split, plan = data.split, data.plan
+    if len(plan.composition.sample_shape) == 1 or not len(split.claim) or plan.restores:
+        return {}
+    every = -(-len(split.train) // _MOST_TRAINED)
+    seen = data.judged(data.scaled(data.pairs, split.train[::every]), restores=False)
+    size, network = outcome.n_components, outcome.network
+    errors = seen.floor([size]) if network is None else seen.errors(network, [size])
+    # Per value, as errors of the curve are.
+    trained = float(errors.mean()) / data.n_values
+    return {"augmentation": plan.augmentation, "train_error": trained}

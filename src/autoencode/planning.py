@@ -18,6 +18,7 @@ from autoencode.data.rows import Rows
 from autoencode.errors import SpecError
 from autoencode.fit_data import Plan
 from autoencode.interfaces import Bottleneck, Corruption, Layout, Segment
+from autoencode.moves import AUGMENTATIONS
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.selection import FEWEST_ROWS
@@ -83,7 +84,25 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         features=bool(given.get("features", False)) and isinstance(n_components, int),
         fills=isinstance(rows, TableRows),
         few=few,
+        augmentation=_augmentation(given, composition, rows),
     )
+
+
+def _augmentation(given: Mapping[str, Any], composition: Composition, rows: Rows) -> str:
+    """Return how pictures are moved in training; "auto" where that is to be tried.
+
+    It is not where there are many pictures, which differ enough, nor beside a likelihood.
+    """
+    asked = given.get("augmentation", "none")
+    if asked not in ("auto", *AUGMENTATIONS):
+        raise SpecError(
+            f"augmentation={asked!r} is not known; choose from auto, {', '.join(AUGMENTATIONS)}"
+        )
+    tried = rows.n_rows < defaults.MANY_PICTURES and composition.trains
+    tried = tried and not (composition.variational or composition.sparse)
+    if asked == "auto" and (not tried or given["n_components"] is None):
+        return "none"
+    return str(asked)
 
 
 def _seed(random_state: Any) -> int:
@@ -97,8 +116,12 @@ def _composition(
     given: Mapping[str, Any], n_components: float, rows: Rows
 ) -> tuple[Composition, bool]:
     architecture = "mlp" if given["architecture"] == "auto" else given["architecture"]
-    sizes = defaults.hidden_layer_sizes(given["hidden_layer_sizes"], rows.n_features)
-    if isinstance(architecture, str) and parse(architecture)[0] == "dictionary":
+    name = parse(architecture)[0] if isinstance(architecture, str) else ""
+    sizes = given["hidden_layer_sizes"]
+    if name == "conv" and isinstance(sizes, str) and sizes == "auto":
+        sizes = defaults.channels(rows.sample_shape)
+    sizes = defaults.hidden_layer_sizes(sizes, rows.n_features)
+    if name == "dictionary":
         sizes = ()
     neck, nested = _neck(given["bottleneck"]), given["nested"]
     sparse, costs = neck.sparse, neck.costs_nats
@@ -131,7 +154,7 @@ def _composition(
         likelihood=likelihood,
         penalties=_penalties(given["penalties"], few=few),
         hidden_layer_sizes=sizes,
-        sample_shape=(rows.n_features,),
+        sample_shape=tuple(rows.sample_shape),
         nested=bool(nested) and (bool(sizes) or sparse),
         segments=segments,
         masked=rows.has_missing or getattr(part, "hides", False),

@@ -22,6 +22,7 @@ from autoencode.model_file import write_model
 from autoencode.opening import open_for_fit, open_like
 from autoencode.outcome import claim_rows
 from autoencode.planning import make_plan, plain
+from autoencode.preprocess.pixels import pixel_dtype
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.refining import refined
 from autoencode.sampler_fit import fit_sampler
@@ -259,6 +260,9 @@ class Autoencoder(Generating, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if isinstance(rows, TableRows):
             state.schema = rows.schema
             state.facts["frame"] = {"kind": rows.kind, "dtypes": rows.dtypes}
+        else:
+            goal = rows if target is None else target
+            state.facts["pixels"] = pixel_dtype(goal.source_dtype, goal.sample_shape)
         self._adopt(state)
         # If this is interrupted, the model is there, but for what it draws from.
         goal = rows if target is None else target

@@ -23,6 +23,7 @@ from autoencode.imputation import completed, drawn
 from autoencode.inference import apply, chunk_rows
 from autoencode.metrics import explained_variance, log_likelihood
 from autoencode.opening import open_codes, open_like
+from autoencode.preprocess.pixels import as_pixels
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.row_likelihood import has_likelihood, row_likelihoods
 from autoencode.state import State
@@ -56,7 +57,8 @@ class FittedCoding(TransformerMixin):
         X : array-like of shape (n_samples, n_components_)
             Codes; shorter ones are not padded: see `truncate`.
         clip : bool, default=True
-            Keep the columns of a table within the range that was observed in ``fit``.
+            Keep the columns of a table within the range that was observed in ``fit``, and
+            pictures of whole numbers whole; without it they are as computed.
 
         Returns
         -------
@@ -250,7 +252,8 @@ class FittedCoding(TransformerMixin):
         schema = self._state.schema
         if schema is None:
             shape = self._state.facts["sample_shape"]
-            return values.astype(rows.dtype, copy=False).reshape(len(values), *shape)
+            whole = as_pixels(values.astype(rows.dtype, copy=False), self._state.facts)
+            return whole.reshape(len(whole), *shape)
         normals = np.random.default_rng([seed, 1]).standard_normal((len(values), schema.n_draws))
         cells = schema.draw(values, normals, np.zeros((schema.n_values, 2)))
         return self._framed(schema.table(cells), rows, index=None)
@@ -282,7 +285,8 @@ class FittedCoding(TransformerMixin):
         """Return reconstructed values as the data was given: an array, pictures or a frame."""
         schema = self._state.schema
         if schema is None:
-            return values.reshape(len(values), *self._state.facts["sample_shape"])
+            whole = as_pixels(values, self._state.facts) if clip else values
+            return whole.reshape(len(whole), *self._state.facts["sample_shape"])
         cells = schema.gather(values.astype(np.float64, copy=False), clip=clip)
         return self._framed(schema.table(cells), rows, index=rows.index)
 
