@@ -15,6 +15,7 @@ import autoencode
 from autoencode import Autoencoder, ConvolutionalAutoencoder
 from autoencode.architectures.conv import Conv, ConvEncoder
 from autoencode.architectures.convolution import Grid, Halving, resized
+from autoencode.architectures.dictionary import Dictionary
 from autoencode.architectures.mlp import spread
 from autoencode.architectures.reduction import Reduction
 from autoencode.composition import Composition
@@ -148,6 +149,11 @@ def test_depth_and_width_follow_from_the_size(
     shape: tuple[int, ...], expected: tuple[int, ...]
 ) -> None:
     assert channels(shape) == expected
+
+
+def test_an_option_of_a_dictionary_that_is_not_allowed() -> None:
+    with pytest.raises(SpecError, match="positive=1 should be True or False"):
+        Dictionary((8, 8), (), positive=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

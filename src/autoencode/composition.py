@@ -71,7 +71,7 @@ class Composition:
     @property
     def layout(self) -> Layout:
         """What the values are."""
-        return Layout(math.prod(self.sample_shape), self.segments)
+        return Layout(math.prod(self.sample_shape), self.segments, self.sample_shape)
 
     @property
     def shrinks(self) -> bool:

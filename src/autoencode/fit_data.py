@@ -16,6 +16,7 @@ from autoencode.corruptions import Hide
 from autoencode.data.rows import Rows
 from autoencode.errors import SpecError
 from autoencode.guess import Guess
+from autoencode.holes import Holes
 from autoencode.measurement import HeldOut
 from autoencode.preprocess.filling import WIDEST_FILL, Fill, Moments, fit_moments
 from autoencode.preprocess.principal import PrincipalComponents, principal_components
@@ -203,7 +204,8 @@ class FitData:
         composition, spoil = self.plan.composition, None
         if restores:
             corrupt = composition.corrupter()
-            if corrupt is None or hides or not composition.noisy:
+            spoils = composition.noisy and not hides
+            if not (spoils or isinstance(corrupt, Holes)):
                 missing = float(self.training.missing_shares().mean())
                 level = max(_LEAST_HIDDEN, _HIDDEN_SHARE - missing)
                 corrupt = Hide(composition.layout, level=level, rows=1.0, together=False)

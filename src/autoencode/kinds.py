@@ -28,6 +28,7 @@ CORRUPTIONS = (
     "swap",
     "hide",
     "restoring",
+    "holes",
 )
 LIKELIHOODS = ("gaussian", "huber", "bernoulli", "categorical", "count", "mixed")
 PENALTIES = ("l1", "l2", "decoder_l2", "kl_sparsity", "contractive")

@@ -139,8 +139,8 @@ def _composition(
         # Beside a cost in nats it is the scale that says how much a value counts.
         likelihood = "mixed" if segments else "gaussian:scale=learned" if costs else "gaussian"
     if corruption == "auto":
-        corruption = _hiding(given, rows)
-    layout = Layout(rows.n_features, segments)
+        corruption = _hiding(given, rows, pictures=name == "conv")
+    layout = Layout(rows.n_features, segments, tuple(rows.sample_shape))
     # One from outside may be any callable: then it does neither.
     part: Corruption = make("corruption", CORRUPTIONS, corruption, layout)
     missing = given["missing"]
@@ -203,11 +203,13 @@ def segments_of(rows: Rows) -> tuple[Segment, ...]:
     return () if plain else segments
 
 
-def _hiding(given: Mapping[str, Any], rows: Rows) -> str:
+def _hiding(given: Mapping[str, Any], rows: Rows, *, pictures: bool) -> str:
     """Return the corruption that "auto" stands for: cells are hidden where some are missing.
 
     A code of full length has nothing else to learn than to restore: every row loses cells.
     """
+    if given["n_components"] is None and pictures:
+        return "holes"
     if given["n_components"] is None:
         # What is missing together must not be hidden together where it tells of the values.
         together = given["missing"] != "informative"

@@ -227,7 +227,7 @@ class Widening(nn.Module):
         x = self.seed(numbers).unflatten(1, self.seed_shape).permute(0, 3, 1, 2)
         x = self.blocks(x)
         for step, size in zip(self.steps, self.sizes[1:], strict=True):
-            x = functional.silu(resized(step(x), size))
+            x = resized(functional.silu(step(x)), size)
         x = functional.silu(self.joint(torch.cat([x, draft], 1)))
         result: Tensor = self.output(x)
         return result

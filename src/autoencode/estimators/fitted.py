@@ -21,6 +21,7 @@ from autoencode.errors import DataError
 from autoencode.explanation import explained_cells
 from autoencode.imputation import completed, drawn
 from autoencode.inference import apply, chunk_rows
+from autoencode.inpainting import drawn_pictures, holes_of, mended, with_holes
 from autoencode.metrics import explained_variance, log_likelihood
 from autoencode.opening import open_codes, open_like
 from autoencode.preprocess.pixels import as_pixels
@@ -192,6 +193,47 @@ class FittedCoding(TransformerMixin):
             return completed(self._state, rows, values)
         count = int(positive("n_draws", n_draws, whole=True, other="None"))
         return drawn(self._state, rows, values, count)
+
+    def restore(self, X: Any, mask: Any = None, n_draws: int | None = None) -> Any:
+        """Fill holes in pictures; every other pixel stays as it is, bit by bit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width) or (n, height, width, colours)
+            Pictures as those of ``fit``; NaN is a hole too.
+        mask : array-like of bool, optional
+            True where to fill: ``(height, width)`` for all alike, ``(n, height, width)``, or
+            the shape of X.
+        n_draws : int, optional
+            How many plausible results to draw, of a variational model; without it, the
+            expected one.
+
+        Returns
+        -------
+        ndarray, or list of them
+            Of the shape and type of X.
+
+        Raises
+        ------
+        DataError
+            If the model was not trained to restore, or shapes do not fit.
+        SpecError
+            If codes of this model cannot be drawn.
+        """
+        self._require_decoder()
+        pictures = np.asarray(X)
+        if not self._state.composition.masked or pictures.ndim < 3:
+            raise DataError(
+                "restore fills holes in pictures (n, height, width) by a model that was trained "
+                "with holes: ConvolutionalAutoencoder(n_components=None), or corruption='holes'"
+            )
+        holes = holes_of(pictures, mask)
+        rows = self._check(with_holes(pictures, holes))
+        if n_draws is None:
+            return mended(self._state, pictures, holes, self._reconstructed(rows))
+        count = int(positive("n_draws", n_draws, whole=True, other="None"))
+        drawn_values = drawn_pictures(self._state, rows, count)
+        return [mended(self._state, pictures, holes, values) for values in drawn_values]
 
     def augment(
         self,
