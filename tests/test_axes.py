@@ -71,6 +71,7 @@ OPTIONS = {
     ("penalty", "decoder_l2"): {"weight": 0.5},
     ("penalty", "kl_sparsity"): {"weight": 0.5, "activity": 0.2},
     ("penalty", "contractive"): {"weight": 0.5},
+    ("penalty", "steady"): {"weight": 0.5},
 }
 SPARSE = ("topk", "batchtopk", "jumprelu", "relu")
 SIZES = {"shape", "hidden_layer_sizes", "n_told", "n_hidden", "n_linear", "n_components", "layout"}

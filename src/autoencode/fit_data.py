@@ -204,8 +204,8 @@ class FitData:
         composition, spoil = self.plan.composition, None
         if restores:
             corrupt = composition.corrupter()
-            spoils = composition.noisy and not hides
-            if not (spoils or isinstance(corrupt, Holes)):
+            usual = hides or not composition.noisy
+            if corrupt is None or (usual and not isinstance(corrupt, Holes)):
                 missing = float(self.training.missing_shares().mean())
                 level = max(_LEAST_HIDDEN, _HIDDEN_SHARE - missing)
                 corrupt = Hide(composition.layout, level=level, rows=1.0, together=False)

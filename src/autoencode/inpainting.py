@@ -59,7 +59,8 @@ def holes_of(pictures: npt.NDArray[Any], mask: Any) -> npt.NDArray[np.bool_]:
         given = given[None]
     if given.ndim < pictures.ndim:
         given = given[..., None]
-    return missing | np.broadcast_to(given, pictures.shape)
+    holes: npt.NDArray[np.bool_] = missing | np.broadcast_to(given, pictures.shape)
+    return holes
 
 
 def with_holes(pictures: npt.NDArray[Any], holes: npt.NDArray[np.bool_]) -> Rows:

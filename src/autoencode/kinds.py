@@ -31,7 +31,7 @@ CORRUPTIONS = (
     "holes",
 )
 LIKELIHOODS = ("gaussian", "huber", "bernoulli", "categorical", "count", "mixed")
-PENALTIES = ("l1", "l2", "decoder_l2", "kl_sparsity", "contractive")
+PENALTIES = ("l1", "l2", "decoder_l2", "kl_sparsity", "contractive", "steady")
 
 AXES = {
     "architecture": ARCHITECTURES,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from autoencode.errors import SpecError
 
-__all__ = ["AUGMENTATIONS", "Moves", "shifted_places"]
+__all__ = ["AUGMENTATIONS", "Moves", "nearby_places", "shifted_places"]
 
 AUGMENTATIONS = ("none", "shift", "shift_flip")
 _FARTHEST = 1
@@ -41,10 +41,7 @@ class Moves:
             raise SpecError(
                 f"augmentation={kind!r} is not known; choose from auto, {', '.join(AUGMENTATIONS)}"
             )
-        far = range(-_FARTHEST, _FARTHEST + 1)
-        steps = [(down, right) for down in (far if len(shape) > 1 else (0,)) for right in far]
-        steps.sort(key=any)
-        tables = torch.stack([shifted_places(shape, *step) for step in steps])
+        tables = torch.stack([shifted_places(shape, 0, 0), *nearby_places(shape, _FARTHEST)])
         self.n_moves, self.flips = len(tables), kind == "shift_flip"
         if self.flips:
             tables = torch.cat([tables, _mirrored(shape)[tables]])
@@ -91,6 +88,21 @@ def shifted_places(shape: Sequence[int], down: int, right: int) -> Tensor:
     columns = (torch.arange(width) - right).clamp(0, width - 1)
     pixels = lines[:, None] * width + columns
     return (pixels[:, :, None] * colours + torch.arange(colours)).flatten()
+
+
+def nearby_places(shape: Sequence[int], farthest: int) -> Tensor:
+    """Return the same for all ways of moving a picture at all, ``(ways, n_values)``.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        As of `Moves`.
+    farthest : int
+        Pixels, at most, in either direction.
+    """
+    far = range(-farthest, farthest + 1)
+    steps = [(down, right) for down in (far if len(shape) > 1 else (0,)) for right in far]
+    return torch.stack([shifted_places(shape, *step) for step in steps if any(step)])
 
 
 def _mirrored(shape: Sequence[int]) -> Tensor:

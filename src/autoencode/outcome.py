@@ -204,9 +204,10 @@ def _restored_errors(data: FitData, network: Network | None, size: int) -> Array
 
 
 def _errors(data: FitData, rows: ScaledRows, network: Network | None, size: int) -> Array:
-    truth, guess = data.judged(rows, restores=True, copies=_COPIES, hides=True).compared(
-        network, size
-    )
+    # A picture has pixels enough.
+    copies = 1 if data.plan.composition.layout.is_picture else _COPIES
+    held = data.judged(rows, restores=True, copies=copies, hides=True)
+    truth, guess = held.compared(network, size)
     return truth - guess
 
 

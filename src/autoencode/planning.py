@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from autoencode import defaults
+from autoencode.architectures.own import own_modules
 from autoencode.bottlenecks import BOTTLENECKS
 from autoencode.composition import Composition
 from autoencode.corruptions import CORRUPTIONS
@@ -115,7 +116,11 @@ def _seed(random_state: Any) -> int:
 def _composition(
     given: Mapping[str, Any], n_components: float, rows: Rows
 ) -> tuple[Composition, bool]:
-    architecture = "mlp" if given["architecture"] == "auto" else given["architecture"]
+    architecture, own = given["architecture"], isinstance(given["architecture"], list | tuple)
+    if own:
+        architecture = own_modules(architecture)
+    elif isinstance(architecture, str) and architecture == "auto":
+        architecture = "mlp"
     name = parse(architecture)[0] if isinstance(architecture, str) else ""
     sizes = given["hidden_layer_sizes"]
     if name == "conv" and isinstance(sizes, str) and sizes == "auto":
@@ -126,7 +131,8 @@ def _composition(
     neck, nested = _neck(given["bottleneck"]), given["nested"]
     sparse, costs = neck.sparse, neck.costs_nats
     if isinstance(nested, str) and nested == "auto":
-        nested = n_components != 1 and given["n_components"] is not None and not (sparse or costs)
+        whole = n_components == 1 or given["n_components"] is None
+        nested = not (whole or sparse or costs or own)
     if not isinstance(nested, bool | np.bool_):
         raise SpecError(f"nested={nested!r} should be 'auto', True or False")
     if nested and not neck.cuts:

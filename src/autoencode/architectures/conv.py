@@ -207,12 +207,12 @@ class Conv:
         self.n_linear = self.reduction.n_values if self.reduction else self.grid.n_values
         width = min(_WIDEST, 1 << max(5, (4 * self.n_linear - 1).bit_length()))
         first = width if dense is None else dense
-        dense: tuple[int, ...] = (first, first // 2)
-        self.dense = dense if self.channels else ()
+        widths: tuple[int, ...] = (first, first // 2)
+        self.dense = widths if self.channels else ()
         self.n_hidden = 0
         if self.channels:
             height, width = self.grid.halved(len(self.channels))[-1]
-            self.n_hidden = dense[-1] + self.channels[-1] * height * width
+            self.n_hidden = widths[-1] + self.channels[-1] * height * width
 
     def encoder(self) -> nn.Module:
         """Return a module from ``(batch, n_values)`` to features."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -195,13 +195,22 @@ def spread(module: nn.Module, rng: torch.Generator) -> None:
     over the data: around zero a SiLU is nearly linear, and training from a linear
     start would find no slope.
     """
-    for part in module.modules():
+    for part in _drawn(module):
         if callable(own := getattr(part, "spread", None)):
             own(rng)
         if isinstance(part, nn.Linear | nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, generator=rng)
             if part.bias is not None:
                 nn.init.normal_(part.bias, 0.0, 0.2, generator=rng)
+
+
+def _drawn(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield a module and its parts, but for those that draw their own weights."""
+    if getattr(module, "draws_itself", False):
+        return
+    yield module
+    for part in module.children():
+        yield from _drawn(part)
 
 
 class Mlp:

@@ -50,6 +50,8 @@ class Autoencoder(Generating, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         linear autoencoder, which is PCA.
     architecture, bottleneck, corruption, likelihood : str or callable
         One part on each axis, as ``"name:key=value"``; "auto" where it is the default.
+        ``architecture=(make_encoder, make_decoder)``: modules of your own; see
+        `autoencode.architectures.own.Own`.
     nested : "auto" or bool, default="auto"
         Train all shorter codes too, so that the components are ordered.
     penalties : "auto" or sequence of str, default="auto"
