@@ -44,6 +44,7 @@ VARIATIONAL = {"n_samples": 3, "posterior": "flow", "free_bits": 9.0, "warmup": 
 OPTIONS = {
     ("architecture", "mlp"): {"activation": "relu", "start": "random", "dropout": 0.3},
     ("architecture", "dictionary"): {"start": "random", "positive": True},
+    ("architecture", "conv"): {"start": "random", "blocks": 2, "dense": 8},
     ("bottleneck", "plain"): {},
     ("bottleneck", "topk"): {"active": 2},
     ("bottleneck", "batchtopk"): {"active": 0.5},
@@ -57,6 +58,7 @@ OPTIONS = {
     ("corruption", "salt_pepper"): {"level": 0.5},
     ("corruption", "swap"): {"level": 0.5},
     ("corruption", "hide"): {"level": 0.1, "rows": 0.9, "together": False},
+    ("corruption", "holes"): {"level": (0.3, 0.4), "blocks": 0.0},
     ("corruption", "restoring"): {"noise": 0.5, "swap": 0.3, "hidden": 0.1},
     ("likelihood", "gaussian"): {"scale": 0.5},
     ("likelihood", "huber"): {"delta": 0.3, "scale": "learned"},
@@ -69,6 +71,7 @@ OPTIONS = {
     ("penalty", "decoder_l2"): {"weight": 0.5},
     ("penalty", "kl_sparsity"): {"weight": 0.5, "activity": 0.2},
     ("penalty", "contractive"): {"weight": 0.5},
+    ("penalty", "steady"): {"weight": 0.5},
 }
 SPARSE = ("topk", "batchtopk", "jumprelu", "relu")
 SIZES = {"shape", "hidden_layer_sizes", "n_told", "n_hidden", "n_linear", "n_components", "layout"}
@@ -95,7 +98,7 @@ def composition(axis: str = "bottleneck", spec: str = "plain", **changes: Any) -
         "sample_shape": (N_VALUES,),
         "nested": True,
         "segments": SEGMENTS if spec.startswith("mixed") else (),
-        "masked": spec in ("hide", "restoring"),
+        "masked": spec in ("hide", "holes", "restoring"),
         "noisy": spec == "restoring",
         **changes,
     }
@@ -159,7 +162,7 @@ def fitted(axis: str, spec: str, data: str = "", run: int = 0) -> Autoencoder:
     rows = data_for(name)
     options = {"corruption": "none", "penalties": (), "learning_rate": 0.01}
     options |= {"random_state": 0, **choice(axis, spec)}
-    options["max_epochs"] = 40 if name in ("bernoulli", "hide") else 20
+    options["max_epochs"] = {"bernoulli": 40, "hide": 40, "conv": 4}.get(name, 20)
     if options.get("architecture", "").startswith("dictionary"):
         options["bottleneck"] = "topk:active=1"  # with a plain one it is PCA, and not trained
     model = Autoencoder(2, hidden_layer_sizes=(16,), **options)
@@ -276,14 +279,13 @@ def test_every_kind_but_the_default_changes_the_fit(axis: str, name: str) -> Non
     [
         ("architecture", "mlp:activation=tanh", "choose from silu, relu"),
         ("architecture", "mlp:start=zero", "choose from pca, random"),
-        ("architecture", "mpl", "choose from dictionary, mlp; did you mean 'mlp'?"),
+        ("architecture", "mpl", "choose from conv, dictionary, mlp; did you mean 'mlp'?"),
         ("architecture", "dictionary:start=pca", "choose from data, random"),
-        ("architecture", "dictionary:positive=1", "positive=1 should be True or False"),
         ("bottleneck", "plane", "relu, topk; did you mean 'plain'?"),
         ("bottleneck", "topk:active=0", "active=0 should be a positive number"),
         ("bottleneck", "jumprelu:active=few", "active='few' should be a positive number"),
         ("bottleneck", "plain:k=3", "unexpected keyword argument 'k'"),
-        ("corruption", "salt", "choose from block, gaussian, hide, mask, none"),
+        ("corruption", "salt", "choose from block, gaussian, hide, holes, mask"),
         ("corruption", "gaussian:level=0", "level=0 should be a positive number"),
         ("corruption", "gaussian:level=(0, 1)", "level=(0, 1) should be a positive number, or a"),
         ("corruption", "mask:level=1.5", "level=1.5 should be a share, or a range of shares"),

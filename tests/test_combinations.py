@@ -44,16 +44,24 @@ def data_for(likelihood: str) -> Any:
 
 
 def combinations() -> list[tuple[str, str, str, str, int | None]]:
-    """Give every choice for the usual network, and every pair of choices for the others."""
+    """Give every choice for the usual network, and every pair of choices for the others.
+
+    Of convolutions, which take long, each choice with every one on one other axis.
+    """
     lengths = (2, None)
     usual = itertools.product(["mlp"], ["plain"], CORRUPTIONS, LIKELIHOODS, lengths)
-    others = list(itertools.product(ARCHITECTURES, BOTTLENECKS))[1:]
+    dense = [name for name in ARCHITECTURES if name != "conv"]
+    others = list(itertools.product(dense, BOTTLENECKS))[1:]
     assert ("mlp", "plain") not in others
     found: list[Any] = list(usual)
     for shift, pair in enumerate(others):
         for place, corruption in enumerate(CORRUPTIONS):
             likelihood = LIKELIHOODS[(place + shift) % len(LIKELIHOODS)]
             found.append((*pair, corruption, likelihood, lengths[(place // 2 + shift) % 2]))
+    for place in range(2 * len(BOTTLENECKS)):
+        neck, corruption = (names[place % len(names)] for names in (BOTTLENECKS, CORRUPTIONS))
+        likelihood = LIKELIHOODS[(place + place // len(LIKELIHOODS)) % len(LIKELIHOODS)]
+        found.append(("conv", neck, corruption, likelihood, lengths[place // len(BOTTLENECKS)]))
     return found
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from autoencode.augmentation_gain import AugmentationGain, measure_augmentation
     from autoencode.estimators import (
         Autoencoder,
+        ConvolutionalAutoencoder,
         DenoisingAutoencoder,
         Imputer,
         SparseAutoencoder,
@@ -24,6 +25,7 @@ __all__ = [
     "AugmentationGain",
     "Autoencoder",
     "CodeMap",
+    "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "Imputer",
     "Pictures",
@@ -40,6 +42,7 @@ __all__ = [
 
 _ESTIMATORS = (
     "Autoencoder",
+    "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "Imputer",
     "SparseAutoencoder",

@@ -11,10 +11,19 @@ from torch import Tensor
 
 from autoencode.interfaces import Batch
 
-__all__ = ["Batches", "Prepare", "StreamedBatches", "TensorBatches", "as_batch", "batch_edges"]
+__all__ = [
+    "Batches",
+    "Move",
+    "Prepare",
+    "StreamedBatches",
+    "TensorBatches",
+    "as_batch",
+    "batch_edges",
+]
 
 
 Prepare: TypeAlias = Callable[[Batch, torch.Generator], Batch]
+Move: TypeAlias = Callable[[Tensor, Tensor | None, torch.Generator], tuple[Tensor, Tensor | None]]
 
 _PREPARED_ROWS = 4096
 
@@ -61,6 +70,8 @@ class TensorBatches:
     prepare : callable or None
         Spoils rows and fills in what is missing before they are encoded; it is handed
         many batches at a time, since most of its cost is a call's.
+    move : callable or None
+        Changes rows and targets alike, before that.
     """
 
     def __init__(
@@ -71,8 +82,10 @@ class TensorBatches:
         *,
         missing: bool = False,
         prepare: Prepare | None = None,
+        move: Move | None = None,
     ) -> None:
         self.values = values
+        self.move = move
         self.target = target
         self.missing = missing
         self.prepare = prepare
@@ -92,9 +105,13 @@ class TensorBatches:
         for edges in grouped:
             rows = order[edges[0] : edges[-1]]
             x = torch.index_select(self.values, 0, rows, out=buffers[0][: len(rows)])
-            batch = goal = as_batch(x, missing=self.missing)
+            y = None
             if self.target is not None:
                 y = torch.index_select(self.target, 0, rows, out=buffers[1][: len(rows)])
+            if self.move is not None:
+                x, y = self.move(x, y, rng)
+            batch = goal = as_batch(x, missing=self.missing)
+            if y is not None:
                 goal = as_batch(y, missing=self.missing)
             if self.prepare is not None:
                 batch = self.prepare(batch, rng)
@@ -118,7 +135,7 @@ class StreamedBatches:
         Batches read at a time, at least: more is faster on disk and takes more memory.
     missing : bool
         Whether values may be missing.
-    prepare : callable or None
+    prepare, move : callable or None
         As in `TensorBatches`.
     """
 
@@ -131,8 +148,9 @@ class StreamedBatches:
         *,
         missing: bool = False,
         prepare: Prepare | None = None,
+        move: Move | None = None,
     ) -> None:
-        self.read = read
+        self.read, self.move = read, move
         self.n_rows = n_rows
         self.edges = batch_edges(n_rows, batch_size)
         self.n_steps = len(self.edges) - 1
@@ -152,9 +170,12 @@ class StreamedBatches:
             place = back.argsort().to(values.device)
             for few in _grouped(edges, self.prepared):
                 rows = place[few[0] - edges[0] : few[-1] - edges[0]]
-                batch = goal = as_batch(values[rows], missing=self.missing)
-                if target is not None:
-                    goal = as_batch(target[rows], missing=self.missing)
+                x, y = values[rows], None if target is None else target[rows]
+                if self.move is not None:
+                    x, y = self.move(x, y, rng)
+                batch = goal = as_batch(x, missing=self.missing)
+                if y is not None:
+                    goal = as_batch(y, missing=self.missing)
                 if self.prepare is not None:
                     batch = self.prepare(batch, rng)
                 yield from _split(batch, goal, few)

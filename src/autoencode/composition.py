@@ -13,6 +13,7 @@ from torch import nn
 
 from autoencode.architectures import ARCHITECTURES, Dictionary
 from autoencode.architectures.mlp import spread
+from autoencode.architectures.own import OWN
 from autoencode.bottlenecks import BOTTLENECKS, GaussianCode
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.errors import ModelFileError
@@ -24,7 +25,7 @@ from autoencode.network import Network
 from autoencode.objective import Objective
 from autoencode.penalties import PENALTIES
 from autoencode.preprocess.principal import PrincipalComponents
-from autoencode.spec import Spec, describe, make, module_of
+from autoencode.spec import Spec, describe, make, module_of, parse
 
 __all__ = ["Composition", "linear_start"]
 
@@ -71,7 +72,7 @@ class Composition:
     @property
     def layout(self) -> Layout:
         """What the values are."""
-        return Layout(math.prod(self.sample_shape), self.segments)
+        return Layout(math.prod(self.sample_shape), self.segments, self.sample_shape)
 
     @property
     def shrinks(self) -> bool:
@@ -90,6 +91,8 @@ class Composition:
             torch.random.fork_rng(devices=[]),
             torch.device("meta") if rng is None else torch.device("cpu"),
         ):
+            if rng is not None:  # for modules of the user's, which draw their own
+                torch.default_generator.set_state(rng.get_state())
             layout = self.layout
             sizes = [self.sample_shape, self.hidden_layer_sizes]
             count = n_told(layout, masked=self.masked, noisy=self.noisy)
@@ -214,8 +217,8 @@ class Composition:
         """
         names = [values[a] for a in ("architecture", "bottleneck", "corruption", "likelihood")]
         for spec in (*names, *values["penalties"]):
-            module = module_of(spec)
-            if module is not None and not _is_trusted(module, trusted):
+            module = next((m for m in _modules(spec) if not _is_trusted(m, trusted)), None)
+            if module is not None:
                 raise ModelFileError(
                     f"the model uses {spec!r} from outside this package; load it with "
                     f"trusted=({module.split('.')[0]!r},) if you trust that package"
@@ -224,6 +227,15 @@ class Composition:
         complete: dict[str, Any] = {k: tuple(v) if k in listed else v for k, v in values.items()}
         complete["segments"] = tuple(Segment(*parts) for parts in values["segments"])
         return cls(**complete)
+
+
+def _modules(spec: str) -> list[str]:
+    """Return the modules that a spec of a file would import."""
+    name, options = parse(spec)
+    if name == OWN:
+        return [str(value).partition(":")[0] for value in options.values()]
+    module = module_of(spec)
+    return [] if module is None else [module]
 
 
 def _is_trusted(module: str, trusted: tuple[str, ...]) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from autoencode.errors import SpecError
+from autoencode.holes import Holes, blocks
 from autoencode.interfaces import Batch, Corruption, Layout
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Block",
     "GaussianNoise",
     "Hide",
+    "Holes",
     "Mask",
     "Nothing",
     "Restoring",
@@ -71,6 +73,7 @@ class _Noise(Corruption):
         self.lowest, self.highest = _range(self.name, level, self.most)
         self.tells = self.lowest < self.highest
         self.columns, self.n_columns = layout.columns(), layout.n_columns
+        self.shape = layout.shape if layout.is_picture else None
         real = torch.zeros(layout.n_values, dtype=torch.bool)
         real[real_values(layout)] = True
         self.real = None if bool(real.all()) else real
@@ -168,20 +171,14 @@ class Mask(_Noise):
 
 
 class Block(Mask):
-    """Set a run of neighbouring columns to zero.
-
-    Parameters
-    ----------
-    layout : Layout
-        What the values are.
-    level : float or pair of float
-        Share of columns that are hidden, or the range that each row's is drawn from.
-    """
+    """Set a run of neighbouring columns to zero, of a picture a block of pixels; see `Mask`."""
 
     name, default = "block", 0.25
 
     def chosen(self, x: Tensor, level: Tensor, rng: torch.Generator) -> Tensor:
         """Return one run in each row, which starts anywhere and ends within the row."""
+        if self.shape is not None:
+            return blocks(self.shape, level, rng)
         length = torch.round(level * self.n_columns)
         coins = torch.rand(len(x), 1, generator=rng, device=x.device)
         first = torch.floor(coins * (self.n_columns - length + 1))
@@ -392,4 +389,5 @@ CORRUPTIONS: dict[str, Callable[..., Corruption]] = {
     "swap": Swap,
     "hide": Hide,
     "restoring": Restoring,
+    "holes": Holes,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,9 @@ from autoencode.errors import SpecError
 
 __all__ = [
     "FEW_ROWS",
+    "MANY_PICTURES",
     "batch_size",
+    "channels",
     "device",
     "dtype",
     "hidden_layer_sizes",
@@ -24,6 +27,9 @@ __all__ = [
 FEW_ROWS = 300
 """With fewer, a held-out part is too small to judge a network by."""
 
+MANY_PICTURES = 20_000
+"""With as many, moving them in training is not tried."""
+
 _ROWS_SEEN = 4_000_000
 _MOST_EPOCHS, _MOST_NOISY_EPOCHS = 400, 150
 _MANY_ROWS = 50_000
@@ -31,6 +37,7 @@ _FEWEST_EPOCHS, _FEWEST_WIDE_EPOCHS = 10, 4
 _FEW_VALUES = 64
 _MOST_WEIGHTS = 20_000_000
 _ROWS_PER_UNIT, _FEWEST_UNITS = 16, 64
+_SMALLEST_SIDE, _MOST_CHANNELS = 8, 64
 
 
 def hidden_layer_sizes(
@@ -66,6 +73,18 @@ def hidden_layer_sizes(
     if any(size < 1 for size in sizes):
         raise SpecError(f"hidden_layer_sizes={given!r}: every size should be at least 1")
     return sizes
+
+
+def channels(sample_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return channels of a convolutional network, each time that sides are halved.
+
+    Halved until the longer side has at most 8 pixels, at least once; 16, 32, then 64.
+    """
+    longest, found = max(sample_shape[:2]), [16]
+    while -(-longest // 2) > _SMALLEST_SIDE:
+        longest = -(-longest // 2)
+        found.append(min(2 * found[-1], _MOST_CHANNELS))
+    return tuple(found)
 
 
 def batch_size(given: int | str, n_rows: int, *, mixed: bool = False) -> int:

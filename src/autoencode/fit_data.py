@@ -16,6 +16,7 @@ from autoencode.corruptions import Hide
 from autoencode.data.rows import Rows
 from autoencode.errors import SpecError
 from autoencode.guess import Guess
+from autoencode.holes import Holes
 from autoencode.measurement import HeldOut
 from autoencode.preprocess.filling import WIDEST_FILL, Fill, Moments, fit_moments
 from autoencode.preprocess.principal import PrincipalComponents, principal_components
@@ -50,6 +51,7 @@ class Plan:
     ``features``: codes are for simple readers, of which networks are to be judged; else by
     what can be restored from them.
     ``few``: rows are so few that networks are judged by cross-validation.
+    ``augmentation``: how pictures are moved in training; "auto": to be tried.
     """
 
     composition: Composition
@@ -68,6 +70,7 @@ class Plan:
     fills: bool = False
     features: bool = False
     few: bool = False
+    augmentation: str = "none"
     report: Callable[[str, History], None] | None = None
 
 
@@ -201,7 +204,8 @@ class FitData:
         composition, spoil = self.plan.composition, None
         if restores:
             corrupt = composition.corrupter()
-            if corrupt is None or hides or not composition.noisy:
+            usual = hides or not composition.noisy
+            if corrupt is None or (usual and not isinstance(corrupt, Holes)):
                 missing = float(self.training.missing_shares().mean())
                 level = max(_LEAST_HIDDEN, _HIDDEN_SHARE - missing)
                 corrupt = Hide(composition.layout, level=level, rows=1.0, together=False)

@@ -7,7 +7,6 @@ import warnings
 from bisect import bisect_left
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -322,10 +321,10 @@ class Fit:
         seconds = None
         if plan.max_time is not None:
             seconds = max(0.0, (_TIME_USED * plan.max_time - spent) * phase.time_share)
-        widths = (self.data.pairs.rows.n_features, *plan.composition.hidden_layer_sizes)
-        if plan.composition.sparse:
-            widths = (*widths, self.search)
-        flops = 12.0 * plan.batch_size * sum(a * b for a, b in pairwise(widths))
+        hidden = getattr(network.encoder, "widths", plan.composition.hidden_layer_sizes)
+        last = (self.search,) if plan.composition.sparse else ()
+        widths = (self.data.pairs.rows.n_features, *hidden, *last)
+        flops = 12.0 * plan.batch_size * network.products(widths)
         self.products = choose_products(widths, plan.batch_size, plan.device)
         task = Task(
             flat,

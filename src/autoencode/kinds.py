@@ -17,7 +17,7 @@ __all__ = [
     "PRESETS",
 ]
 
-ARCHITECTURES = ("mlp", "dictionary")
+ARCHITECTURES = ("mlp", "dictionary", "conv")
 BOTTLENECKS = ("plain", "topk", "batchtopk", "jumprelu", "relu", "gaussian")
 CORRUPTIONS = (
     "none",
@@ -28,9 +28,10 @@ CORRUPTIONS = (
     "swap",
     "hide",
     "restoring",
+    "holes",
 )
 LIKELIHOODS = ("gaussian", "huber", "bernoulli", "categorical", "count", "mixed")
-PENALTIES = ("l1", "l2", "decoder_l2", "kl_sparsity", "contractive")
+PENALTIES = ("l1", "l2", "decoder_l2", "kl_sparsity", "contractive", "steady")
 
 AXES = {
     "architecture": ARCHITECTURES,
@@ -40,7 +41,7 @@ AXES = {
     "penalty": PENALTIES,
 }
 
-PRESETS = ("autoencoder", "denoising", "sparse", "variational")
+PRESETS = ("autoencoder", "denoising", "sparse", "variational", "convolutional")
 """Kinds of models that have a name."""
 
 # Not an axis of the model but of its data; in the order in which they are tried.

@@ -41,10 +41,18 @@ class Layout:
         Their number.
     segments : tuple of Segment
         All of them, in order. Empty: every value is a real number and a column by itself.
+    shape : tuple of int
+        Of pictures: ``(height, width)`` or ``(height, width, colours)``; else of one axis.
     """
 
     n_values: int
     segments: tuple[Segment, ...] = ()
+    shape: tuple[int, ...] = ()
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether values have neighbours in two directions."""
+        return len(self.shape) > 1 and not self.segments
 
     @property
     def parts(self) -> tuple[Segment, ...]:

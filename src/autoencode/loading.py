@@ -9,6 +9,7 @@ import numpy as np
 from autoencode.errors import ModelFileError
 from autoencode.estimators import (
     Autoencoder,
+    ConvolutionalAutoencoder,
     DenoisingAutoencoder,
     SparseAutoencoder,
     VariationalAutoencoder,
@@ -20,7 +21,13 @@ __all__ = ["load"]
 
 _ESTIMATORS = {
     kind.__name__: kind
-    for kind in (Autoencoder, DenoisingAutoencoder, SparseAutoencoder, VariationalAutoencoder)
+    for kind in (
+        Autoencoder,
+        ConvolutionalAutoencoder,
+        DenoisingAutoencoder,
+        SparseAutoencoder,
+        VariationalAutoencoder,
+    )
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -115,13 +117,19 @@ class Network(nn.Module):
         costs = code.costs * kept
         return replace(code, z=code.z * kept, costs=costs, cost=costs.sum(1))
 
+    def products(self, widths: Sequence[int]) -> int:
+        """Return how many products a row takes on its way to the code: dense layers' and others."""
+        dense = sum(a * b for a, b in pairwise(widths))
+        return dense + int(getattr(self.encoder, "n_products", 0))
+
     def start_linear(self, start: LinearStart) -> None:
         """Make the network exactly the given PCA, or as near to a dictionary as its units are.
 
         To first order only if the likelihood's link is not linear.
         """
         start = replace(start, link=self.likelihood.link_start())
-        self.bottleneck.start_linear(start)
+        within = getattr(self.encoder, "linear_start", None)
+        self.bottleneck.start_linear(start if within is None else within(start))
         if start.scale is not None:
             self.likelihood.start_scale(start.scale)
         self.decoder.start_linear(start)  # type: ignore[operator]

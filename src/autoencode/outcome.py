@@ -204,9 +204,10 @@ def _restored_errors(data: FitData, network: Network | None, size: int) -> Array
 
 
 def _errors(data: FitData, rows: ScaledRows, network: Network | None, size: int) -> Array:
-    truth, guess = data.judged(rows, restores=True, copies=_COPIES, hides=True).compared(
-        network, size
-    )
+    # A picture has pixels enough.
+    copies = 1 if data.plan.composition.layout.is_picture else _COPIES
+    held = data.judged(rows, restores=True, copies=copies, hides=True)
+    truth, guess = held.compared(network, size)
     return truth - guess
 
 
@@ -250,4 +251,19 @@ def _facts(data: FitData, outcome: Outcome) -> dict[str, Any]:
         "processor": torch.backends.cpu.get_cpu_capability(),
         "seed": data.plan.seed,
         "used_for": dict(outcome.used_for),
+        **_generalised(data, outcome),
     }
+
+
+def _generalised(data: FitData, outcome: Outcome) -> dict[str, Any]:
+    """Return of pictures how they were moved in training, and the error on those trained on."""
+    split, plan = data.split, data.plan
+    if len(plan.composition.sample_shape) == 1 or not len(split.claim) or plan.restores:
+        return {}
+    every = -(-len(split.train) // _MOST_TRAINED)
+    seen = data.judged(data.scaled(data.pairs, split.train[::every]), restores=False)
+    size, network = outcome.n_components, outcome.network
+    errors = seen.floor([size]) if network is None else seen.errors(network, [size])
+    # Per value, as errors of the curve are.
+    trained = float(errors.mean()) / data.n_values
+    return {"augmentation": plan.augmentation, "train_error": trained}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from autoencode.errors import SpecError
 from autoencode.interfaces import Batch, Context, Pass, Penalty
+from autoencode.moves import nearby_places
 from autoencode.network import Network, spared
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 AUTO = "auto"
+_FARTHEST = 2
 ACTIVE = 0.5
 """A value of a code is active if it is farther from zero than this share of its unit's
 root mean square."""
@@ -242,6 +244,48 @@ class Contractive:
         return _number(self) * slope.flatten(1).square().sum(1).mean()
 
 
+class Steady:
+    """How far codes go when pictures move, against how far they are spread.
+
+    Each picture is moved by up to two pixels, what enters is its edge, and encoded again. The
+    penalty is the weight times the code's length times the squared distance of both codes,
+    over twice the variance of codes in the batch, summed over components: 1 for a picture
+    whose moved code is that of any other. Of columns that are no pictures a row moves along
+    itself.
+
+    Parameters
+    ----------
+    weight : float or "auto"
+        Nats per component; "auto" is chosen on held-out rows.
+    """
+
+    name = "steady"
+
+    def __init__(self, weight: float | str = 0.1) -> None:
+        self.weight = _strength(self.name, weight)
+        self.tables: dict[tuple[int, ...], Tensor] = {}
+
+    def __call__(self, network: Network, result: Pass) -> Tensor:
+        """Return the weighted penalty."""
+        layout, x = network.likelihood.layout, result.batch.x
+        shape = layout.shape if layout.is_picture else (layout.n_values,)
+        if shape not in self.tables:
+            self.tables[shape] = nearby_places(shape, _FARTHEST).to(x.device)
+        tables, device = self.tables[shape], x.device
+        coins = torch.rand(len(x), generator=result.context.rng, device=device)
+        places = tables[(coins * len(tables)).long().clamp_max(len(tables) - 1)]
+        center, unit = network.likelihood.center, network.likelihood.unit
+        moved = (torch.addcmul(center, x, unit).gather(1, places) - center) / unit
+        here = result.code.stats.get("mean", result.code.z)
+        there = network.encode(Batch(moved), Context())
+        if result.code.n_draws == 1:
+            there = network.cut(there, result.context)
+        z = there.stats.get("mean", there.z)
+        spread = here.var(0, correction=0).sum() + torch.finfo(x.dtype).tiny
+        change = 0.5 * (here - z).square().sum(1).mean() / spread
+        return _number(self) * here.shape[1] * change
+
+
 def relative_codes(z: Tensor, size: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return codes in their units' root mean squares, and which of them are kept.
 
@@ -297,4 +341,5 @@ PENALTIES: dict[str, Callable[..., Penalty]] = {
     "decoder_l2": DecoderL2,
     "kl_sparsity": KlSparsity,
     "contractive": Contractive,
+    "steady": Steady,
 }

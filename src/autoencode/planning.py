@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from autoencode import defaults
+from autoencode.architectures.own import own_modules
 from autoencode.bottlenecks import BOTTLENECKS
 from autoencode.composition import Composition
 from autoencode.corruptions import CORRUPTIONS
@@ -18,6 +19,7 @@ from autoencode.data.rows import Rows
 from autoencode.errors import SpecError
 from autoencode.fit_data import Plan
 from autoencode.interfaces import Bottleneck, Corruption, Layout, Segment
+from autoencode.moves import AUGMENTATIONS
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.selection import FEWEST_ROWS
@@ -83,7 +85,25 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         features=bool(given.get("features", False)) and isinstance(n_components, int),
         fills=isinstance(rows, TableRows),
         few=few,
+        augmentation=_augmentation(given, composition, rows),
     )
+
+
+def _augmentation(given: Mapping[str, Any], composition: Composition, rows: Rows) -> str:
+    """Return how pictures are moved in training; "auto" where that is to be tried.
+
+    It is not where there are many pictures, which differ enough, nor beside a likelihood.
+    """
+    asked = given.get("augmentation", "none")
+    if asked not in ("auto", *AUGMENTATIONS):
+        raise SpecError(
+            f"augmentation={asked!r} is not known; choose from auto, {', '.join(AUGMENTATIONS)}"
+        )
+    tried = rows.n_rows < defaults.MANY_PICTURES and composition.trains
+    tried = tried and not (composition.variational or composition.sparse)
+    if asked == "auto" and (not tried or given["n_components"] is None):
+        return "none"
+    return str(asked)
 
 
 def _seed(random_state: Any) -> int:
@@ -96,15 +116,24 @@ def _seed(random_state: Any) -> int:
 def _composition(
     given: Mapping[str, Any], n_components: float, rows: Rows
 ) -> tuple[Composition, bool]:
-    architecture = "mlp" if given["architecture"] == "auto" else given["architecture"]
     neck, nested = _neck(given["bottleneck"]), given["nested"]
+    architecture, own = given["architecture"], isinstance(given["architecture"], list | tuple)
+    if own:
+        architecture = own_modules(architecture)
+    elif isinstance(architecture, str) and architecture == "auto":
+        architecture = "mlp"
+    name = parse(architecture)[0] if isinstance(architecture, str) else ""
+    sizes = given["hidden_layer_sizes"]
+    if name == "conv" and isinstance(sizes, str) and sizes == "auto":
+        sizes = defaults.channels(rows.sample_shape)
     likely = rows.n_rows if neck.costs_nats else None
-    sizes = defaults.hidden_layer_sizes(given["hidden_layer_sizes"], rows.n_features, likely)
-    if isinstance(architecture, str) and parse(architecture)[0] == "dictionary":
+    sizes = defaults.hidden_layer_sizes(sizes, rows.n_features, likely)
+    if name == "dictionary":
         sizes = ()
     sparse, costs = neck.sparse, neck.costs_nats
     if isinstance(nested, str) and nested == "auto":
-        nested = n_components != 1 and given["n_components"] is not None and not (sparse or costs)
+        whole = n_components == 1 or given["n_components"] is None
+        nested = not (whole or sparse or costs or own)
     if not isinstance(nested, bool | np.bool_):
         raise SpecError(f"nested={nested!r} should be 'auto', True or False")
     if nested and not neck.cuts:
@@ -117,8 +146,8 @@ def _composition(
         # Beside a cost in nats it is the scale that says how much a value counts.
         likelihood = "mixed" if segments else "gaussian:scale=learned" if costs else "gaussian"
     if corruption == "auto":
-        corruption = _hiding(given, rows)
-    layout = Layout(rows.n_features, segments)
+        corruption = _hiding(given, rows, pictures=name == "conv")
+    layout = Layout(rows.n_features, segments, tuple(rows.sample_shape))
     # One from outside may be any callable: then it does neither.
     part: Corruption = make("corruption", CORRUPTIONS, corruption, layout)
     missing = given["missing"]
@@ -132,7 +161,7 @@ def _composition(
         likelihood=likelihood,
         penalties=_penalties(given["penalties"], few=few),
         hidden_layer_sizes=sizes,
-        sample_shape=(rows.n_features,),
+        sample_shape=tuple(rows.sample_shape),
         nested=bool(nested) and (bool(sizes) or sparse),
         segments=segments,
         masked=rows.has_missing or getattr(part, "hides", False),
@@ -181,11 +210,13 @@ def segments_of(rows: Rows) -> tuple[Segment, ...]:
     return () if plain else segments
 
 
-def _hiding(given: Mapping[str, Any], rows: Rows) -> str:
+def _hiding(given: Mapping[str, Any], rows: Rows, *, pictures: bool) -> str:
     """Return the corruption that "auto" stands for: cells are hidden where some are missing.
 
     A code of full length has nothing else to learn than to restore: every row loses cells.
     """
+    if given["n_components"] is None and pictures:
+        return "holes"
     if given["n_components"] is None:
         # What is missing together must not be hidden together where it tells of the values.
         together = given["missing"] != "informative"

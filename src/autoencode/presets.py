@@ -41,4 +41,7 @@ PRESETS = {
         decides=("bottleneck", "nested"),
         takes=("n_samples", "posterior", "free_bits"),
     ),
+    "convolutional": Preset(
+        "ConvolutionalAutoencoder", decides=("architecture",), takes=("augmentation",)
+    ),
 }

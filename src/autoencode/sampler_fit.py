@@ -244,7 +244,8 @@ def _own_prior(state: State, sampler: Sampler, rest: Array) -> Mixture | None:
     covariance = np.diag(np.concatenate([np.zeros(count), rest.var(0)]))
     covariance[:count, :count] = basis * encoder.code_scale.numpy() ** 2 @ basis.T
     floor = 1e-12 * max(float(np.diag(covariance).max()), 1e-300)
-    factor: Array = np.linalg.cholesky(covariance + floor * np.eye(len(mean)))
+    raised = covariance + floor * np.eye(len(mean))
+    factor: Array = np.asarray(np.linalg.cholesky(raised), dtype=np.float64)
     return Mixture(np.ones(1), mean[None], factor[None])
 
 

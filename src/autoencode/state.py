@@ -205,7 +205,7 @@ class State:
         prefix = np.interp(np.arange(1, size + 1), self.sizes, shares) if len(shares) else shares
         if self.source(size) == self.source(self.n_components):
             prefix = self.prefix_explained[:size]
-        facts = dict(self.facts)
+        facts = {name: value for name, value in self.facts.items() if name != "train_error"}
         if "likelihood" in facts:
             # Measured at the size before.
             known = facts["likelihood"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from autoencode.selection import gate_opens
 
 __all__ = ["Evidence", "Trial", "penalty_facts", "pooled", "strongest_case"]
 
+T = TypeVar("T")
 Array = npt.NDArray[np.float64]
 
 _WIDEST_GAP = 1.3
@@ -86,19 +87,20 @@ def pooled(trials: Sequence[Trial]) -> Trial:
     return Trial(trials[0].sizes, *rows)
 
 
-def strongest_case(trials: Mapping[float, Trial], *, few: bool) -> float:
-    """Return the strength to take.
+def strongest_case(trials: Mapping[T, Trial], plain: T, *, few: bool) -> T:
+    """Return the strength to take, or another choice.
 
-    The one with the least held-out error, if it gains on no penalty at all by more than two
+    The one with the least held-out error, if it gains on the plain case by more than two
     standard errors: it is the best of several. Where rows are few, only those count whose
-    held-out errors are near the
-    training errors, if there are any: models that know their training rows by heart are of
-    little use for judging others.
+    held-out errors are near the training errors, if there are any: models that know their
+    training rows by heart are of little use for judging others.
 
     Parameters
     ----------
-    trials : mapping of float to Trial
-        By strength; 0 is one of them.
+    trials : mapping to Trial
+        By strength.
+    plain : object
+        One of them: no penalty at all, nothing done to the rows.
     few : bool
         Whether rows are few.
     """
@@ -107,7 +109,8 @@ def strongest_case(trials: Mapping[float, Trial], *, few: bool) -> float:
     if few and near:
         return min(near, key=lambda weight: float(last[weight].mean()))
     best = min(last, key=lambda weight: float(last[weight].mean()))
-    return best if best and gate_opens(last[best], last[0.0], _MARGIN) else 0.0
+    better = best != plain and gate_opens(last[best], last[plain], _MARGIN)
+    return best if better else plain
 
 
 def penalty_facts(

@@ -76,6 +76,7 @@ def describe_state(state: State, *, restores: bool = False) -> str:
         "" if noise is None else f"fitted to {FITTED_TO[noise['situation']]}",
         "" if noise is None or noise["kind"] == "none" else f"noise: {describe_noise(noise)}",
         _quality(state, restores=restores),
+        _generalised(state),
         describe_bounds(bounds),
         "" if state.sampler is None else describe_prior(state.sampler.candidates),
         describe_units(known_units(facts, state.units, size)),
@@ -146,6 +147,22 @@ def _quality(state: State, *, restores: bool) -> str:
         f"explains {figures['explained_variance']:.2%} of the variance of {cells}{rows} "
         f"(PCA {figures['pca_explained_variance']:.2%}); error {figures['ratio']:.3f} x PCA's"
     )
+
+
+def _generalised(state: State) -> str:
+    """Say how much larger errors of held-out pictures are than of those trained on; "" if unknown.
+
+    And how pictures were moved in training.
+    """
+    figures, facts = at_size(state), state.facts
+    if figures is None or not facts.get("train_error"):
+        return ""
+    moved = {"shift": "moved by a pixel", "shift_flip": "moved by a pixel and mirrored"}
+    used = state.source(state.n_components) != "pca"
+    how = moved.get(facts["augmentation"]) if used else None
+    ratio = figures["error"] / facts["train_error"]
+    text = f"held-out error {ratio:.2f} x that of the training pictures"
+    return text if how is None else f"{text}, which were {how} at random"
 
 
 def _restored(rows: str, figures: Mapping[str, float], facts: Mapping[str, Any]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from autoencode.batches import Batches, Prepare, StreamedBatches, TensorBatches
 from autoencode.fit_data import FitData
 from autoencode.guess import guessed_where_needed
 from autoencode.interfaces import Batch
+from autoencode.moves import Moves
 from autoencode.network import Network
 from autoencode.numerics import matrix_products, threads
 
@@ -38,15 +41,24 @@ class TrainingRows:
         """Return the source of batches for a network."""
         size, training = self.plan.batch_size, self.data.training
         missing, prepare = self.data.pairs.has_missing, self._prepare(network)
+        more: Any = {"missing": missing, "prepare": prepare, "move": self._move()}
         needed, count = training.bytes_needed(), len(training)
         if needed > (MAPPED_LIMIT if self.data.pairs.mapped else MEMORY_LIMIT):
             group = max(_FEWEST_BATCHES, READ_BYTES * count // (needed * size))
-            return StreamedBatches(
-                training.tensors, count, size, group, missing=missing, prepare=prepare
-            )
+            return StreamedBatches(training.tensors, count, size, group, **more)
         if not hasattr(self, "memory"):
             self.memory = training.tensors()
-        return TensorBatches(*self.memory, size, missing=missing, prepare=prepare)
+        return TensorBatches(*self.memory, size, **more)
+
+    def _move(self) -> Moves | None:
+        """Return how pictures are moved before anything else, if they are."""
+        kind = self.plan.augmentation
+        if kind == "none":
+            return None
+        scaling, (device, dtype) = self.data.scaling, (self.plan.device, self.plan.dtype)
+        parts = (scaling.center, scaling.scale)
+        center, scale = (torch.from_numpy(part).to(device, dtype) for part in parts)
+        return Moves(self.plan.composition.sample_shape, kind, center, scale)
 
     def _prepare(self, network: Network) -> Prepare | None:
         """Return what happens to rows before they are encoded, if anything does."""

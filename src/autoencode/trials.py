@@ -11,6 +11,7 @@ import numpy as np
 from autoencode.data.rows import Rows
 from autoencode.fit_data import Plan
 from autoencode.fitting import Fit
+from autoencode.moves import AUGMENTATIONS
 from autoencode.penalties import AUTO, PENALTIES
 from autoencode.selection import Split
 from autoencode.spec import Spec, make, with_option
@@ -32,8 +33,9 @@ def choose_strengths(
 ) -> tuple[Plan, Evidence | None]:
     """Return a plan in which no strength is "auto", and what trials found.
 
-    Strengths are chosen one after the other, by short trainings from the same start: on the
-    rows that are held out to choose, or by threefold cross-validation where rows are few.
+    Strengths, and then whether pictures are moved in training, are chosen one after the
+    other, by short trainings from the same start: on the rows that are held out to choose, or
+    by threefold cross-validation where rows are few.
 
     Parameters
     ----------
@@ -44,13 +46,15 @@ def choose_strengths(
     """
     specs = plan.composition.penalties
     names = {spec: part.name for spec in specs if (part := _automatic(spec)) is not None}
-    if not names and not plan.few:
+    moves = AUGMENTATIONS if plan.augmentation == "auto" else (plan.augmentation,)
+    if not names and not plan.few and len(moves) == 1:
         return plan, None
-    trials = _Trials(plan, rows, target, held_out, 1 + (len(_GRID) - 1) * len(names))
+    count = len(moves) + (len(_GRID) - 1) * len(names)
+    trials = _Trials(replace(plan, augmentation=moves[0]), rows, target, held_out, count)
     if not trials.splits:
         rest = tuple(spec for spec in specs if spec not in names)
         chosen = dict.fromkeys(names.values(), 0.0)
-        return trials.resolved(rest), Evidence(chosen)
+        return trials.resolved(rest, moves[0]), Evidence(chosen)
     taken: dict[Spec, Spec | None] = {spec: None if spec in names else spec for spec in specs}
     found: dict[str, float] = {}
     for spec, name in names.items():
@@ -58,11 +62,16 @@ def choose_strengths(
         scale = _UNITS.get(name, 1.0) * trials.scale
         options |= {w: with_option(str(spec), "weight", w) for w in _weights(scale)}
         results = {weight: trials.run({**taken, spec: o}) for weight, o in options.items()}
-        found[name] = strongest_case(results, few=plan.few)
+        found[name] = strongest_case(results, 0.0, few=plan.few)
         taken[spec] = options[found[name]]
-    trial = trials.run(taken) if trials.crossed else None
+    moved = moves[0]
+    if len(moves) > 1:
+        moved = strongest_case({m: trials.run(taken, m) for m in moves}, moved, few=plan.few)
+    trial = trials.run(taken, moved) if trials.crossed else None
     rest = tuple(spec for spec in taken.values() if spec is not None)
-    return trials.resolved(rest), Evidence(found, trial)
+    if not names and not plan.few:
+        return trials.resolved(rest, moved), None
+    return trials.resolved(rest, moved), Evidence(found, trial)
 
 
 def _automatic(spec: Spec) -> Any:
@@ -89,7 +98,7 @@ class _Trials:
     ) -> None:
         self.plan, self.started, self.count = plan, time.perf_counter(), count
         self.sources = (rows, target, held_out)
-        self.done: dict[tuple[Spec, ...], Trial] = {}
+        self.done: dict[tuple[str, tuple[Spec, ...]], Trial] = {}
         fit = Fit(plan, *self.sources)
         split = fit.data.split
         self.search = fit.data.search_limit()
@@ -113,14 +122,16 @@ class _Trials:
         """Say whether a fold has rows enough for codes of the length looked for."""
         return self.search < min(len(fold.train) for fold in folds)
 
-    def run(self, taken: dict[Spec, Spec | None]) -> Trial:
-        """Train with some penalties, on every fold."""
+    def run(self, taken: dict[Spec, Spec | None], moved: str | None = None) -> Trial:
+        """Train with some penalties, and pictures moved in a way, on every fold."""
         penalties = tuple(spec for spec in taken.values() if spec is not None)
-        if penalties not in self.done:
-            plan = self._short(penalties)
+        moved = self.plan.augmentation if moved is None else moved
+        key = (moved, penalties)
+        if key not in self.done:
+            plan = replace(self._short(penalties), augmentation=moved)
             fits = [Fit(plan, *self.sources, split=split) for split in self.splits]
-            self.done[penalties] = pooled([fit.trial(self.search) for fit in fits])
-        return self.done[penalties]
+            self.done[key] = pooled([fit.trial(self.search) for fit in fits])
+        return self.done[key]
 
     def _short(self, penalties: tuple[Spec, ...]) -> Plan:
         plan, limit = self.plan, self.plan.max_time
@@ -135,11 +146,10 @@ class _Trials:
             report=None,
         )
 
-    def resolved(self, penalties: tuple[Spec, ...]) -> Plan:
+    def resolved(self, penalties: tuple[Spec, ...], moved: str) -> Plan:
         """Return the plan with these penalties, and what is left of its time."""
         plan, limit = self.plan, self.plan.max_time
         if limit is not None:
             limit = max(limit - (time.perf_counter() - self.started), 0.01 * limit)
-        return replace(
-            plan, composition=replace(plan.composition, penalties=penalties), max_time=limit
-        )
+        composition = replace(plan.composition, penalties=penalties)
+        return replace(plan, composition=composition, max_time=limit, augmentation=moved)

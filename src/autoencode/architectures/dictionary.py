@@ -128,6 +128,6 @@ class Dictionary:
     def decoder(
         self, latent_shape: tuple[int, ...], n_params: int, *, sized: bool
     ) -> DictionaryDecoder:
-        """Return a module from codes to ``(batch, n_params, *shape)``."""
-        shape = (n_params, *self.shape)
+        """Return a module from codes to ``(batch, n_params, n_values)``."""
+        shape = (n_params, self.n_linear)
         return DictionaryDecoder(math.prod(latent_shape), shape, positive=self.positive)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -97,13 +97,28 @@ class MlpDecoder(nn.Module):
 
     def forward(self, z: Tensor, context: Context) -> Tensor:
         """Return ``(batch, *shape)``."""
+        return self.joined(z, self.hidden(z, context))
+
+    @property
+    def n_hidden(self) -> int:
+        """Width of the last hidden layer; 0 if there is none."""
+        return 0 if self.output is None else self.output.in_features
+
+    def hidden(self, z: Tensor, context: Context) -> Tensor | None:
+        """Return the last hidden layer, ``(batch, n_hidden)``; None if there is none."""
+        if self.output is None:
+            return None
+        hidden = torch.cat([z, self.kept(z, context)], 1) if self.sized else z
+        for layer in self.layers:
+            hidden = self.activation(layer(hidden))
+            if self.dropout and self.training and context.rng is not None:
+                hidden = dropped(hidden, self.dropout, context.rng)
+        return hidden
+
+    def joined(self, z: Tensor, hidden: Tensor | None) -> Tensor:
+        """Return ``(batch, *shape)`` from codes and the last hidden layer."""
         result: Tensor = self.linear_path(z)
         if self.output is not None:
-            hidden = torch.cat([z, self.kept(z, context)], 1) if self.sized else z
-            for layer in self.layers:
-                hidden = self.activation(layer(hidden))
-                if self.dropout and self.training and context.rng is not None:
-                    hidden = dropped(hidden, self.dropout, context.rng)
             result = result + self.output(hidden)
         shaped: Tensor = result.unflatten(1, self.shape)
         return shaped
@@ -180,13 +195,22 @@ def spread(module: nn.Module, rng: torch.Generator) -> None:
     over the data: around zero a SiLU is nearly linear, and training from a linear
     start would find no slope.
     """
-    for part in module.modules():
+    for part in _drawn(module):
         if callable(own := getattr(part, "spread", None)):
             own(rng)
-        if isinstance(part, nn.Linear):
+        if isinstance(part, nn.Linear | nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, generator=rng)
             if part.bias is not None:
                 nn.init.normal_(part.bias, 0.0, 0.2, generator=rng)
+
+
+def _drawn(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield a module and its parts, but for those that draw their own weights."""
+    if getattr(module, "draws_itself", False):
+        return
+    yield module
+    for part in module.children():
+        yield from _drawn(part)
 
 
 class Mlp:
@@ -237,16 +261,16 @@ class Mlp:
         self.n_hidden = self.hidden_layer_sizes[-1] if self.hidden_layer_sizes else 0
 
     def encoder(self) -> MlpEncoder:
-        """Return a module from ``(batch, *shape)`` to features."""
+        """Return a module from ``(batch, n_values)`` to features."""
         n_inputs = self.n_linear + self.n_told
         return MlpEncoder((n_inputs, *self.hidden_layer_sizes), self.activation, self.dropout)
 
     def decoder(self, latent_shape: tuple[int, ...], n_params: int, *, sized: bool) -> MlpDecoder:
-        """Return a module from codes to ``(batch, n_params, *shape)``."""
+        """Return a module from codes to ``(batch, n_params, n_values)``."""
         return MlpDecoder(
             math.prod(latent_shape),
             self.hidden_layer_sizes[::-1],
-            (n_params, *self.shape),
+            (n_params, self.n_linear),
             self.activation,
             sized=sized,
             dropout=self.dropout,

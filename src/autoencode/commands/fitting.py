@@ -48,7 +48,7 @@ _PARAMETERS = {
         name: name
         for name in (
             *("noise", "rows", "refine", "missing", "scaling", "device"),
-            *("n_samples", "posterior", "free_bits"),
+            *("n_samples", "posterior", "free_bits", "augmentation"),
             *("architecture", "bottleneck", "corruption", "likelihood"),
             *("max_time", "max_epochs", "batch_size", "learning_rate", "validation_fraction"),
         )
@@ -147,10 +147,11 @@ KeptState = Annotated[
     ),
 ]
 Kind = Annotated[
-    Literal["autoencoder", "denoising", "sparse", "variational"],
+    Literal["autoencoder", "denoising", "sparse", "variational", "convolutional"],
     typer.Option(
         help="autoencoder: short codes; denoising: takes noise out of rows; sparse: many parts, "
-        "of which each row has few; variational: codes with a prior, rows with a likelihood.",
+        "of which each row has few; variational: codes with a prior, rows with a likelihood; "
+        "convolutional: pictures.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -220,6 +221,14 @@ Label = Annotated[
         rich_help_panel=_ROWS,
     ),
 ]
+Augmentation = Annotated[
+    Literal["auto", "none", "shift", "shift_flip"],
+    typer.Option(
+        help="Move pictures by a pixel in training, or mirror them too; auto: as held-out "
+        "ones say.",
+        rich_help_panel="With --kind convolutional",
+    ),
+]
 Data = Annotated[
     str,
     typer.Argument(
@@ -271,6 +280,7 @@ def fit(
     n_samples: Samples = "auto",
     posterior: Posterior = "auto",
     free_bits: FreeBits = "auto",
+    augmentation: Augmentation = "auto",
     device: Device = "auto",
     threads: Threads = "auto",
     seed: Seed = 0,

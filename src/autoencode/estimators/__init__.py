@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autoencode.estimators.autoencoder import Autoencoder
+from autoencode.estimators.convolutional import ConvolutionalAutoencoder
 from autoencode.estimators.denoising import DenoisingAutoencoder
 from autoencode.estimators.imputer import Imputer
 from autoencode.estimators.sparse import SparseAutoencoder
@@ -10,6 +11,7 @@ from autoencode.estimators.variational import VariationalAutoencoder
 
 __all__ = [
     "Autoencoder",
+    "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "Imputer",
     "SparseAutoencoder",

@@ -22,6 +22,7 @@ from autoencode.model_file import write_model
 from autoencode.opening import open_for_fit, open_like
 from autoencode.outcome import claim_rows
 from autoencode.planning import make_plan, plain
+from autoencode.preprocess.pixels import pixel_dtype
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.refining import refined
 from autoencode.sampler_fit import fit_sampler
@@ -49,6 +50,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         linear autoencoder, which is PCA.
     architecture, bottleneck, corruption, likelihood : str or callable
         One part on each axis, as ``"name:key=value"``; "auto" where it is the default.
+        ``architecture=(make_encoder, make_decoder)``: modules of your own; see
+        `autoencode.architectures.own.Own`.
     nested : "auto" or bool, default="auto"
         Train all shorter codes too, so that the components are ordered.
     penalties : "auto" or sequence of str, default="auto"
@@ -259,6 +262,9 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if isinstance(rows, TableRows):
             state.schema = rows.schema
             state.facts["frame"] = {"kind": rows.kind, "dtypes": rows.dtypes}
+        else:
+            goal = rows if target is None else target
+            state.facts["pixels"] = pixel_dtype(goal.source_dtype, goal.sample_shape)
         self._adopt(state)
         # If this is interrupted, the model is there, but for what it draws from.
         goal = rows if target is None else target

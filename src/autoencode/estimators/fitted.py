@@ -21,8 +21,10 @@ from autoencode.errors import DataError
 from autoencode.explanation import explained_cells
 from autoencode.imputation import completed, drawn
 from autoencode.inference import apply, chunk_rows
+from autoencode.inpainting import drawn_pictures, holes_of, mended, with_holes
 from autoencode.metrics import explained_variance, log_likelihood
 from autoencode.opening import open_codes, open_like
+from autoencode.preprocess.pixels import as_pixels
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.row_likelihood import has_likelihood, row_likelihoods
 from autoencode.state import State
@@ -56,7 +58,8 @@ class FittedCoding(TransformerMixin):
         X : array-like of shape (n_samples, n_components_)
             Codes; shorter ones are not padded: see `truncate`.
         clip : bool, default=True
-            Keep the columns of a table within the range that was observed in ``fit``.
+            Keep the columns of a table within the range that was observed in ``fit``, and
+            pictures of whole numbers whole; without it they are as computed.
 
         Returns
         -------
@@ -191,6 +194,47 @@ class FittedCoding(TransformerMixin):
         count = int(positive("n_draws", n_draws, whole=True, other="None"))
         return drawn(self._state, rows, values, count)
 
+    def restore(self, X: Any, mask: Any = None, n_draws: int | None = None) -> Any:
+        """Fill holes in pictures; every other pixel stays as it is, bit by bit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width) or (n, height, width, colours)
+            Pictures as those of ``fit``; NaN is a hole too.
+        mask : array-like of bool, optional
+            True where to fill: ``(height, width)`` for all alike, ``(n, height, width)``, or
+            the shape of X.
+        n_draws : int, optional
+            How many plausible results to draw, of a variational model; without it, the
+            expected one.
+
+        Returns
+        -------
+        ndarray, or list of them
+            Of the shape and type of X.
+
+        Raises
+        ------
+        DataError
+            If the model was not trained to restore, or shapes do not fit.
+        SpecError
+            If codes of this model cannot be drawn.
+        """
+        self._require_decoder()
+        pictures = np.asarray(X)
+        if not self._state.composition.masked or pictures.ndim < 3:
+            raise DataError(
+                "restore fills holes in pictures (n, height, width) by a model that was trained "
+                "with holes: ConvolutionalAutoencoder(n_components=None), or corruption='holes'"
+            )
+        holes = holes_of(pictures, mask)
+        rows = self._check(with_holes(pictures, holes))
+        if n_draws is None:
+            return mended(self._state, pictures, holes, self._reconstructed(rows))
+        count = int(positive("n_draws", n_draws, whole=True, other="None"))
+        drawn_values = drawn_pictures(self._state, rows, count)
+        return [mended(self._state, pictures, holes, values) for values in drawn_values]
+
     def augment(
         self,
         X: Any,
@@ -250,7 +294,8 @@ class FittedCoding(TransformerMixin):
         schema = self._state.schema
         if schema is None:
             shape = self._state.facts["sample_shape"]
-            return values.astype(rows.dtype, copy=False).reshape(len(values), *shape)
+            whole = as_pixels(values.astype(rows.dtype, copy=False), self._state.facts)
+            return whole.reshape(len(whole), *shape)
         normals = np.random.default_rng([seed, 1]).standard_normal((len(values), schema.n_draws))
         cells = schema.draw(values, normals, np.zeros((schema.n_values, 2)))
         return self._framed(schema.table(cells), rows, index=None)
@@ -282,7 +327,8 @@ class FittedCoding(TransformerMixin):
         """Return reconstructed values as the data was given: an array, pictures or a frame."""
         schema = self._state.schema
         if schema is None:
-            return values.reshape(len(values), *self._state.facts["sample_shape"])
+            whole = as_pixels(values, self._state.facts) if clip else values
+            return whole.reshape(len(whole), *self._state.facts["sample_shape"])
         cells = schema.gather(values.astype(np.float64, copy=False), clip=clip)
         return self._framed(schema.table(cells), rows, index=rows.index)
 

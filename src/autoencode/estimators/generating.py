@@ -15,6 +15,7 @@ from autoencode.conditioning import drawn_given, wanted_cells
 from autoencode.defaults import positive
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.fitted import FittedCoding
+from autoencode.preprocess.pixels import as_pixels
 from autoencode.prior_choice import wanted_prior
 from autoencode.sampler import Sampler
 from autoencode.sampler_fit import fit_sampler
@@ -185,7 +186,8 @@ class Generating(FittedCoding):
         """Return cells or numbers as the data was given to ``fit``."""
         schema = self._state.schema
         if schema is None:
-            return found.reshape(len(found), *self._state.facts["sample_shape"])
+            whole = as_pixels(found, self._state.facts)
+            return whole.reshape(len(whole), *self._state.facts["sample_shape"])
         return self._framed(schema.table(found), None, index=None)
 
 

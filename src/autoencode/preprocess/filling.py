@@ -23,6 +23,8 @@ _RIDGE = 1e-3
 _NARROW = 128
 _STEPS, _FEWER_STEPS = 16, 10
 """Steps for at most so many values, and for more, where each costs much."""
+_PICTURE_STEPS = 32
+"""Steps for pictures: into a large hole what is known around it goes pixel by pixel."""
 _PIECE = 512
 
 
@@ -63,6 +65,8 @@ class Fill(nn.Module):
         symmetric = (whitened + whitened.T) / 2
         self.register_buffer("whitened", symmetric.to(precision), persistent=False)
         most = _STEPS if len(precision) <= _NARROW else _FEWER_STEPS
+        if layout is not None and layout.is_picture:
+            most = _PICTURE_STEPS
         self.steps = min(most, len(precision))
 
     def forward(self, x: Tensor, observed: Tensor) -> Tensor:
