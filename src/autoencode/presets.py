@@ -42,6 +42,6 @@ PRESETS = {
         takes=("n_samples", "posterior", "free_bits"),
     ),
     "convolutional": Preset(
-        "ConvolutionalAutoencoder", decides=("architecture",), takes=("augmentation",)
+        "ConvolutionalAutoencoder", decides=("architecture", "columns"), takes=("augmentation",)
     ),
 }

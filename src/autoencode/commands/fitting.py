@@ -326,8 +326,9 @@ def _run(job: FitJob, *, as_json: bool) -> None:
 def _parameters(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of an estimator that the options of a fit say."""
     found = {parameter: options[name] for name, parameter in _PARAMETERS.items()}
+    columns = parse_columns(options["column"])
     return found | {
-        "columns": parse_columns(options["column"]),
+        **({} if columns is None else {"columns": columns}),
         "penalties": tuple(options["penalty"] or ()) or "auto",
         "positive": options["positive"] or "auto",
         "refine": None if options["refine"] == "none" else options["refine"],
@@ -345,7 +346,8 @@ def _chosen(kind: str, given: dict[str, Any], target: str | None) -> dict[str, A
                 raise typer.BadParameter(f"--{option.replace('_', '-')} is for --kind {other}")
     for name in preset.decides:
         if name in found:
-            raise typer.BadParameter(f"--{name} does not go with --kind {kind}: leave it out")
+            option = {"columns": "column"}.get(name, name)
+            raise typer.BadParameter(f"--{option} does not go with --kind {kind}: leave it out")
     if kind == "sparse" and not isinstance(found.get("n_components", 1), int):
         raise typer.BadParameter("--components of --kind sparse is a whole number, or auto")
     if target is not None and "rows" in found:
