@@ -244,8 +244,8 @@ def _own_prior(state: State, sampler: Sampler, rest: Array) -> Mixture | None:
     covariance = np.diag(np.concatenate([np.zeros(count), rest.var(0)]))
     covariance[:count, :count] = basis * encoder.code_scale.numpy() ** 2 @ basis.T
     floor = 1e-12 * max(float(np.diag(covariance).max()), 1e-300)
-    factor: Array = np.linalg.cholesky(covariance + floor * np.eye(len(mean)))
-    return Mixture(np.ones(1), mean[None], factor[None])
+    factor = np.linalg.cholesky(covariance + floor * np.eye(len(mean)))
+    return Mixture(np.ones(1), mean[None], np.asarray(factor[None], dtype=np.float64))
 
 
 def _extreme(values: Array, which: np.ufunc) -> Array:
