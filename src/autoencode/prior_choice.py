@@ -23,7 +23,8 @@ Places = npt.NDArray[np.intp]
 PRIORS = ("auto", "normal", "mixture", "flow", "variational")
 
 _ENOUGH_CODES = 2000
-"""From so many on "auto" trains networks too: of fewer a mixture knew more in every trial."""
+"""From so many on "auto" trains networks too: they know less of few codes than a mixture does."""
+_AUTO_EPOCHS = 40
 _FEWEST_CODES = 50
 
 
@@ -81,7 +82,8 @@ def choose_prior(
     wanted : str
         One of `PRIORS`.
     epochs : int
-        How many the model was trained for: "auto" trains networks no longer, and 100 at most.
+        How many the model was trained for: "auto" trains networks for half as many, 40 at
+        most, so that they take no longer than the model did.
     generator : numpy.random.Generator
         The only source of randomness.
 
@@ -112,7 +114,7 @@ def choose_prior(
     )
     if wanted == "normal" and found.normal is not None and not found.n_classes:
         chosen = _own(chosen, found.normal)
-    epochs = min(epochs, MOST_EPOCHS) if wanted == "auto" else MOST_EPOCHS
+    epochs = min(-(-epochs // 2), _AUTO_EPOCHS) if wanted == "auto" else MOST_EPOCHS
     prior, best, notes = None, chosen.nats, []
     for kind in tries:
         try:

@@ -59,6 +59,7 @@ def fit_sampler(
     *,
     left_out: Sequence[int] = (),
     prior: str = "auto",
+    hurried: bool = False,
 ) -> Sampler:
     """Learn where codes are, and what decoding them leaves open.
 
@@ -80,6 +81,8 @@ def fit_sampler(
         has no others they are.
     prior : str
         As `autoencode.prior_choice.choose_prior` takes it.
+    hurried : bool
+        Whether time is limited: then "auto" trains no networks.
 
     Returns
     -------
@@ -110,7 +113,7 @@ def fit_sampler(
         0 if classes is None else len(classes),
         _own_prior(state, sampler, rest),
     )
-    epochs = len(state.history.get("epoch", []))
+    epochs = 0 if hurried else len(state.history.get("epoch", []))
     (mixture, parts, candidates, _), network = choose_prior(found, prior, epochs, generator)
     mixture = replace(mixture, factors=_single(mixture.factors))
     known = None if classes is None else classes.tolist()
@@ -244,9 +247,8 @@ def _own_prior(state: State, sampler: Sampler, rest: Array) -> Mixture | None:
     covariance = np.diag(np.concatenate([np.zeros(count), rest.var(0)]))
     covariance[:count, :count] = basis * encoder.code_scale.numpy() ** 2 @ basis.T
     floor = 1e-12 * max(float(np.diag(covariance).max()), 1e-300)
-    raised = covariance + floor * np.eye(len(mean))
-    factor: Array = np.asarray(np.linalg.cholesky(raised), dtype=np.float64)
-    return Mixture(np.ones(1), mean[None], factor[None])
+    factor = np.linalg.cholesky(covariance + floor * np.eye(len(mean)))
+    return Mixture(np.ones(1), mean[None], np.asarray(factor[None], dtype=np.float64))
 
 
 def _extreme(values: Array, which: np.ufunc) -> Array:

@@ -45,6 +45,8 @@ def test_a_fit_says_how_likely_rows_are(run: Run, rows: Path) -> None:
     bounds = found["likelihood"]
     page = (rows / "r.html").read_text(encoding="utf-8")
     assert f"rows it never saw is {bounds['bound']:.2f} nats per row; columns taken" in page
+    assert "New rows beside real ones" in page
+    assert "What codes mean" in page
     assert found["kind"] == "variational"
     assert bounds["floor_kind"] == "independent"
     assert bounds["elbo"] <= bounds["bound"]

@@ -269,7 +269,10 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         # If this is interrupted, the model is there, but for what it draws from.
         goal = rows if target is None else target
         unseen = fit.data.split.claim.tolist() if held is None else ()
-        state.sampler = fit_sampler(state, rows, goal, classes, plan.seed, left_out=unseen)
+        hurried = plan.max_time is not None
+        state.sampler = fit_sampler(
+            state, rows, goal, classes, plan.seed, left_out=unseen, hurried=hurried
+        )
         if state.facts["stop_reason"] == "interrupted":
             raise KeyboardInterrupt
         return self

@@ -51,7 +51,7 @@ class Generating(FittedCoding):
             one normal distribution (one of each class). "mixture": many. "flow": coupling
             layers over codes (Dinh et al., 2017). "variational": a second autoencoder, of codes
             (Dai and Wipf, 2019); not by class. "auto": the likeliest by held-out codes; the
-            latter two are tried from 2,000 rows on, for no more epochs than the model had.
+            latter two are tried from 2,000 rows on, for half as many epochs as the model had.
         random_state : int, RandomState instance or None, default=None
             The only source of randomness.
 
