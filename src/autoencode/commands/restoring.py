@@ -110,7 +110,7 @@ def _restorer(fitted: Autoencoder, model: Path) -> Callable[[Any, Any], Any]:
     found: Callable[[Any, Any], Any] | None = getattr(fitted, "restore", None)
     if found is None:
         raise DataError(f"{model} is a {type(fitted).__name__}, which cannot restore pictures")
-    return found
+    return naming(model)(found)
 
 
 def _restored(
