@@ -71,9 +71,8 @@ def restore(
         masks.require(names)
         fitted = load_model(model, trust, decodes=True)
         told = {"pixels": 0, "missing": 0, "untouched": 0}
-        with naming(images):
-            found = _restored(_restorer(fitted, model), pictures, masks, told)
-            write_pictures(output, names, found, force=force)
+        found = _restored(_restorer(fitted, model), pictures, masks, told)
+        write_pictures(output, names, found, force=force)
     share = told["missing"] / told["pixels"]
     text = f"{told['missing']:,} pixels ({share:.2%}) of {len(names):,} pictures restored"
     if told["untouched"]:
