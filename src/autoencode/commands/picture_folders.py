@@ -51,12 +51,12 @@ def folder_form(output: Path, model: Path, *, force: bool) -> PictureForm | None
     Raises
     ------
     DataError
-        If it could not be written, or is a folder and the model not one of pictures.
+        If it could not be written, ends in letters that name no format of rows, or is a
+        folder and the model not one of pictures.
     """
-    from autoencode.data.writing import TABLE_SUFFIXES
-
-    name = os.fspath(output)
-    if name == "-" or name.lower().endswith((*TABLE_SUFFIXES, ".csv.gz", ".tsv.gz", ".txt.gz")):
+    _refuse_picture(output)
+    # Names of folders may end as in "run-0.5".
+    if os.fspath(output) == "-" or output.suffix[1:].isalpha():
         require_output(output, force=force)
         return None
     form = form_of(model)
@@ -75,10 +75,7 @@ def require_folder(output: Path, *, force: bool) -> None:
     DataError
         If it is that of a file, exists, or its own folder cannot be written to.
     """
-    from autoencode.data.picture_files import is_picture_name
-
-    if is_picture_name(output.name) or output.suffix.lower() == ".zip":
-        raise DataError(f"{output}: pictures are written to a folder; name one without a suffix")
+    _refuse_picture(output)
     if output.is_dir() and force:
         # What it holds is looked at when it is replaced.
         require_writable(output / "picture", force=True)
@@ -86,6 +83,13 @@ def require_folder(output: Path, *, force: bool) -> None:
         raise DataError(f"{output} exists; pass --force to replace it")
     else:
         require_writable(output, force=force)
+
+
+def _refuse_picture(output: Path) -> None:
+    from autoencode.data.picture_files import is_picture_name
+
+    if is_picture_name(output.name) or output.suffix.lower() == ".zip":
+        raise DataError(f"{output}: pictures are written to a folder; name one without a suffix")
 
 
 def blocks_of(fitted: Autoencoder, rows: Rows) -> Iterator[npt.NDArray[Any]]:

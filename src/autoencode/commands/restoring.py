@@ -71,9 +71,8 @@ def restore(
         masks.require(names)
         fitted = load_model(model, trust, decodes=True)
         told = {"pixels": 0, "missing": 0, "untouched": 0}
-        with naming(images):
-            found = _restored(_restorer(fitted, model), pictures, masks, told)
-            write_pictures(output, names, found, force=force)
+        found = _restored(_restorer(fitted, model), pictures, masks, told)
+        write_pictures(output, names, found, force=force)
     share = told["missing"] / told["pixels"]
     text = f"{told['missing']:,} pixels ({share:.2%}) of {len(names):,} pictures restored"
     if told["untouched"]:
@@ -110,7 +109,7 @@ def _restorer(fitted: Autoencoder, model: Path) -> Callable[[Any, Any], Any]:
     found: Callable[[Any, Any], Any] | None = getattr(fitted, "restore", None)
     if found is None:
         raise DataError(f"{model} is a {type(fitted).__name__}, which cannot restore pictures")
-    return found
+    return naming(model)(found)
 
 
 def _restored(

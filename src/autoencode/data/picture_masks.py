@@ -129,6 +129,18 @@ class Masks:
             If it or its mask cannot be read, or they differ in size.
         """
         file = self.files[name]
+        try:
+            size, pixels, opaque = self._image(file, form)
+        except DataError as error:
+            raise DataError(f"{self.images}: {name} {error}") from error
+        if self.mask_source is None:
+            return MaskedPicture(pixels, ~opaque)
+        return MaskedPicture(pixels, self._mask(self.mask_source, name, size))
+
+    def _image(
+        self, file: PictureFile, form: PictureForm
+    ) -> tuple[tuple[int, int], npt.NDArray[Any], Mask]:
+        """Read size and pixels, and where a picture is opaque."""
         with self.source.opened(file) as stream:
             look = look_at(stream)
         size = (look.height, look.width)
@@ -136,10 +148,10 @@ class Masks:
         with self.source.opened(file) as stream:
             pixels = decode(stream, whole).pixels[0]
         if self.mask_source is not None:
-            return MaskedPicture(pixels, self._mask(self.mask_source, name, size))
+            return size, pixels, np.ones(size, dtype=np.bool_)
         seen = PictureForm(*size, colour=True, alpha=True)
         with self.source.opened(file) as stream:
-            return MaskedPicture(pixels, decode(stream, seen).pixels[0, ..., -1] < seen.largest)
+            return size, pixels, decode(stream, seen).pixels[0, ..., -1] == seen.largest
 
     def _mask(self, source: PictureSource, name: str, size: tuple[int, int]) -> Mask:
         file = self.for_all or self.by_stem[_stem(name)]
