@@ -21,6 +21,7 @@ from autoencode.architectures.reduction import Reduction
 from autoencode.composition import Composition
 from autoencode.defaults import channels
 from autoencode.errors import DataError, SpecError
+from autoencode.export import export_onnx
 from autoencode.interfaces import Batch, Context, LinearStart
 
 SHAPES = [(1, 1), (1, 9), (5, 3), (8, 8), (13, 6, 3), (28, 28), (7,), (16, 2, 1)]
@@ -227,3 +228,14 @@ def test_colours_under_any_bottleneck(bottleneck: str, digits: Any) -> None:
     ).fit(pictures)
     assert np.isfinite(model.history_["held_out"]).all()
     assert model.reconstruct(pictures).shape == pictures.shape
+
+
+def test_a_model_of_pictures_is_exported(model: Any, digits: Any, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path, part="autoencoder")
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rows = digits[:9].reshape(9, -1).astype(np.float32)
+    (found,) = session.run(None, {session.get_inputs()[0].name: rows})
+    expected = model.reconstruct(digits[:9], clip=False).reshape(9, -1)
+    np.testing.assert_allclose(found.reshape(9, -1), expected, atol=1e-2)

@@ -23,7 +23,7 @@ __all__ = ["HeldOut", "quantiles"]
 
 Array = npt.NDArray[np.float64]
 
-_PIECE = 1024
+_PIECE, _PIECE_VALUES = 1024, 1 << 22
 _FEW_ROWS = 128
 _COPIED_ROWS = 8192
 _QUANTILES, _FEW_QUANTILES = 128, 8
@@ -255,8 +255,10 @@ class HeldOut:
         return wanted, guess
 
     def _pieces(self) -> Iterator[tuple[int, Batch, Batch]]:
-        for start in range(0, len(self.x.x), _PIECE):
-            x, y = (batch.rows(start, start + _PIECE) for batch in (self.x, self.y))
+        # Fewer rows at a time where they are large pictures, of which layers make many.
+        piece = max(1, min(_PIECE, _PIECE_VALUES // self.x.x.shape[1]))
+        for start in range(0, len(self.x.x), piece):
+            x, y = (batch.rows(start, start + piece) for batch in (self.x, self.y))
             yield start, x, y
 
     def _mean(self, network: Network, params: torch.Tensor, x: Batch) -> torch.Tensor:
@@ -278,7 +280,7 @@ class HeldOut:
         total = 0.0
         with torch.inference_mode(), matrix_products("ieee"):
             for start, x, _ in self._pieces():
-                truth = self.truth.rows(start, start + _PIECE)
+                truth = self.truth.rows(start, start + len(x.x))
                 loss = objective(network, network(x, Context()), truth, None)
                 total += float(loss.terms["missingness"]) * len(x.x)
         return total / len(self.x.x)
