@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
+from autoencode import load
 from autoencode.model_file import FORMAT_VERSION, read_model
+from autoencode.presets import PRESETS
 
 Run = Callable[..., Any]
 
@@ -188,3 +191,12 @@ def test_the_printed_table_marks_the_chosen_size(run: Run, demo: Path) -> None:
 def table_rows(printed: str) -> list[list[str]]:
     lines = printed.splitlines()
     return [line.split() for line in lines if line.count("%") == 2 and "PCA" not in line]
+
+
+@pytest.mark.parametrize("kind", PRESETS)
+def test_every_kind_can_be_fitted(run: Run, tmp_path: Path, kind: str) -> None:
+    np.save(tmp_path / "pictures.npy", load_digits().images[:120])
+    options = ["--kind", kind, "--components", "3", "--max-epochs", "1", "-o", "m.safetensors"]
+    done = run("fit", "pictures.npy", *options, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert type(load(tmp_path / "m.safetensors")).__name__ == PRESETS[kind].estimator
