@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor
 
@@ -239,3 +240,21 @@ def test_a_model_of_pictures_is_exported(model: Any, digits: Any, tmp_path: Path
     (found,) = session.run(None, {session.get_inputs()[0].name: rows})
     expected = model.reconstruct(digits[:9], clip=False).reshape(9, -1)
     np.testing.assert_allclose(found.reshape(9, -1), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("estimator", [Autoencoder, ConvolutionalAutoencoder])
+def test_an_estimator_takes_a_folder_and_keeps_its_form(
+    estimator: type[Autoencoder], tmp_path: Path
+) -> None:
+    rng, fitted, other = np.random.default_rng(0), tmp_path / "fitted", tmp_path / "other"
+    fitted.mkdir()
+    other.mkdir()
+    for number in range(30):
+        Image.fromarray(rng.integers(0, 255, (6, 8), np.uint8)).save(fitted / f"{number}.png")
+    Image.fromarray(rng.integers(0, 255, (12, 16), np.uint8)).save(other / "a.png")
+    model = estimator(2, hidden_layer_sizes=(4,), max_epochs=1, random_state=0)
+    codes = model.fit(str(fitted)).transform(str(other))
+    assert codes.shape == (1, 2)
+    model.save(tmp_path / "model.safetensors")
+    again = autoencode.load(tmp_path / "model.safetensors").transform(str(other))
+    assert again.tobytes() == codes.tobytes()

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from autoencode.data.arrays import open_array
+from autoencode.data.picture_form import PictureForm
+from autoencode.data.picture_wish import PictureWish
 from autoencode.data.reading import open_data
 from autoencode.data.rows import Rows
 from autoencode.data.tables import TableData, column_array, to_rows
@@ -57,7 +59,12 @@ def open_for_fit(data: Any, columns: Mapping[str, str] | None) -> Rows:
     return TableRows(schema, found)
 
 
-def open_like(data: Any, schema: Schema | None, names: Sequence[str] | None) -> Rows:
+def open_like(
+    data: Any,
+    schema: Schema | None,
+    names: Sequence[str] | None,
+    form: PictureForm | None = None,
+) -> Rows:
     """Open rows for a fitted model.
 
     Parameters
@@ -68,6 +75,8 @@ def open_like(data: Any, schema: Schema | None, names: Sequence[str] | None) -> 
         That of the fit; None if that was to an array.
     names : sequence of str or None
         The columns of the fit.
+    form : PictureForm, optional
+        Which files of pictures are brought to.
 
     Returns
     -------
@@ -83,7 +92,7 @@ def open_like(data: Any, schema: Schema | None, names: Sequence[str] | None) -> 
         return open_array(data, checked=False)
     found = data
     if not isinstance(data, Rows | TableData):
-        found = open_data(data, expected_names=names)
+        found = open_data(data, expected_names=names, pictures=PictureWish(form=form))
     if isinstance(found, TableRows):
         return found
     if schema is None:

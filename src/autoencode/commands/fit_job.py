@@ -227,7 +227,6 @@ def fit_model(
         If nothing was learned yet.
     """
     from autoencode import estimators
-    from autoencode.data.reading import pictures_of
     from autoencode.planning import make_plan
 
     model: Autoencoder = getattr(estimators, PRESETS[kind].estimator)(**parameters)
@@ -244,9 +243,6 @@ def fit_model(
         if not hasattr(model, "n_components_"):
             raise
         interrupted = True
-    pictures = pictures_of(rows)
-    if pictures is not None:
-        model._state.facts["pictures"] = pictures.form.header()
     return model.set_params(verbose=False), interrupted
 
 

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from autoencode.checkpoint import Checkpoint, identify
+from autoencode.data.reading import pictures_of
 from autoencode.data.rows import Rows
 from autoencode.dictionary_search import Found
 from autoencode.errors import DataError, SpecError
@@ -242,6 +243,7 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         checkpoint: Checkpoint | None,
         classes: Any,
     ) -> Self:
+        pictures = pictures_of(rows)
         given, rows, target = self._assigned(rows, target)
         plan = make_plan(given, rows)
         if checkpoint is not None:
@@ -265,6 +267,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         else:
             goal = rows if target is None else target
             state.facts["pixels"] = pixel_dtype(goal.source_dtype, goal.sample_shape)
+        if pictures is not None:
+            state.facts["pictures"] = pictures.form.header()
         self._adopt(state)
         # If this is interrupted, the model is there, but for what it draws from.
         goal = rows if target is None else target

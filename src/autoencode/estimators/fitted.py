@@ -15,6 +15,7 @@ from torch import nn
 from autoencode.augmentation import choose, require_classes, variants
 from autoencode.codec import fast_encoder
 from autoencode.data.frames import to_frame
+from autoencode.data.picture_form import PictureForm
 from autoencode.data.rows import Rows
 from autoencode.defaults import positive
 from autoencode.errors import DataError
@@ -307,7 +308,10 @@ class FittedCoding(TransformerMixin):
         if hasattr(X, "columns"):
             # Wrong names are said before what is wrong with the values.
             _check_feature_names(self, X, reset=False)
-        rows = open_like(X, self._state.schema, None if names is None else tuple(names))
+        stored = self._state.facts.get("pictures")
+        form = None if stored is None else PictureForm.from_header(stored)
+        expected = None if names is None else tuple(names)
+        rows = open_like(X, self._state.schema, expected, form)
         if not hasattr(X, "columns") and not isinstance(X, Rows | str | os.PathLike):
             # An array has no names, whatever the schema calls its columns.
             bare = isinstance(rows, TableRows) and rows.kind == "numpy"
