@@ -27,6 +27,7 @@ from autoencode.noise import (
     suspects,
 )
 from autoencode.numerics import matrix_products
+from autoencode.plausibility import within_noise, within_ranges
 from autoencode.preprocess.filling import Moments, covariance_of
 from autoencode.preprocess.scaling import Scaling
 from autoencode.state import State
@@ -151,6 +152,8 @@ def _without_replaced(
         levels = np.full(len(values), found.level)
         learned = _without_noise(state, values, real, found, levels)
         result += state.facts["swap_weight"] * (learned - result)
+    ranges = state.facts.get("ranges")
+    result[:, real] = within_ranges(values[:, real], result[:, real], ranges)
     return found, result
 
 
@@ -194,8 +197,10 @@ def _without_noise(state: State, values: Array, real: Places, noise: Noise, leve
     strength = torch.from_numpy(np.stack([gain, variance], axis=1))
     use = "swap" if noise.kind == "swap" else "noise"
     restored_rows = restored_values(state, Batch(torch.from_numpy(values), level=strength), use)
-    result = values.copy()
-    result[:, real] = restored_rows[:, real]
+    result, found = values.copy(), restored_rows[:, real]
+    result[:, real] = found
+    if noise.kind == "gaussian":
+        result[:, real] = within_noise(values[:, real], found, levels)
     return result
 
 

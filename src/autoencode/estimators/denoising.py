@@ -19,6 +19,7 @@ from autoencode.imputation import joined
 from autoencode.interfaces import Layout
 from autoencode.noise import Noise
 from autoencode.planning import segments_of
+from autoencode.plausibility import ranges_of
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.situation import situation_of
@@ -182,9 +183,13 @@ class DenoisingAutoencoder(Autoencoder):
             state.facts["situation"] = self._situation.name
             state.facts["asked"] = self.noise
             state.facts["noise"] = self._situation.noise.header()
-            state.facts["exchanges"] = self._exchanges(state)
-            state.facts["swap_weight"] = swap_weight(state, self._situation.rows)
             numbers = real_values(state.composition.layout)
+            learned = (
+                self._situation.rows if self._situation.target is None else self._situation.target
+            )
+            state.facts["exchanges"] = self._exchanges(state)
+            state.facts["ranges"] = ranges_of(state.scaling, learned, numbers)
+            state.facts["swap_weight"] = swap_weight(state, self._situation.rows)
             if self._situation.name == "clean" and len(numbers):
                 state.facts["level_curve"] = level_curve(state, self._situation.rows)
         super()._adopt(state)
