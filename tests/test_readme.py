@@ -177,6 +177,7 @@ def test_the_commands_for_variational_autoencoders_work(folder: Path) -> None:
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),
         ("docs/large-data.md", ""),
+        ("docs/pictures.md", ""),
         ("docs/sparse.md", ""),
         ("docs/tables.md", ""),
         ("docs/variational.md", ""),
