@@ -162,7 +162,7 @@ def fitted(axis: str, spec: str, data: str = "", run: int = 0) -> Autoencoder:
     rows = data_for(name)
     options = {"corruption": "none", "penalties": (), "learning_rate": 0.01}
     options |= {"random_state": 0, **choice(axis, spec)}
-    options["max_epochs"] = {"bernoulli": 40, "hide": 40, "conv": 4}.get(name, 20)
+    options["max_epochs"] = {"bernoulli": 40, "hide": 40, "conv": 2}.get(name, 20)
     if options.get("architecture", "").startswith("dictionary"):
         options["bottleneck"] = "topk:active=1"  # with a plain one it is PCA, and not trained
     model = Autoencoder(2, hidden_layer_sizes=(16,), **options)

@@ -176,13 +176,13 @@ def test_options_that_are_not_allowed(options: dict[str, Any], message: str) -> 
 
 @pytest.fixture(scope="module")
 def digits() -> Any:
-    return np.rint(load_digits().images[:600] * (255 / 16)).astype(np.uint8)
+    return np.rint(load_digits().images[:400] * (255 / 16)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def model(digits: Any) -> ConvolutionalAutoencoder:
     return ConvolutionalAutoencoder(
-        4, augmentation="none", hidden_layer_sizes=(8,), max_epochs=12, random_state=0
+        4, augmentation="none", hidden_layer_sizes=(8,), max_epochs=9, random_state=0
     ).fit(digits)
 
 

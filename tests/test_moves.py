@@ -81,7 +81,7 @@ def digits() -> Any:
 
 
 def test_a_fit_says_how_it_generalises(digits: Any) -> None:
-    choices = {"hidden_layer_sizes": (4,), "max_epochs": 12, "random_state": 0, "nested": False}
+    choices = {"hidden_layer_sizes": (4,), "max_epochs": 9, "random_state": 0, "nested": False}
     texts = {}
     for kind in ("none", "shift"):
         model = ConvolutionalAutoencoder(4, augmentation=kind, **choices).fit(digits)

@@ -20,6 +20,7 @@ from autoencode.checkpoint import Checkpoint
 from autoencode.data.rows import Rows
 from autoencode.fit_data import FitData, Plan
 from autoencode.flat_parameters import FlatParameters
+from autoencode.generalisation import Generalisation
 from autoencode.guess import rescaled
 from autoencode.interfaces import LinearStart
 from autoencode.network import Network
@@ -87,16 +88,14 @@ class Fit:
     ) -> None:
         self.plan, self.checkpoint, self.start = plan, checkpoint, start
         self.started = time.perf_counter()
-        self.interrupted = False
-        self.history = History()
-        self.products = "ieee"
+        self.interrupted, self.products, self.history = False, "ieee", History()
         self.networks: dict[str, Network] = {}
         self.used_for: dict[str, bool] = {}
         generator = np.random.default_rng(plan.seed)
         self.rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
         self.data = FitData(plan, rows, target, held_out, generator, split)
         self.choose, self.rows = self.data.choose, TrainingRows(self.data)
-        self.evidence = evidence
+        self.evidence, self.gap = evidence, Generalisation(self.data, evidence)
         self.objective = plan.composition.objective()
         self.sparsity = Sparse(self.objective, self.data)
         # What is judged by what it restores is not judged by how likely it makes rows.
@@ -221,6 +220,7 @@ class Fit:
             # With the gate, a size that is worse than PCA costs nothing; the small
             # remainder keeps the criterion sensitive there.
             value = float(np.minimum(ratios, 1.0).mean() + 1e-3 * ratios.mean())
+            value *= self.gap.excess(network, self.search)
             return self.sparsity.judge("nested", network, value, 1.0)
 
         def reached() -> bool:
@@ -298,6 +298,7 @@ class Fit:
                 return self.sparsity.judge(name, network, self.judge.value(network), 1.0)
             stop = self.data.stop
             value = float(stop.weighted(stop.errors(network, [size])).mean())
+            value *= self.gap.excess(network, size)
             return self.sparsity.judge(name, network, value, total)
 
         try:
@@ -314,8 +315,7 @@ class Fit:
             keeper = self.checkpoint.phase(phase.name, network, self)
             if keeper.restore_finished():
                 return
-        flat = FlatParameters(nn.ModuleList(networks))
-        pattern = phase.pattern
+        flat, pattern = FlatParameters(nn.ModuleList(networks)), phase.pattern
         batches = self.rows.batches(network)
         spent = time.perf_counter() - self.started
         seconds = None
