@@ -8,6 +8,7 @@ from autoencode._version import __version__
 
 if TYPE_CHECKING:
     from autoencode.augmentation_gain import AugmentationGain, measure_augmentation
+    from autoencode.compression.files import compress, decompress, open_compressed
     from autoencode.estimators import (
         Autoencoder,
         DenoisingAutoencoder,
@@ -27,9 +28,12 @@ __all__ = [
     "SparseAutoencoder",
     "VariationalAutoencoder",
     "__version__",
+    "compress",
+    "decompress",
     "evaluate_samples",
     "load",
     "measure_augmentation",
+    "open_compressed",
 ]
 
 _ESTIMATORS = (
@@ -39,6 +43,7 @@ _ESTIMATORS = (
     "SparseAutoencoder",
     "VariationalAutoencoder",
 )
+_COMPRESSION = ("compress", "decompress", "open_compressed")
 _GAIN = ("AugmentationGain", "measure_augmentation")
 _QUALITY = ("SampleQuality", "evaluate_samples")
 
@@ -49,6 +54,10 @@ def __getattr__(name: str) -> Any:
         from autoencode import estimators
 
         return getattr(estimators, name)
+    if name in _COMPRESSION:
+        from autoencode.compression import files
+
+        return getattr(files, name)
     if name in _GAIN:
         from autoencode import augmentation_gain
 

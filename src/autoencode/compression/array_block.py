@@ -1,0 +1,128 @@
+"""Rows of an array -> one block, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autoencode.compression.effort import Effort
+from autoencode.compression.integer_part import decode_integers, encode_integers
+from autoencode.compression.number_columns import (
+    Parts,
+    parse_head,
+    read_numbers,
+    read_values,
+    store_values,
+    write_numbers,
+)
+from autoencode.compression.numbers import Values
+from autoencode.compression.packing import join, pack, split
+from autoencode.compression.plans import require
+from autoencode.compression.quantising import quantise
+from autoencode.strict_json import write_json
+
+__all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
+
+# An array with more values per row is not taken as columns.
+MOST_COLUMNS = 4096
+_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE = range(4)
+
+
+def encode_array(values: Values, errors: Sequence[float], effort: Effort) -> bytes:
+    """Code rows of an array.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_rows, n_columns)
+        Of one of `NUMBER_TYPES`, in the machine's byte order.
+    errors : sequence of float
+        The bound of each column; 0 keeps every bit.
+    effort : Effort
+        How much to try.
+
+    Returns
+    -------
+    bytes
+        One byte for the method, then the rest.
+    """
+    n_rows, n_columns = values.shape
+    offers = []
+    if not any(errors) or not values.size:
+        offers.append(bytes([_STORED]) + store_values(values, fast=effort.fast))
+        if n_columns > 1 and n_rows > 1:
+            turned = np.ascontiguousarray(values.T)
+            offers.append(bytes([_STORED_BY_COLUMN]) + store_values(turned, fast=effort.fast))
+    if effort.stored_only and offers:
+        return min(offers, key=len)
+    if values.size and n_columns <= MOST_COLUMNS:
+        columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
+        offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
+    if values.size and n_columns > MOST_COLUMNS:
+        whole = [np.ascontiguousarray(values).ravel()]
+        offers.append(bytes([_WHOLE]) + _encode_columns(whole, [min(errors)], effort))
+    return min(offers, key=len)
+
+
+def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: Effort) -> bytes:
+    parts = Parts(fast=effort.fast)
+    described = [
+        write_numbers(quantise(column, error), parts, column)
+        for column, error in zip(columns, errors, strict=True)
+    ]
+    head = write_json({"c": described, "n": len(parts.columns)}, "a block")
+    coded = b""
+    if parts.columns:
+        coded = encode_integers(parts.columns, len(columns[0]), effort)
+    return join([pack(head.encode()), coded, *parts.buffers])
+
+
+def decode_array(data: bytes, n_rows: int, n_columns: int, dtype: np.dtype[Any]) -> Values:
+    """Return rows of an array.
+
+    Parameters
+    ----------
+    data : bytes
+        As `encode_array` returned it.
+    n_rows, n_columns : int
+        What must be in it.
+    dtype : dtype
+        Their type.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_columns)
+        The values.
+
+    Raises
+    ------
+    DataError
+        If the bytes are damaged.
+    """
+    require(len(data) > 0, "a block is empty")
+    method, body = data[0], data[1:]
+    count = n_rows * n_columns
+    if method == _STORED:
+        return read_values(body, count, dtype).reshape(n_rows, n_columns)
+    if method == _STORED_BY_COLUMN:
+        return read_values(body, count, dtype).reshape(n_columns, n_rows).T
+    require(method in (_COLUMNS, _WHOLE), "a block names an unknown method")
+    if method == _WHOLE:
+        (whole,) = _decode_columns(body, count, 1, dtype)
+        return whole.reshape(n_rows, n_columns)
+    found = np.empty((n_rows, n_columns), dtype)
+    for place, column in enumerate(_decode_columns(body, n_rows, n_columns, dtype)):
+        found[:, place] = column
+    return found
+
+
+def _decode_columns(body: bytes, n_rows: int, n_columns: int, dtype: np.dtype[Any]) -> list[Values]:
+    pieces = split(body)
+    require(len(pieces) >= 2, "a block has too few pieces")
+    head, coded, *buffers = pieces
+    described, n_integers = parse_head(head, 3 * n_columns)
+    require(len(described) == n_columns, "a block has another number of columns")
+    integers = decode_integers(coded, n_integers, n_rows) if n_integers else ()
+    columns, stored = iter(integers), iter(buffers)
+    return [read_numbers(item, columns, stored, dtype, n_rows)[0] for item in described]
