@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from autoencode.compression.effort import Effort
+from autoencode.compression.field_model import FieldShape, field_shape
+from autoencode.compression.field_part import decode_fields, encode_fields
 from autoencode.compression.integer_part import decode_integers, encode_integers
 from autoencode.compression.number_columns import (
     Parts,
@@ -27,16 +29,20 @@ __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
 
 # An array with more values per row is not taken as columns.
 MOST_COLUMNS = 4096
-_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE = range(4)
+_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD = range(5)
 
 
-def encode_array(values: Values, errors: Sequence[float], effort: Effort) -> bytes:
+def encode_array(
+    values: Values, inner: Sequence[int], errors: Sequence[float], effort: Effort
+) -> bytes:
     """Code rows of an array.
 
     Parameters
     ----------
     values : ndarray, shape (n_rows, n_columns)
         Of one of `NUMBER_TYPES`, in the machine's byte order.
+    inner : sequence of int
+        The shape of each row.
     errors : sequence of float
         The bound of each column; 0 keeps every bit.
     effort : Effort
@@ -59,10 +65,27 @@ def encode_array(values: Values, errors: Sequence[float], effort: Effort) -> byt
     if values.size and n_columns <= MOST_COLUMNS:
         columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
         offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
+    shape = field_shape((n_rows, *inner))
+    if values.size and shape is not None and len(set(errors)) == 1 and _is_field(inner, effort):
+        offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0]))
     if values.size and n_columns > MOST_COLUMNS:
         whole = [np.ascontiguousarray(values).ravel()]
         offers.append(bytes([_WHOLE]) + _encode_columns(whole, [min(errors)], effort))
     return min(offers, key=len)
+
+
+def _is_field(inner: Sequence[int], effort: Effort) -> bool:
+    """Whether neighbours may say more than columns: what a matrix's do is tried if slow."""
+    return not effort.fast or len(inner) != 1
+
+
+def _encode_field(values: Values, shape: FieldShape, error: float) -> bytes:
+    parts = Parts(fast=True)
+    flat = np.ascontiguousarray(values).ravel()
+    described = [write_numbers(quantise(flat, error), parts, flat)]
+    head = write_json({"c": described, "n": len(parts.columns)}, "a block")
+    fields = encode_fields(parts.columns, shape) if parts.columns else b""
+    return join([pack(head.encode()), fields, *parts.buffers])
 
 
 def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: Effort) -> bytes:
@@ -78,7 +101,9 @@ def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: 
     return join([pack(head.encode()), coded, *parts.buffers])
 
 
-def decode_array(data: bytes, n_rows: int, n_columns: int, dtype: np.dtype[Any]) -> Values:
+def decode_array(
+    data: bytes, n_rows: int, n_columns: int, inner: Sequence[int], dtype: np.dtype[Any]
+) -> Values:
     """Return rows of an array.
 
     Parameters
@@ -87,6 +112,8 @@ def decode_array(data: bytes, n_rows: int, n_columns: int, dtype: np.dtype[Any])
         As `encode_array` returned it.
     n_rows, n_columns : int
         What must be in it.
+    inner : sequence of int
+        The shape of each row.
     dtype : dtype
         Their type.
 
@@ -107,6 +134,11 @@ def decode_array(data: bytes, n_rows: int, n_columns: int, dtype: np.dtype[Any])
         return read_values(body, count, dtype).reshape(n_rows, n_columns)
     if method == _STORED_BY_COLUMN:
         return read_values(body, count, dtype).reshape(n_columns, n_rows).T
+    if method == _FIELD:
+        shape = field_shape((n_rows, *inner))
+        require(shape is not None, "a block of no field claims to be one")
+        (whole,) = _decode_columns(body, count, 1, dtype, shape)
+        return whole.reshape(n_rows, n_columns)
     require(method in (_COLUMNS, _WHOLE), "a block names an unknown method")
     if method == _WHOLE:
         (whole,) = _decode_columns(body, count, 1, dtype)
@@ -117,12 +149,22 @@ def decode_array(data: bytes, n_rows: int, n_columns: int, dtype: np.dtype[Any])
     return found
 
 
-def _decode_columns(body: bytes, n_rows: int, n_columns: int, dtype: np.dtype[Any]) -> list[Values]:
+def _decode_columns(
+    body: bytes,
+    n_rows: int,
+    n_columns: int,
+    dtype: np.dtype[Any],
+    shape: FieldShape | None = None,
+) -> list[Values]:
     pieces = split(body)
     require(len(pieces) >= 2, "a block has too few pieces")
     head, coded, *buffers = pieces
     described, n_integers = parse_head(head, 3 * n_columns)
     require(len(described) == n_columns, "a block has another number of columns")
-    integers = decode_integers(coded, n_integers, n_rows) if n_integers else ()
+    integers: Any = ()
+    if n_integers and shape is not None:
+        integers = decode_fields(coded, n_integers, n_rows, shape)
+    elif n_integers:
+        integers = decode_integers(coded, n_integers, n_rows)
     columns, stored = iter(integers), iter(buffers)
     return [read_numbers(item, columns, stored, dtype, n_rows)[0] for item in described]

@@ -15,9 +15,11 @@ __all__ = [
     "MAGIC",
     "MAJOR",
     "MINOR",
+    "START_BYTES",
     "Footer",
     "Section",
     "SectionWriter",
+    "parse_footer",
     "read_footer",
     "read_section",
     "read_sections",
@@ -31,6 +33,7 @@ _HEAD = struct.Struct("<4sQI")
 _CHECK = struct.Struct("<Q")
 _FOOTER = struct.Struct("<QQQQ")
 KNOWN = (b"HEAD", b"BLCK", b"INDX", b"FOOT")
+START_BYTES = _START.size
 FOOTER_BYTES = _HEAD.size + _FOOTER.size + _CHECK.size
 # No section of this version is longer: a larger claim is a false one.
 LARGEST_SECTION = 1 << 34

@@ -16,7 +16,14 @@ from autoencode.compression.bounds import Allowed, checked_allowance
 from autoencode.compression.delimited_text import joined_text
 from autoencode.compression.effort import effort_named
 from autoencode.compression.members import ArrayMember, TableMember
-from autoencode.compression.reading import Block, CompressedFile, Header, read_all, stream_blocks
+from autoencode.compression.reading import (
+    Block,
+    CompressedFile,
+    Header,
+    joined,
+    read_all,
+    stream_blocks,
+)
 from autoencode.compression.sources import Source, open_source, packed_text
 from autoencode.compression.writing import Progress, write_members
 from autoencode.errors import DataError
@@ -28,6 +35,7 @@ __all__ = [
     "open_compressed",
     "restore_text",
     "verify",
+    "write_blocks",
     "write_compressed",
     "write_restored",
 ]
@@ -240,11 +248,12 @@ def write_restored(
             yield block
 
     with replacing(output) as temporary:
-        _write(header, told(), temporary)
+        write_blocks(header, told(), temporary)
     return header
 
 
-def _write(header: Header, blocks: Iterator[Block], output: Path) -> None:
+def write_blocks(header: Header, blocks: Iterator[Block], output: Path) -> None:
+    """Write blocks to a file of the kind that was compressed."""
     kind = header.made_from.get("kind")
     member = header.members[0] if header.members else None
     if kind == "text":
@@ -263,8 +272,6 @@ def _write(header: Header, blocks: Iterator[Block], output: Path) -> None:
 
 
 def _named(header: Header, pieces: dict[int, list[Any]]) -> dict[str, Any]:
-    from autoencode.compression.reading import joined
-
     return {
         member.name: joined(member, pieces.get(place, []))
         for place, member in enumerate(header.members)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -95,13 +94,19 @@ class ArrayMember:
         inner = prod(self.shape[1:])
         return inner * (self.dtype.itemsize // self.stored_type.itemsize)
 
+    @property
+    def inner(self) -> tuple[int, ...]:
+        """The shape of a row, in numbers as they are coded."""
+        parts = self.dtype.itemsize // self.stored_type.itemsize
+        return self.shape[1:] if parts == 1 else (*self.shape[1:], parts)
+
     def encode(self, rows: Values, effort: Effort) -> tuple[bytes, int]:
         """Code rows of the array; give the hash of what will be read, too."""
         plain = self.plain(rows)
         errors = self.errors * plain.shape[1] if len(self.errors) == 1 else self.errors
         if self.name == TEXT:
             effort = replace(effort, stored_only=True)
-        body = encode_array(plain, errors, effort)
+        body = encode_array(plain, self.inner, errors, effort)
         if not any(self.errors):
             return body, self.digest(rows)
         return body, self.digest(self.decode(body, len(rows)))
@@ -117,7 +122,9 @@ class ArrayMember:
     def decode(self, body: bytes, n_rows: int) -> Values:
         """Return coded rows."""
         require_block(n_rows, self.n_columns)
-        plain = np.ascontiguousarray(decode_array(body, n_rows, self.n_columns, self.stored_type))
+        plain = np.ascontiguousarray(
+            decode_array(body, n_rows, self.n_columns, self.inner, self.stored_type)
+        )
         native = self.dtype.newbyteorder("=")
         rows = plain.view(native) if plain.size else plain.astype(native)
         return rows.astype(self.dtype, copy=False).reshape(n_rows, *self.shape[1:])
@@ -186,8 +193,7 @@ class TableMember:
 
     def to_json(self) -> dict[str, Any]:
         """Return what the header says."""
-        schema = base64.b64encode(bytes(self.schema.serialize())).decode()
-        return {"rows": self.n_rows, "schema": schema, **_unusual_errors(self.errors)}
+        return {"rows": self.n_rows, **_unusual_errors(self.errors)}
 
 
 def _unusual_errors(errors: tuple[float, ...]) -> dict[str, Any]:
@@ -198,8 +204,15 @@ def _unusual_errors(errors: tuple[float, ...]) -> dict[str, Any]:
 Member: TypeAlias = ArrayMember | TableMember
 
 
-def member_from_json(value: Any) -> Member:
+def member_from_json(value: Any, schema_bytes: bytes) -> Member:
     """Read what ``to_json`` returned, checked.
+
+    Parameters
+    ----------
+    value : object
+        What ``to_json`` returned.
+    schema_bytes : bytes
+        The schema of a table, as an Arrow message.
 
     Raises
     ------
@@ -214,7 +227,7 @@ def member_from_json(value: Any) -> Member:
     try:
         if "array" in value:
             return _array_member(value, name, bounds)
-        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(value.get("schema", ""))))
+        schema = pa.ipc.read_schema(pa.py_buffer(schema_bytes))
     except (TypeError, ValueError, pa.ArrowException) as error:
         raise DataError(f"the file is damaged: a member is not understood: {error}") from error
     n_rows = value.get("rows")

@@ -31,7 +31,16 @@ from autoencode.compression.writing import BLOCK_HEAD
 from autoencode.errors import DataError, SpecError
 from autoencode.strict_json import read_json
 
-__all__ = ["Block", "CompressedFile", "Header", "joined", "read_all", "stream_blocks"]
+__all__ = [
+    "Block",
+    "CompressedFile",
+    "Header",
+    "decode_block",
+    "joined",
+    "parse_header",
+    "read_all",
+    "stream_blocks",
+]
 
 _LARGEST_HEADER = 1 << 28
 _MOST_BLOCKS = 1 << 28
@@ -85,13 +94,15 @@ def parse_header(section: Section) -> Header:
     """
     require(section.kind == b"HEAD", "it does not begin with a header")
     try:
-        value = read_json(unpack(section.payload, _LARGEST_HEADER).decode())
+        content = unpack(section.payload, _LARGEST_HEADER)
+        tail = 4 + int.from_bytes(content[:4], "little")
+        value = read_json(content[4:tail].decode())
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"the file is damaged: its header cannot be read: {error}") from error
     require(isinstance(value, dict), "its header is not understood")
     members, made_from = value.get("members"), value.get("from")
     require(isinstance(members, list) and isinstance(made_from, dict), "its header is wrong")
-    found = tuple(member_from_json(member) for member in members)
+    found = tuple(member_from_json(member, content[tail:]) for member in members)
     return Header(found, made_from)
 
 

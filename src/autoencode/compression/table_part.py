@@ -15,9 +15,9 @@ from autoencode.compression.table_model import Layout, TableWalk
 from autoencode.compression.table_planning import Column, Planned
 from autoencode.errors import DataError
 
-__all__ = ["decode_table", "encode_table", "lanes_for"]
+__all__ = ["MOST_LANES", "decode_table", "encode_table", "lanes_for"]
 
-_MOST_LANES = 4096
+MOST_LANES = 4096
 _BYTES_PER_LANE = 512
 _MOST_LAGS = 2
 
@@ -25,7 +25,7 @@ _MOST_LAGS = 2
 def lanes_for(n_bytes: float) -> int:
     """Return how many lanes the coder uses: each costs three bytes, and makes it faster."""
     exponent = round(float(np.log2(max(n_bytes, 1) / _BYTES_PER_LANE)))
-    return 1 << max(2, min(exponent, _MOST_LANES.bit_length() - 1))
+    return 1 << max(2, min(exponent, MOST_LANES.bit_length() - 1))
 
 
 def encode_table(columns: Sequence[Column], planned: Planned, layout: Layout) -> bytes:
@@ -90,7 +90,7 @@ def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
     try:
         lags = within(next(numbers), 0, _MOST_LAGS, "the number of lags")
         length = within(next(numbers), 1 if lags else 0, max(n_rows, 1), "the length of lanes")
-        lanes = within(next(numbers), 1, _MOST_LANES, "the number of lanes")
+        lanes = within(next(numbers), 1, MOST_LANES, "the number of lanes")
         plans = [ColumnPlan.read(numbers, place, n_columns, lags) for place in range(n_columns)]
     except StopIteration as error:
         raise DataError("the file is damaged: a plan ends too early") from error

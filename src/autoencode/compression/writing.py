@@ -11,7 +11,7 @@ import xxhash
 
 from autoencode.compression.container import SectionWriter
 from autoencode.compression.effort import Effort
-from autoencode.compression.members import Member
+from autoencode.compression.members import Member, TableMember
 from autoencode.compression.packing import pack, pack_integers
 from autoencode.strict_json import write_json
 
@@ -60,7 +60,10 @@ def write_members(
         "from": made_from,
         "members": [member.to_json() for member in members],
     }
-    writer.write(b"HEAD", pack(write_json(head, "the header").encode()))
+    text = write_json(head, "the header").encode()
+    schemas = [member.schema for member in members if isinstance(member, TableMember)]
+    tail = b"".join(bytes(schema.serialize()) for schema in schemas)
+    writer.write(b"HEAD", pack(len(text).to_bytes(4, "little") + text + tail))
     index: list[int] = []
     decoded = xxhash.xxh3_64()
     for place, (member, blocks) in enumerate(zip(members, contents, strict=True)):
