@@ -18,7 +18,9 @@ __all__ = ["decode_integers", "encode_integers"]
 
 _TABLE, _BY_ROW, _BY_COLUMN = range(3)
 _SERIES_ROWS = 64
-_LANE_LENGTHS = (256, 64)
+_LONGEST_LANE, _SHORTEST_LANE, _FEWEST_LANES = 256, 16, 32
+# What looking at earlier rows has to save: reading them back takes many short steps.
+_WORTH_STEPS = 0.99
 # Whole matrices are packed in one piece up to this many integers: xz takes a second for a
 # few million.
 _MOST_PACKED = 1 << 24
@@ -51,10 +53,13 @@ def _best_table(columns: Sequence[Column], n_rows: int, effort: Effort) -> bytes
     """Code by the linear model, without and with earlier rows."""
     layouts = [Layout(n_rows)]
     if n_rows >= _SERIES_ROWS and effort.series:
-        length = next((n for n in _LANE_LENGTHS if n_rows >= 16 * n), n_rows)
+        length = min(_LONGEST_LANE, max(_SHORTEST_LANE, n_rows // _FEWEST_LANES))
         layouts.append(Layout(n_rows, 2 if len(columns) <= 16 else 1, length))
-    planned = [(plan_table(columns, layout), layout) for layout in layouts]
-    found, layout = min(planned, key=lambda pair: pair[0].n_bytes)
+    found, layout = plan_table(columns, layouts[0]), layouts[0]
+    for other in layouts[1:]:
+        series = plan_table(columns, other)
+        if series.n_bytes < _WORTH_STEPS * found.n_bytes:
+            found, layout = series, other
     return encode_table(columns, found, layout)
 
 

@@ -167,23 +167,20 @@ class BitReader:
 
     def __init__(self, data: bytes) -> None:
         self._size = 8 * len(data)
-        self._bytes = np.frombuffer(data + bytes(8), np.uint8).astype(np.int64)
+        # Eight bytes from every place on, without a copy for each.
+        self._windows = np.ndarray((len(data) + 1,), "<u8", data + bytes(8), strides=(1,))
         self._place = 0
 
     def take(self, widths: IntArray) -> IntArray:
         """Read one number for each width."""
+        if not widths.any():
+            return np.zeros(len(widths), np.int64)
         ends = self._place + np.cumsum(widths)
-        if not len(widths):
-            return ends
         starts = ends - widths
         self._place = int(ends[-1])
         if self._place > self._size or widths.max() > _LONGEST_BITS:
             raise DataError("the stored bits end too early")
-        first = starts >> 3
-        window = np.zeros(len(widths), np.uint64)
-        for place in range(8):
-            window |= self._bytes[first + place].astype(np.uint64) << np.uint64(8 * place)
-        window >>= (starts & 7).astype(np.uint64)
+        window = self._windows[starts >> 3] >> (starts & 7).astype(np.uint64)
         mask = (np.uint64(1) << widths.astype(np.uint64)) - np.uint64(1)
         return (window & mask).astype(np.int64)
 
