@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cache
 
 from autoencode.compression.packing import split, unpack_integers
 from autoencode.compression.plans import ColumnPlan
@@ -71,6 +72,7 @@ def exponential(numerator: int, denominator: int) -> int:
     return (1 << 124) // total
 
 
+@cache
 def shape(family: str, scale: int, fraction: int) -> tuple[list[int], int]:
     spread, one, centre = SPREADS[scale], 1 << 62, 2 * fraction + 1
     reach = spread * 12 // 1024 + 3
@@ -127,7 +129,7 @@ class Levels:
 def row_groups(n_rows: int, lags: int, length: int) -> Iterator[list[int]]:
     if lags:
         for step in range(min(length, n_rows)):
-            yield [row for row in range(step, n_rows, length)]
+            yield list(range(step, n_rows, length))
         return
     start, size = 0, 64
     while start < n_rows:

@@ -129,7 +129,7 @@ def test_packed_bytes_and_integers_come_back() -> None:
 def test_stored_integers_come_back(largest: int) -> None:
     values = np.random.default_rng(0).integers(0, largest, 500)
     assert (load_integers(store_integers(values), 500, largest) == values).all()
-    with pytest.raises(DataError, match="damaged|length|claim"):
+    with pytest.raises(DataError, match=r"damaged|length|claim"):
         load_integers(store_integers(values), 499, largest)
 
 
@@ -167,7 +167,7 @@ def test_a_second_decoder_agrees_bit_by_bit(layout: Layout) -> None:
     values = decode_table(data, len(columns), 300)
     expected(columns, values)
     assert slow_decoder.Decoder(data, len(columns), 300).run() == values.tolist()
-    with pytest.raises(DataError, match="damaged|too"):
+    with pytest.raises(DataError, match=r"damaged|too"):
         decode_table(data[:-1], len(columns), 300)
 
 
@@ -193,7 +193,7 @@ def test_fields_come_back(shape: tuple[int, ...]) -> None:
     assert layout is not None
     data = encode_fields(columns, layout)
     expected(columns, decode_fields(data, 2, len(values), layout))
-    with pytest.raises(DataError, match="damaged|too|pieces"):
+    with pytest.raises(DataError, match=r"damaged|too|pieces"):
         decode_fields(data[:-1], 2, len(values), layout)
 
 

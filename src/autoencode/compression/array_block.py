@@ -27,8 +27,9 @@ from autoencode.strict_json import write_json
 
 __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
 
-# An array with more values per row is not taken as columns.
-MOST_COLUMNS = 4096
+# Rows of more values are not taken as columns: planning each takes too long.
+MOST_COLUMNS = 1024
+_MOST_PIXELS = 256
 _STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD = range(5)
 
 
@@ -62,16 +63,24 @@ def encode_array(
             offers.append(bytes([_STORED_BY_COLUMN]) + store_values(turned, fast=effort.fast))
     if effort.stored_only and offers:
         return min(offers, key=len)
-    if values.size and n_columns <= MOST_COLUMNS:
+    as_columns = _is_table(n_rows, inner, n_columns, effort)
+    if values.size and as_columns:
         columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
         offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
     shape = field_shape((n_rows, *inner))
-    if values.size and shape is not None and len(set(errors)) == 1 and _is_field(inner, effort):
+    as_field = shape is not None and len(set(errors)) == 1 and _is_field(inner, effort)
+    if values.size and shape is not None and as_field:
         offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0]))
-    if values.size and n_columns > MOST_COLUMNS:
+    if values.size and not as_columns and not as_field:
         whole = [np.ascontiguousarray(values).ravel()]
         offers.append(bytes([_WHOLE]) + _encode_columns(whole, [min(errors)], effort))
     return min(offers, key=len)
+
+
+def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort) -> bool:
+    """Whether a model of each column may pay for the time of making it."""
+    most = MOST_COLUMNS if len(inner) == 1 or effort.seconds > 60 else _MOST_PIXELS
+    return n_columns <= most and (n_columns <= 64 or n_columns <= 4 * n_rows)
 
 
 def _is_field(inner: Sequence[int], effort: Effort) -> bool:
