@@ -2,9 +2,10 @@
 
 Real tables and arrays, without loss and within 1e-2, 1e-3 and 1e-4 of each column's range
 (of the whole range, where rows are pictures or fields). Ours is the whole file. Peers are
-given every advantage: rows or columns, whichever is smaller; no header counted; within a
-bound, packers get the whole numbers ``round((x - low) / (2 * bound))`` in the smallest type
-that holds them, and SZ3 and zfp columns that were scaled to the same bound.
+given every advantage: rows or columns, whichever is smaller, and no header counted. Within
+a bound, packers get the whole numbers ``round((x - low) / (2 * bound))`` in the smallest
+type that holds them, and 16 bytes for ``low`` and ``bound`` of each column are added; SZ3
+and zfp get columns that were scaled to the same bound, and nothing is added.
 """
 
 from __future__ import annotations
@@ -114,7 +115,11 @@ def peers(array: np.ndarray, relative: float) -> dict[str, int]:
     whole = np.rint(np.nan_to_num((exact - low) / (2 * relative * unit))).astype(np.int64)
     kind = next(t for t in (np.uint8, np.uint16, np.uint32) if whole.max() <= np.iinfo(t).max)
     scaled = ((exact - low) / unit).astype(array.dtype if array.dtype.kind == "f" else np.float32)
-    return smallest(lossless(whole.astype(kind)), bounded(scaled, relative, array.ndim != 2))
+    packers = lossless(whole.astype(kind))
+    # Low end and step of each column: without them the whole numbers mean nothing.
+    needed = 16 * (array.shape[1] if array.ndim == 2 else 1)
+    packers = {name: size + needed for name, size in packers.items()}
+    return smallest(packers, bounded(scaled, relative, array.ndim != 2))
 
 
 def measure(name: str, array: np.ndarray, relative: float, effort: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def _is_field(inner: Sequence[int], effort: Effort) -> bool:
 def _encode_field(values: Values, shape: FieldShape, error: float) -> bytes:
     parts = Parts(fast=True)
     flat = np.ascontiguousarray(values).ravel()
-    described = [write_numbers(quantise(flat, error), parts, flat)]
+    described = [write_numbers(quantise(flat, error), parts, flat, error)]
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
     fields = encode_fields(parts.columns, shape) if parts.columns else b""
     return join([pack(head.encode()), fields, *parts.buffers])
@@ -100,7 +101,7 @@ def _encode_field(values: Values, shape: FieldShape, error: float) -> bytes:
 def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: Effort) -> bytes:
     parts = Parts(fast=effort.fast)
     described = [
-        write_numbers(quantise(column, error), parts, column)
+        write_numbers(quantise(column, error), parts, column, error)
         for column, error in zip(columns, errors, strict=True)
     ]
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
@@ -111,7 +112,11 @@ def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: 
 
 
 def decode_array(
-    data: bytes, n_rows: int, n_columns: int, inner: Sequence[int], dtype: np.dtype[Any]
+    data: bytes,
+    n_rows: int,
+    inner: Sequence[int],
+    dtype: np.dtype[Any],
+    errors: Sequence[float],
 ) -> Values:
     """Return rows of an array.
 
@@ -119,12 +124,14 @@ def decode_array(
     ----------
     data : bytes
         As `encode_array` returned it.
-    n_rows, n_columns : int
-        What must be in it.
+    n_rows : int
+        How many must be in it.
     inner : sequence of int
         The shape of each row.
     dtype : dtype
         Their type.
+    errors : sequence of float
+        The bound of each column.
 
     Returns
     -------
@@ -138,6 +145,7 @@ def decode_array(
     """
     require(len(data) > 0, "a block is empty")
     method, body = data[0], data[1:]
+    n_columns = prod(inner)
     count = n_rows * n_columns
     if method == _STORED:
         return read_values(body, count, dtype).reshape(n_rows, n_columns)
@@ -146,14 +154,14 @@ def decode_array(
     if method == _FIELD:
         shape = field_shape((n_rows, *inner))
         require(shape is not None, "a block of no field claims to be one")
-        (whole,) = _decode_columns(body, count, 1, dtype, shape)
+        (whole,) = _decode_columns(body, count, errors[:1], dtype, shape)
         return whole.reshape(n_rows, n_columns)
     require(method in (_COLUMNS, _WHOLE), "a block names an unknown method")
     if method == _WHOLE:
-        (whole,) = _decode_columns(body, count, 1, dtype)
+        (whole,) = _decode_columns(body, count, [min(errors)], dtype)
         return whole.reshape(n_rows, n_columns)
     found = np.empty((n_rows, n_columns), dtype)
-    for place, column in enumerate(_decode_columns(body, n_rows, n_columns, dtype)):
+    for place, column in enumerate(_decode_columns(body, n_rows, errors, dtype)):
         found[:, place] = column
     return found
 
@@ -161,19 +169,22 @@ def decode_array(
 def _decode_columns(
     body: bytes,
     n_rows: int,
-    n_columns: int,
+    errors: Sequence[float],
     dtype: np.dtype[Any],
     shape: FieldShape | None = None,
 ) -> list[Values]:
     pieces = split(body)
     require(len(pieces) >= 2, "a block has too few pieces")
     head, coded, *buffers = pieces
-    described, n_integers = parse_head(head, 3 * n_columns)
-    require(len(described) == n_columns, "a block has another number of columns")
+    described, n_integers = parse_head(head, 3 * len(errors))
+    require(len(described) == len(errors), "a block has another number of columns")
     integers: Any = ()
     if n_integers and shape is not None:
         integers = decode_fields(coded, n_integers, n_rows, shape)
     elif n_integers:
         integers = decode_integers(coded, n_integers, n_rows)
     columns, stored = iter(integers), iter(buffers)
-    return [read_numbers(item, columns, stored, dtype, n_rows)[0] for item in described]
+    return [
+        read_numbers(item, columns, stored, dtype, n_rows, error)[0]
+        for item, error in zip(described, errors, strict=True)
+    ]

@@ -99,6 +99,7 @@ def read_field(
     columns: Iterator[IntArray],
     buffers: Iterator[bytes],
     n_rows: int,
+    error: float,
 ) -> pa.Array:
     """Return an Arrow column.
 
@@ -112,6 +113,8 @@ def read_field(
         Of the block, in order.
     n_rows : int
         The number of rows.
+    error : float
+        The column's bound, as the header has it.
 
     Raises
     ------
@@ -121,7 +124,7 @@ def read_field(
     require(isinstance(described, list) and bool(described), "a column is not understood")
     form, rest = described[0], described[1:]
     try:
-        found = _read(form, rest, arrow_type, columns, buffers, n_rows)
+        found = _read(form, rest, arrow_type, columns, buffers, n_rows, error)
     except (pa.ArrowException, StopIteration) as error:
         message = " ".join(str(error).split())
         raise DataError(f"the file is damaged: a column cannot be read: {message}") from error
@@ -136,17 +139,18 @@ def _read(
     columns: Iterator[IntArray],
     buffers: Iterator[bytes],
     n_rows: int,
+    error: float,
 ) -> pa.Array:
     if form == _EMPTY:
         require(pa.types.is_null(arrow_type) or not n_rows, "a column is missing")
         return pa.nulls(n_rows, arrow_type)
     dtype = number_type(arrow_type)
     if form == _NUMBER and dtype is not None:
-        values, special = read_numbers(rest, columns, buffers, dtype, n_rows)
+        values, special = read_numbers(rest, columns, buffers, dtype, n_rows, error)
         return _arrow(values, special, arrow_type)
     if form == _LEVELS and pa.types.is_dictionary(arrow_type):
         index = np.dtype(arrow_type.index_type.to_pandas_dtype())
-        values, special = read_numbers(rest, columns, buffers, index, n_rows)
+        values, special = read_numbers(rest, columns, buffers, index, n_rows, 0.0)
         levels = _from_ipc(unpack(next(buffers)), arrow_type.value_type)
         indices = _arrow(values, special, arrow_type.index_type)
         return pa.DictionaryArray.from_arrays(
@@ -189,7 +193,7 @@ def _write_numbers(
     values: Values, missing: npt.NDArray[np.bool_] | None, error: float, parts: Parts
 ) -> list[Any]:
     if missing is None:
-        return write_numbers(quantise(values, error), parts, values)
+        return write_numbers(quantise(values, error), parts, values, error)
     kept = ~missing
     found = quantise(values[kept], error)
     integers = np.zeros(len(values), np.int64)
@@ -197,7 +201,7 @@ def _write_numbers(
     special = np.full(len(values), MISSING, np.int64)
     special[kept] = 0 if found.special is None else found.special
     spread = Numbers(found.transform, integers, found.size, special, found.verbatim)
-    return write_numbers(spread, parts, values)
+    return write_numbers(spread, parts, values, error)
 
 
 def _write_text(array: pa.Array, missing: npt.NDArray[np.bool_] | None, parts: Parts) -> list[Any]:
@@ -265,7 +269,7 @@ def _read_text(
 ) -> pa.Array:
     require(bool(rest) and type(rest[0]) is int, "a column of text is not understood")
     n_levels = rest[0]
-    values, special = read_numbers(rest[1:], columns, buffers, np.dtype(np.int64), n_rows)
+    values, special = read_numbers(rest[1:], columns, buffers, np.dtype(np.int64), n_rows, 0.0)
     missing = None if special is None else special == MISSING
     if missing is not None:
         values[missing] = 0

@@ -26,6 +26,7 @@ from autoencode.compression.reading import (
 )
 from autoencode.compression.sources import Source, open_source, packed_text
 from autoencode.compression.writing import Progress, write_members
+from autoencode.data.frames import to_frame
 from autoencode.errors import DataError
 from autoencode.files import replacing
 
@@ -175,9 +176,7 @@ def decompress(path: str | os.PathLike[str]) -> Any:
     if kind == "pandas":
         return found[0].to_pandas()
     if kind == "polars":
-        import polars
-
-        return polars.from_arrow(found[0])
+        return to_frame(found[0], "polars")
     return found[0]
 
 

@@ -100,13 +100,17 @@ class ArrayMember:
         parts = self.dtype.itemsize // self.stored_type.itemsize
         return self.shape[1:] if parts == 1 else (*self.shape[1:], parts)
 
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The bound of each column."""
+        return self.errors * self.n_columns if len(self.errors) == 1 else self.errors
+
     def encode(self, rows: Values, effort: Effort) -> tuple[bytes, int]:
         """Code rows of the array; give the hash of what will be read, too."""
         plain = self.plain(rows)
-        errors = self.errors * plain.shape[1] if len(self.errors) == 1 else self.errors
         if self.name == TEXT:
             effort = replace(effort, stored_only=True)
-        body = encode_array(plain, self.inner, errors, effort)
+        body = encode_array(plain, self.inner, self.bounds, effort)
         if not any(self.errors):
             return body, self.digest(rows)
         return body, self.digest(self.decode(body, len(rows)))
@@ -123,7 +127,7 @@ class ArrayMember:
         """Return coded rows."""
         require_block(n_rows, self.n_columns)
         plain = np.ascontiguousarray(
-            decode_array(body, n_rows, self.n_columns, self.inner, self.stored_type)
+            decode_array(body, n_rows, self.inner, self.stored_type, self.bounds)
         )
         native = self.dtype.newbyteorder("=")
         rows = plain.view(native) if plain.size else plain.astype(native)
@@ -176,7 +180,7 @@ class TableMember:
     def decode(self, body: bytes, n_rows: int) -> pa.Table:
         """Return coded rows."""
         require_block(n_rows, self.n_columns)
-        return decode_table_block(body, n_rows, self.schema)
+        return decode_table_block(body, n_rows, self.schema, self.errors)
 
     def digest(self, rows: pa.Table) -> int:
         """Return XXH3 of the columns' values, one after the other."""

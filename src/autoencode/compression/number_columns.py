@@ -65,7 +65,7 @@ class Parts:
         return len(self.columns) - 1
 
 
-def write_numbers(found: Numbers, parts: Parts, values: Values) -> list[Any]:
+def write_numbers(found: Numbers, parts: Parts, values: Values, error: float) -> list[Any]:
     """Add a column of numbers to a block.
 
     Parameters
@@ -76,6 +76,8 @@ def write_numbers(found: Numbers, parts: Parts, values: Values) -> list[Any]:
         Added to.
     values : ndarray
         The column itself, for one whose whole numbers are too large.
+    error : float
+        Its bound.
 
     Returns
     -------
@@ -100,7 +102,7 @@ def write_numbers(found: Numbers, parts: Parts, values: Values) -> list[Any]:
         parts.buffers.append(store_values(levels, fast=parts.fast))
     if len(found.verbatim):
         parts.buffers.append(store_values(found.verbatim, fast=parts.fast))
-    return [n_kinds, found.transform.to_json(), n_levels, len(found.verbatim)]
+    return [n_kinds, found.transform.to_json(error), n_levels, len(found.verbatim)]
 
 
 def read_numbers(
@@ -109,6 +111,7 @@ def read_numbers(
     buffers: Iterator[bytes],
     dtype: np.dtype[Any],
     n_rows: int,
+    error: float,
 ) -> tuple[Values, IntArray | None]:
     """Return a column of numbers, and where its cells are special.
 
@@ -122,6 +125,8 @@ def read_numbers(
         The column's type.
     n_rows : int
         The number of rows.
+    error : float
+        The column's bound, as the header has it.
 
     Raises
     ------
@@ -140,7 +145,7 @@ def read_numbers(
     _, transform, n_levels, n_verbatim = described
     require(type(n_levels) is int and 0 <= n_levels <= 1 << 32, "a column is not understood")
     levels = read_values(next(buffers), n_levels, dtype) if n_levels else None
-    parsed = Transform.from_json(transform, levels)
+    parsed = Transform.from_json(transform, levels, error)
     require((parsed.kind == "levels") == (levels is not None), "a list of levels is missing")
     if levels is not None:
         require(int(integers.max(initial=0)) < n_levels, "a level is out of range")

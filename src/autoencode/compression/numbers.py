@@ -70,18 +70,21 @@ class Transform:
             whole = (integers + self.low).astype(np.float64)
             return (whole * float(self.step)).astype(dtype)
 
-    def to_json(self) -> list[Any]:
-        """Return all but the list of levels."""
-        return [KINDS.index(self.kind), self.low, self.step, self.decimals]
+    def to_json(self, error: float) -> list[Any]:
+        """Return all but the list of levels; a step that the bound gives is left out."""
+        step = None if self.kind == "grid" and self.step == 2 * error else self.step
+        return [KINDS.index(self.kind), self.low, step, self.decimals]
 
     @classmethod
-    def from_json(cls, value: Any, levels: Values | None) -> Transform:
+    def from_json(cls, value: Any, levels: Values | None, error: float) -> Transform:
         """Read what `to_json` returned, checked."""
         require(isinstance(value, list) and len(value) == 4, "a transform is not understood")
         place, low, step, decimals = value
         require(type(place) is int and 0 <= place < len(KINDS), "a transform is not known")
         kind = KINDS[place]
         numbers = (int, float) if kind == "grid" else (int,)
+        if step is None and kind == "grid":
+            step = 2 * error
         fine = type(low) is int and type(step) in numbers and type(decimals) is int
         require(fine and 0 <= decimals <= _MOST_DECIMALS, "a transform has a wrong number")
         if kind != "grid":

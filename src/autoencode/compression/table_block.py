@@ -55,7 +55,9 @@ def _one_chunk(column: pa.ChunkedArray) -> list[pa.Array]:
     return [combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined]
 
 
-def decode_table_block(data: bytes, n_rows: int, schema: pa.Schema) -> pa.Table:
+def decode_table_block(
+    data: bytes, n_rows: int, schema: pa.Schema, errors: Sequence[float]
+) -> pa.Table:
     """Return rows of a table.
 
     Parameters
@@ -66,6 +68,8 @@ def decode_table_block(data: bytes, n_rows: int, schema: pa.Schema) -> pa.Table:
         How many must be in it.
     schema : Schema
         Of the table.
+    errors : sequence of float
+        The bound of each column.
 
     Raises
     ------
@@ -80,8 +84,8 @@ def decode_table_block(data: bytes, n_rows: int, schema: pa.Schema) -> pa.Table:
     integers = decode_integers(coded, n_integers, n_rows) if n_integers else ()
     columns, stored = iter(integers), iter(buffers)
     found = [
-        read_field(item, field.type, columns, stored, n_rows)
-        for item, field in zip(described, schema, strict=True)
+        read_field(item, field.type, columns, stored, n_rows, error)
+        for item, field, error in zip(described, schema, errors, strict=True)
     ]
     require(next(columns, None) is None and next(stored, None) is None, "a block has more in it")
     return pa.Table.from_arrays(found, schema=schema)
