@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from autoencode.compression.numbers import exceeds, from_bits, to_bits
-from autoencode.compression.quantising import absolute_bound, quantise, same_bits, shortened
+from autoencode.compression.quantising import (
+    absolute_bound,
+    aligned,
+    quantise,
+    same_bits,
+    shortened,
+)
 
 rng = np.random.default_rng(0)
 TINY = float(np.finfo(np.float32).smallest_subnormal)
@@ -122,3 +128,18 @@ def test_relative_bounds_are_shares_of_the_range_and_short() -> None:
     assert len(repr(bound)) <= 9
     assert absolute_bound(np.array([-1e308, 1e308]), 0.1) > 0
     assert shortened(0.1) == 0.1
+
+
+def test_columns_are_counted_from_the_same_number_where_that_costs_little() -> None:
+    pixels = rng.integers(40, 100, (50, 3)).astype(np.float32)
+    far = np.arange(50, dtype=np.float32) + 1e6
+    odd = np.where(np.arange(50) == 7, np.nan, pixels[:, 0] - 30).astype(np.float32)
+    given = [*pixels.T, far, odd]
+    for error in (0.0, 0.2):
+        found = aligned([quantise(values, error) for values in given])
+        assert len({column.transform.low for column in found[:3]}) == 1
+        assert found[3].transform.low != found[0].transform.low
+        for values, column in zip(given, found, strict=True):
+            decoded = column.decoded(np.dtype(np.float32))
+            assert violations(values, decoded, error) == 0
+            assert 0 <= column.integers.min() <= column.integers.max() < column.size

@@ -127,8 +127,8 @@ def _written(source: Source, path: Path, effort: str, progress: Progress) -> int
     with path.open("wb") as stream:
         size = write_compressed(source, stream, effort, told if progress.visible else None)
     progress.say("checking what was written")
-    with path.open("rb") as stream:
-        verify(stream)
+    with path.open("rb") as written:
+        verify(written)
     return size
 
 

@@ -23,7 +23,7 @@ from autoencode.compression.number_columns import (
 from autoencode.compression.numbers import Values
 from autoencode.compression.packing import join, pack, split
 from autoencode.compression.plans import require
-from autoencode.compression.quantising import quantise
+from autoencode.compression.quantising import aligned, quantise
 from autoencode.strict_json import write_json
 
 __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
@@ -57,7 +57,8 @@ def encode_array(
     """
     n_rows, n_columns = values.shape
     offers = []
-    if not any(errors) or not values.size:
+    if not (any(errors) and effort.fast and values.size):
+        # Within a bound, too: nothing may be larger than it is without loss.
         offers.append(bytes([_STORED]) + store_values(values, fast=effort.fast))
         if n_columns > 1 and n_rows > 1:
             turned = np.ascontiguousarray(values.T)
@@ -80,7 +81,7 @@ def encode_array(
 
 def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort) -> bool:
     """Whether a model of each column may pay for the time of making it."""
-    most = MOST_COLUMNS if len(inner) == 1 or effort.seconds > 60 else _MOST_PIXELS
+    most = MOST_COLUMNS if len(inner) == 1 or effort.patient else _MOST_PIXELS
     return n_columns <= most and (n_columns <= 64 or n_columns <= 4 * n_rows)
 
 
@@ -100,9 +101,12 @@ def _encode_field(values: Values, shape: FieldShape, error: float) -> bytes:
 
 def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: Effort) -> bytes:
     parts = Parts(fast=effort.fast)
+    numbers = aligned(
+        [quantise(column, error) for column, error in zip(columns, errors, strict=True)]
+    )
     described = [
-        write_numbers(quantise(column, error), parts, column, error)
-        for column, error in zip(columns, errors, strict=True)
+        write_numbers(found, parts, column, error)
+        for found, column, error in zip(numbers, columns, errors, strict=True)
     ]
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
     coded = b""

@@ -21,20 +21,20 @@ class Effort:
         Try models that look at earlier rows.
     stored_only : bool
         Try no model at all.
-    seconds : float
-        How long a network may be trained; 0: none is.
+    patient : bool
+        Plan every column of arrays of many, too.
     """
 
     fast: bool = False
     series: bool = True
     stored_only: bool = False
-    seconds: float = 0.0
+    patient: bool = False
 
 
 EFFORTS = {
     "fast": Effort(fast=True, series=False),
-    "default": Effort(seconds=60.0),
-    "best": Effort(seconds=600.0),
+    "default": Effort(),
+    "best": Effort(patient=True),
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
 from autoencode.compression.frequencies import IntArray
@@ -76,7 +77,8 @@ class FieldShape:
         _, rows, width = self.padded
         s, h, w = np.indices((self.slices, self.rows, self.width))
         flat = ((s + 1) * rows + h + 2) * width + w + 2 * _AROUND
-        return flat.ravel().astype(np.int64)
+        found: IntArray = flat.ravel().astype(np.int64)
+        return found
 
     def steps(self) -> Iterator[IntArray]:
         """Yield the values coded together: all whose neighbours are known."""
@@ -118,7 +120,9 @@ class FieldWalk:
         Which values are stored; None: all.
     """
 
-    def __init__(self, plan: ColumnPlan, shape: FieldShape, stored: IntArray | None) -> None:
+    def __init__(
+        self, plan: ColumnPlan, shape: FieldShape, stored: npt.NDArray[np.bool_] | None
+    ) -> None:
         self.plan, self.shape, self.stored = plan, shape, stored
         size = int(np.prod(shape.padded))
         self.values = np.full(size, plan.centre, np.int64)
@@ -165,7 +169,8 @@ class FieldWalk:
         if source.kind == "surprises":
             return sum_around(self.surprises, places, self.shape)
         table = self.values if source.kind == "value" else self.surprises
-        return table[places + self.shape.offsets[source.place]]
+        found: IntArray = table[places + self.shape.offsets[source.place]]
+        return found
 
 
 def sum_around(surprises: IntArray, places: IntArray, shape: FieldShape) -> IntArray:

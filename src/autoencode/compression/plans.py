@@ -28,7 +28,7 @@ LARGEST_CONTEXTS = 4096
 # Values that are modelled lie in [0, 2**WIDEST).
 WIDEST = 48
 LARGEST_SCALE = len(SCALES) - 1 + 4 * WIDEST
-MODES = ("levels", "residual", "given", "network")
+MODES = ("levels", "residual", "given")
 # What a context is made of: a value, the own prediction, how far off predictions were.
 SOURCES = ("value", "prediction", "surprise", "surprises")
 _FARTHEST_EDGE = 1 << 60
@@ -89,10 +89,9 @@ class ColumnPlan:
 
     Attributes
     ----------
-    mode : {"levels", "residual", "given", "network"}
+    mode : {"levels", "residual", "given"}
         By adaptive tables of its few values; by frozen tables of what a prediction leaves;
-        stored otherwise and known before any other; as the second, with prediction and
-        scale from a network.
+        stored otherwise and known before any other.
     size : int
         Its values lie in [0, size).
     centre : int
@@ -141,7 +140,7 @@ class ColumnPlan:
         yield len(self.sources)
         for source in self.sources:
             yield from source.numbers()
-        if self.mode in ("residual", "network"):
+        if self.mode == "residual":
             yield FAMILIES.index(self.family)
             yield from self.scales[:1]
             yield from (after - before for before, after in pairwise(self.scales))
@@ -182,11 +181,10 @@ class ColumnPlan:
         sources = tuple(Source.read(numbers, n_places) for _ in range(n_sources))
         plan = cls(mode, size, centre, mask, regressors, weights, shift, exponent, sources)
         require(plan.n_contexts <= LARGEST_CONTEXTS, "a column has too many contexts")
-        if mode not in ("residual", "network"):
+        if mode != "residual":
             return plan
         family = FAMILIES[within(next(numbers), 0, len(FAMILIES) - 1, "a family")]
-        count = plan.n_contexts if mode == "residual" else 0
-        scales = list(accumulate(next(numbers) for _ in range(count)))
+        scales = list(accumulate(next(numbers) for _ in range(plan.n_contexts)))
         for scale in scales:
             within(scale, 0, LARGEST_SCALE, "a scale")
         return cls(

@@ -182,7 +182,8 @@ class BitReader:
             raise DataError("the stored bits end too early")
         window = self._windows[starts >> 3] >> (starts & 7).astype(np.uint64)
         mask = (np.uint64(1) << widths.astype(np.uint64)) - np.uint64(1)
-        return (window & mask).astype(np.int64)
+        found: IntArray = (window & mask).astype(np.int64)
+        return found
 
     def finish(self) -> None:
         """Check that everything was read."""

@@ -9,7 +9,7 @@ import numpy as np
 from autoencode.compression.column_coding import ReadingChannel, WritingChannel
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.packing import join, pack_integers, split, unpack_integers
-from autoencode.compression.plans import MODES, ColumnPlan, check_order, require, within
+from autoencode.compression.plans import ColumnPlan, check_order, require, within
 from autoencode.compression.stored_integers import load_integers, store_integers
 from autoencode.compression.table_model import Layout, TableWalk
 from autoencode.compression.table_planning import Column, Planned
@@ -96,7 +96,6 @@ def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
         raise DataError("the file is damaged: a plan ends too early") from error
     require(next(numbers, None) is None, "a plan is too long")
     check_order(plans, lags)
-    require(all(plan.mode != MODES[3] for plan in plans), "a network is named but not there")
     places = [place for place, plan in enumerate(plans) if plan.mode == "given"]
     require(len(pieces) == 3 + len(places), "a table has not one piece per stored column")
     given = {
