@@ -16,7 +16,7 @@ Run = Callable[..., Any]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    rows = np.cumsum(rng.normal(size=(80, 2)), 0)
+    rows = np.cumsum(rng.normal(size=(300, 2)), 0)
     text = "".join(f"{a:.3f},{b:.3f},{'xy'[i % 2]}\n" for i, (a, b) in enumerate(rows))
     (tmp_path / "t.csv").write_text("a,b,c\n" + text)
     return tmp_path
@@ -28,7 +28,7 @@ def test_text_goes_there_and_back(run: Run, folder: Path) -> None:
     assert done.returncode == 0
     assert "bytes became" in done.stderr
     assert (folder / "t.csv").read_bytes() == content
-    assert (folder / "t.csv.aez").stat().st_size < 0.6 * len(content)
+    assert (folder / "t.csv.aez").stat().st_size < 0.5 * len(content)
     assert run("compress", "t.csv", folder=folder).returncode == 1
     (folder / "t.csv").unlink()
     assert run("decompress", "t.csv.aez", folder=folder).returncode == 0
@@ -44,13 +44,11 @@ def test_a_bound_is_kept_and_said(run: Run, folder: Path) -> None:
         "compress", "t.csv", "-o", "u.aez", "--error", "a=0.5,b=0.01", "--json", folder=folder
     )
     assert json.loads(done.stdout)["bytes"] == (folder / "u.aez").stat().st_size
-    assert "0.01 to 0.5" in run("decompress", "u.aez", "--list", folder=folder).stdout.replace(
-        "0 to 0.5", "0.01 to 0.5"
-    )
+    assert "0.01 to 0.5" in run("decompress", "u.aez", "--list", folder=folder).stdout
     assert run("decompress", "u.aez", "-o", "u.parquet", folder=folder).returncode == 0
-    found = pq.read_table(folder / "u.parquet").to_pandas()
+    found = pq.read_table(folder / "u.parquet").select(["a", "b"]).to_pandas()
     given = np.loadtxt(folder / "t.csv", delimiter=",", skiprows=1, usecols=(0, 1))
-    off = np.abs(found[["a", "b"]].to_numpy() - given).max(0)
+    off = np.abs(found.to_numpy() - given).max(0)
     assert (off <= (0.5, 0.01)).all()
     assert (off > 0).all()
 

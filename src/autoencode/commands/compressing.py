@@ -276,9 +276,10 @@ def _content(header: Header) -> dict[str, Any]:
             facts[name] = f"table of {member.n_rows:,} rows and {member.n_columns:,} columns"
         else:
             facts[name] = f"array of shape {list(member.shape)} and type {member.dtype}"
-        bounds = sorted(set(member.errors))
-        if any(bounds):
-            facts[f"largest error of {name}"] = f"{bounds[0]:g} to {bounds[-1]:g}"
+        bounds = sorted({error for error in member.errors if error})
+        if bounds:
+            exact = " (some columns: 0)" if 0 in member.errors else ""
+            facts[f"largest error of {name}"] = f"{bounds[0]:g} to {bounds[-1]:g}{exact}"
         else:
             facts[f"largest error of {name}"] = "0: without loss"
     return facts

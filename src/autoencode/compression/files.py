@@ -300,7 +300,9 @@ def _write_table(
 ) -> None:
     suffix = output.suffix.lower()
     rows = (block.rows for block in blocks)
-    if header.made_from.get("kind") == "lossy text" or suffix in (".csv", ".tsv", ".txt"):
+    as_table = suffix in (".parquet", ".feather", ".arrow")
+    was_text = header.made_from.get("kind") == "lossy text"
+    if suffix in (".csv", ".tsv", ".txt") or (was_text and not as_table):
         from autoencode.data.table_files import write_text
 
         with output.open("wb") as file:
