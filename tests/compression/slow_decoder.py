@@ -108,7 +108,8 @@ class Levels:
         self.build()
 
     def begin_call(self) -> None:
-        if self.seen and self.seen >= min(2 * self.built, self.built + 8192):
+        grown = self.seen - self.built
+        if grown and grown >= min(self.built // 4, 8192):
             self.build()
 
     def build(self) -> None:
@@ -131,11 +132,11 @@ def row_groups(n_rows: int, lags: int, length: int) -> Iterator[list[int]]:
         for step in range(min(length, n_rows)):
             yield list(range(step, n_rows, length))
         return
-    start, size = 0, 64
+    start, size = 0, 16
     while start < n_rows:
         stop = min(n_rows, start + size)
         yield list(range(start, stop))
-        start, size = stop, min(8192, max(64, stop))
+        start, size = stop, min(8192, max(16, stop // 4))
 
 
 class Decoder:

@@ -20,7 +20,7 @@ from autoencode.errors import DataError
 
 __all__ = ["Channel", "LevelTables", "ReadingChannel", "WritingChannel", "code_residuals"]
 
-_REBUILT_AFTER = 8192
+_REBUILT_AFTER, _REBUILT_SHARE = 8192, 4
 # Counts that the column's own distribution, and an even one, weigh in each context.
 _OWN, _EVEN = 2, 1
 _WIDTH_BITS = 6
@@ -119,7 +119,8 @@ class LevelTables:
         ndarray of int64
             The values.
         """
-        if self._seen >= min(2 * self._built, self._built + _REBUILT_AFTER) and self._seen:
+        grown = self._seen - self._built
+        if grown and grown >= min(self._built // _REBUILT_SHARE, _REBUILT_AFTER):
             self._build()
         starts = contexts * self.size
         places = channel.symbols(

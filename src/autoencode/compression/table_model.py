@@ -14,7 +14,8 @@ from autoencode.compression.plans import ColumnPlan, Source
 
 __all__ = ["Layout", "TableWalk", "predicted", "recent", "row_steps", "surprise"]
 
-_FIRST_ROWS, _MOST_ROWS = 64, 8192
+# Tables learn from group to group: each is a fourth of what is known before it.
+_FIRST_ROWS, _MOST_ROWS, _SHARE = 16, 8192, 4
 _LARGEST_SURPRISE = 255
 # Predictions are clipped here, in sixteenths.
 _FARTHEST = 1 << 56
@@ -50,12 +51,12 @@ class Layout:
 
 
 def row_steps(n_rows: int) -> Iterator[IntArray]:
-    """Yield rows in pieces: 64, 64, 128, 256 ... 8192, 8192 ..."""
+    """Yield rows in pieces: of 16, then of a fourth of those before, at most of 8192."""
     start, size = 0, _FIRST_ROWS
     while start < n_rows:
         stop = min(n_rows, start + size)
         yield np.arange(start, stop)
-        size = min(_MOST_ROWS, max(_FIRST_ROWS, stop))
+        size = min(_MOST_ROWS, max(_FIRST_ROWS, stop // _SHARE))
         start = stop
 
 
