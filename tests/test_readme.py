@@ -169,6 +169,17 @@ def test_the_commands_for_sparse_codes_work(run: Run, folder: Path) -> None:
     assert sparse.load_npz(folder / "same.npz").shape == codes.shape
 
 
+def test_the_commands_for_compression_work(run: Run, folder: Path) -> None:
+    sales = (folder / "sales.csv").read_bytes()
+    (text,) = blocks("docs/compression.md", "sh")
+    assert run_commands(run, text, folder) == [
+        "compress", "decompress", "compress", "decompress", "decompress"
+    ]  # fmt: skip
+    assert (folder / "back.csv").read_bytes() == sales
+    assert (folder / "sales.csv.aez").stat().st_size < len(sales)
+    assert (folder / "near.parquet").exists()
+
+
 def test_the_commands_for_variational_autoencoders_work(run: Run, folder: Path) -> None:
     (text,) = blocks("docs/variational.md", "sh")
     assert run_commands(run, text, folder) == ["fit", "inspect"]
@@ -180,6 +191,7 @@ def test_the_commands_for_variational_autoencoders_work(run: Run, folder: Path) 
     [
         ("README.md", ""),
         ("docs/augmentation.md", ""),
+        ("docs/compression.md", ""),
         ("docs/denoising.md", ""),
         ("docs/exploration.md", ""),
         ("docs/generation.md", ""),

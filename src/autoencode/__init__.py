@@ -8,6 +8,7 @@ from autoencode._version import __version__
 
 if TYPE_CHECKING:
     from autoencode.augmentation_gain import AugmentationGain, measure_augmentation
+    from autoencode.compression.files import compress, decompress, open_compressed
     from autoencode.estimators import (
         Autoencoder,
         ConvolutionalAutoencoder,
@@ -33,9 +34,12 @@ __all__ = [
     "SparseAutoencoder",
     "VariationalAutoencoder",
     "__version__",
+    "compress",
+    "decompress",
     "evaluate_samples",
     "load",
     "measure_augmentation",
+    "open_compressed",
     "read_pictures",
     "write_pictures",
 ]
@@ -48,6 +52,7 @@ _ESTIMATORS = (
     "SparseAutoencoder",
     "VariationalAutoencoder",
 )
+_COMPRESSION = ("compress", "decompress", "open_compressed")
 _GAIN = ("AugmentationGain", "measure_augmentation")
 _PICTURES = ("Pictures", "read_pictures", "write_pictures")
 _QUALITY = ("SampleQuality", "evaluate_samples")
@@ -59,6 +64,10 @@ def __getattr__(name: str) -> Any:
         from autoencode import estimators
 
         return getattr(estimators, name)
+    if name in _COMPRESSION:
+        from autoencode.compression import files
+
+        return getattr(files, name)
     if name in _GAIN:
         from autoencode import augmentation_gain
 

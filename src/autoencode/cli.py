@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from autoencode._version import __version__
 from autoencode.commands.augmenting import augment
 from autoencode.commands.coding import decode, encode, reconstruct
+from autoencode.commands.compressing import compress, decompress
 from autoencode.commands.demonstration import demo
 from autoencode.commands.denoising import denoise
 from autoencode.commands.exporting import export
@@ -125,6 +126,8 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     restore: "restore model.safetensors photos/ --mask masks/ -o restored",
     augment: "augment model.safetensors table.csv -n 5 -o more.csv --label class",
     sample: "sample model.safetensors -n 1000 -o drawn.csv --given colour=red",
+    compress: "compress readings.parquet --relative 1e-3",
+    decompress: "decompress readings.parquet.aez -o readings.parquet",
     inspect: "inspect model.safetensors",
     export: "export model.safetensors --to onnx --encoder -o encoder.onnx",
     demo: "demo -o demo",

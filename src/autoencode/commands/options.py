@@ -24,6 +24,7 @@ __all__ = [
     "SkipBad",
     "Table",
     "Trust",
+    "parse_bounds",
     "parse_columns",
     "parse_components",
     "parse_hidden",
@@ -202,4 +203,29 @@ def parse_number(text: str) -> str | float:
         number = 0.0
     if not 0 < number < float("inf"):
         raise typer.BadParameter(f"{text!r} should be a positive number, or auto")
+    return number
+
+
+def parse_bounds(text: str | None, option: str) -> float | dict[str, float] | None:
+    """Turn ``"1e-3"`` into a number and ``"price=0.01,temp=0.1"`` into numbers by name."""
+    if text is None:
+        return None
+    if "=" not in text:
+        return _bound(text, option)
+    found = {}
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{option} {part!r} should read NAME=NUMBER")
+        found[name] = _bound(number, option)
+    return found
+
+
+def _bound(text: str, option: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise typer.BadParameter(f"{option} {text!r} should be a number, at least 0")
     return number

@@ -1,0 +1,1 @@
+"""Data -> integers within a stated bound -> a model's frozen tables -> a file, and back."""

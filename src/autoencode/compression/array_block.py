@@ -1,0 +1,194 @@
+"""Rows of an array -> one block, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from autoencode.compression.effort import Effort
+from autoencode.compression.field_model import FieldShape, field_shape
+from autoencode.compression.field_part import decode_fields, encode_fields
+from autoencode.compression.integer_part import decode_integers, encode_integers
+from autoencode.compression.number_columns import (
+    Parts,
+    parse_head,
+    read_numbers,
+    read_values,
+    store_values,
+    write_numbers,
+)
+from autoencode.compression.numbers import Values
+from autoencode.compression.packing import join, pack, split
+from autoencode.compression.plans import require
+from autoencode.compression.quantising import aligned, quantise
+from autoencode.strict_json import write_json
+
+__all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
+
+# Rows of more values are not taken as columns: planning each takes too long.
+MOST_COLUMNS = 1024
+_MOST_PIXELS = 256
+_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD = range(5)
+
+
+def encode_array(
+    values: Values, inner: Sequence[int], errors: Sequence[float], effort: Effort
+) -> bytes:
+    """Code rows of an array.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_rows, n_columns)
+        Of one of `NUMBER_TYPES`, in the machine's byte order.
+    inner : sequence of int
+        The shape of each row.
+    errors : sequence of float
+        The bound of each column; 0 keeps every bit.
+    effort : Effort
+        How much to try.
+
+    Returns
+    -------
+    bytes
+        One byte for the method, then the rest.
+    """
+    n_rows, n_columns = values.shape
+    offers = []
+    if not (any(errors) and effort.fast and values.size):
+        # Within a bound, too: nothing may be larger than it is without loss.
+        offers.append(bytes([_STORED]) + store_values(values, fast=effort.fast))
+        if n_columns > 1 and n_rows > 1:
+            turned = np.ascontiguousarray(values.T)
+            offers.append(bytes([_STORED_BY_COLUMN]) + store_values(turned, fast=effort.fast))
+    if effort.stored_only and offers:
+        return min(offers, key=len)
+    as_columns = _is_table(n_rows, inner, n_columns, effort)
+    if values.size and as_columns:
+        columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
+        offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
+    shape = field_shape((n_rows, *inner))
+    as_field = shape is not None and len(set(errors)) == 1 and _is_field(inner, effort)
+    if values.size and shape is not None and as_field:
+        offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0]))
+    if values.size and not as_columns and not as_field:
+        whole = [np.ascontiguousarray(values).ravel()]
+        offers.append(bytes([_WHOLE]) + _encode_columns(whole, [min(errors)], effort))
+    return min(offers, key=len)
+
+
+def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort) -> bool:
+    """Whether a model of each column may pay for the time of making it."""
+    most = MOST_COLUMNS if len(inner) == 1 or effort.patient else _MOST_PIXELS
+    return n_columns <= most and (n_columns <= 64 or n_columns <= 4 * n_rows)
+
+
+def _is_field(inner: Sequence[int], effort: Effort) -> bool:
+    """Whether neighbours may say more than columns: what a matrix's do is tried if slow."""
+    return not effort.fast or len(inner) != 1
+
+
+def _encode_field(values: Values, shape: FieldShape, error: float) -> bytes:
+    parts = Parts(fast=True)
+    flat = np.ascontiguousarray(values).ravel()
+    described = [write_numbers(quantise(flat, error), parts, flat, error)]
+    head = write_json({"c": described, "n": len(parts.columns)}, "a block")
+    fields = encode_fields(parts.columns, shape) if parts.columns else b""
+    return join([pack(head.encode()), fields, *parts.buffers])
+
+
+def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: Effort) -> bytes:
+    parts = Parts(fast=effort.fast)
+    numbers = aligned(
+        [quantise(column, error) for column, error in zip(columns, errors, strict=True)]
+    )
+    described = [
+        write_numbers(found, parts, column, error)
+        for found, column, error in zip(numbers, columns, errors, strict=True)
+    ]
+    head = write_json({"c": described, "n": len(parts.columns)}, "a block")
+    coded = b""
+    if parts.columns:
+        coded = encode_integers(parts.columns, len(columns[0]), effort)
+    return join([pack(head.encode()), coded, *parts.buffers])
+
+
+def decode_array(
+    data: bytes,
+    n_rows: int,
+    inner: Sequence[int],
+    dtype: np.dtype[Any],
+    errors: Sequence[float],
+) -> Values:
+    """Return rows of an array.
+
+    Parameters
+    ----------
+    data : bytes
+        As `encode_array` returned it.
+    n_rows : int
+        How many must be in it.
+    inner : sequence of int
+        The shape of each row.
+    dtype : dtype
+        Their type.
+    errors : sequence of float
+        The bound of each column.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_columns)
+        The values.
+
+    Raises
+    ------
+    DataError
+        If the bytes are damaged.
+    """
+    require(len(data) > 0, "a block is empty")
+    method, body = data[0], data[1:]
+    n_columns = prod(inner)
+    count = n_rows * n_columns
+    if method == _STORED:
+        return read_values(body, count, dtype).reshape(n_rows, n_columns)
+    if method == _STORED_BY_COLUMN:
+        return read_values(body, count, dtype).reshape(n_columns, n_rows).T
+    if method == _FIELD:
+        shape = field_shape((n_rows, *inner))
+        require(shape is not None, "a block of no field claims to be one")
+        (whole,) = _decode_columns(body, count, errors[:1], dtype, shape)
+        return whole.reshape(n_rows, n_columns)
+    require(method in (_COLUMNS, _WHOLE), "a block names an unknown method")
+    if method == _WHOLE:
+        (whole,) = _decode_columns(body, count, [min(errors)], dtype)
+        return whole.reshape(n_rows, n_columns)
+    found = np.empty((n_rows, n_columns), dtype)
+    for place, column in enumerate(_decode_columns(body, n_rows, errors, dtype)):
+        found[:, place] = column
+    return found
+
+
+def _decode_columns(
+    body: bytes,
+    n_rows: int,
+    errors: Sequence[float],
+    dtype: np.dtype[Any],
+    shape: FieldShape | None = None,
+) -> list[Values]:
+    pieces = split(body)
+    require(len(pieces) >= 2, "a block has too few pieces")
+    head, coded, *buffers = pieces
+    described, n_integers = parse_head(head, 3 * len(errors))
+    require(len(described) == len(errors), "a block has another number of columns")
+    integers: Any = ()
+    if n_integers and shape is not None:
+        integers = decode_fields(coded, n_integers, n_rows, shape)
+    elif n_integers:
+        integers = decode_integers(coded, n_integers, n_rows)
+    columns, stored = iter(integers), iter(buffers)
+    return [
+        read_numbers(item, columns, stored, dtype, n_rows, error)[0]
+        for item, error in zip(described, errors, strict=True)
+    ]

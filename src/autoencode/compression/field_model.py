@@ -1,0 +1,184 @@
+"""Pictures, fields and series of integers: each value given its neighbours before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
+from autoencode.compression.frequencies import IntArray
+from autoencode.compression.plans import ColumnPlan, Source
+from autoencode.compression.table_model import predicted, surprise
+
+__all__ = ["FieldShape", "FieldWalk", "field_shape", "sum_around"]
+
+_AROUND = 4
+# Slices of a stack are taken as following each other up to so many; more are side by side.
+_MOST_SLICES = 128
+_SERIES_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class FieldShape:
+    """How values lie: slices of rows of values.
+
+    Attributes
+    ----------
+    slices, rows, width : int
+        Their numbers.
+    stacked : bool
+        Whether a slice is given the one before it.
+    reach : int
+        How far to the right neighbours of the row above go.
+    """
+
+    slices: int
+    rows: int
+    width: int
+    stacked: bool
+    reach: int = 1
+
+    @property
+    def n_values(self) -> int:
+        """The number of values."""
+        return self.slices * self.rows * self.width
+
+    @cached_property
+    def neighbours(self) -> list[tuple[int, int, int]]:
+        """Steps to neighbours that come before: in slices, rows and places."""
+        found = [(0, 0, -step) for step in range(_AROUND * (2 if self.rows == 1 else 1), 0, -1)]
+        if self.rows > 1:
+            found += [(0, -1, step) for step in range(-_AROUND + 1, self.reach + 1)]
+            found += [(0, -2, step) for step in range(-1, 2)]
+        if self.stacked:
+            around = range(-1, 2)
+            found += [(-1, row, step) for row in around for step in around]
+        return found
+
+    @cached_property
+    def padded(self) -> tuple[int, int, int]:
+        """The shape with a margin on all sides into which no neighbour falls unseen."""
+        margin = 2 * _AROUND
+        return self.slices + 1, self.rows + 3, self.width + 2 * margin
+
+    @cached_property
+    def offsets(self) -> IntArray:
+        """Steps to neighbours in the padded values, laid flat."""
+        _, rows, width = self.padded
+        return np.array([(ds * rows + dh) * width + dw for ds, dh, dw in self.neighbours], np.int64)
+
+    @cached_property
+    def places(self) -> IntArray:
+        """Where each value is in the padded ones."""
+        _, rows, width = self.padded
+        s, h, w = np.indices((self.slices, self.rows, self.width))
+        flat = ((s + 1) * rows + h + 2) * width + w + 2 * _AROUND
+        found: IntArray = flat.ravel().astype(np.int64)
+        return found
+
+    def steps(self) -> Iterator[IntArray]:
+        """Yield the values coded together: all whose neighbours are known."""
+        slope = self.reach + 1
+        s, h, w = np.indices((self.slices, self.rows, self.width))
+        turn = w + slope * h + (2 * slope * s if self.stacked else 0)
+        turn = turn.ravel()
+        order = np.argsort(turn, kind="stable")
+        edges = np.flatnonzero(np.diff(turn[order])) + 1
+        yield from np.split(order, edges)
+
+
+def field_shape(shape: Sequence[int]) -> FieldShape | None:
+    """Return how an array's values lie; None if neighbours say nothing about them."""
+    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
+        lanes = -(-shape[0] // _SERIES_LENGTH)
+        return FieldShape(max(1, lanes), 1, min(shape[0], _SERIES_LENGTH), False)
+    if len(shape) < 2 or min(shape) == 0:
+        return None
+    reach, rows, width = 1, shape[-2], shape[-1]
+    slices = int(np.prod(shape[:-2]))
+    if width <= 4 and len(shape) > 2:
+        # The last axis holds the channels of one pixel.
+        reach, width, rows = 3, width * rows, shape[-3]
+        slices = int(np.prod(shape[:-3]))
+    return FieldShape(slices, rows, width, 1 < slices <= _MOST_SLICES, reach)
+
+
+class FieldWalk:
+    """Goes through a field in the order of its coding.
+
+    Parameters
+    ----------
+    plan : ColumnPlan
+        Of the field: neighbours take the places of columns.
+    shape : FieldShape
+        How values lie.
+    stored : ndarray of bool or None
+        Which values are stored; None: all.
+    """
+
+    def __init__(
+        self, plan: ColumnPlan, shape: FieldShape, stored: npt.NDArray[np.bool_] | None
+    ) -> None:
+        self.plan, self.shape, self.stored = plan, shape, stored
+        size = int(np.prod(shape.padded))
+        self.values = np.full(size, plan.centre, np.int64)
+        self.surprises = np.zeros(size, np.int64)
+        tables = plan.mode == "levels"
+        self.tables = LevelTables(plan.n_contexts, plan.size) if tables else None
+
+    def run(self, channel: Channel, known: IntArray | None) -> IntArray:
+        """Code all values; return them, the centre where none is stored."""
+        for group in self.shape.steps():
+            if self.stored is not None:
+                group = group[self.stored[group]]
+            if len(group):
+                self._code(group, channel, known)
+        return self.values[self.shape.places]
+
+    def _code(self, group: IntArray, channel: Channel, known: IntArray | None) -> None:
+        plan, places = self.plan, self.shape.places[group]
+        predictions = predicted(
+            plan,
+            [self.values[places + self.shape.offsets[at]] - plan.centre for at in plan.regressors],
+        )
+        contexts = np.zeros(len(group), np.int64)
+        for source in plan.sources:
+            contexts *= len(source.edges) + 1
+            seen = self._seen(source, places, predictions)
+            contexts += np.searchsorted(source.edges, seen, side="right")
+        wanted = None if known is None else known[group]
+        if self.tables is not None:
+            values = self.tables.code(contexts, wanted, channel)
+        else:
+            if predictions is None:
+                predictions = np.full(len(group), 16 * plan.centre)
+            scales = np.array(plan.scales, np.int64)[contexts]
+            values = code_residuals(plan, predictions, scales, wanted, channel)
+        self.values[places] = values
+        self.surprises[places] = surprise(values, predictions, plan)
+
+    def _seen(self, source: Source, places: IntArray, predictions: IntArray | None) -> IntArray:
+        if source.kind == "prediction":
+            if predictions is None:
+                return np.full(len(places), 16 * self.plan.centre)
+            return predictions
+        if source.kind == "surprises":
+            return sum_around(self.surprises, places, self.shape)
+        table = self.values if source.kind == "value" else self.surprises
+        found: IntArray = table[places + self.shape.offsets[source.place]]
+        return found
+
+
+def sum_around(surprises: IntArray, places: IntArray, shape: FieldShape) -> IntArray:
+    """Return the sum of the surprises of the nearest neighbours, the left one twice."""
+    found = np.zeros(len(places), np.int64)
+    for step, offset in zip(shape.neighbours, shape.offsets, strict=True):
+        near = step[0] == 0 and step[1] >= -1 and abs(step[2]) <= 1
+        above = step == (-1, 0, 0)
+        if near or above or (shape.rows == 1 and step[2] >= -3):
+            found += surprises[places + offset] * (2 if step == (0, 0, -1) else 1)
+    return found

@@ -1,0 +1,146 @@
+"""Linear predictions in whole numbers: few regressors, chosen by what they save."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from autoencode.compression.frequencies import IntArray
+
+__all__ = ["Gram", "regression"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_MOST_REGRESSORS = 48
+# Products of values of so many bits, over a million rows, are whole numbers below 2**53.
+_PRODUCT_BITS = 16
+# Spread below which a prediction gains nothing, as values are whole.
+_FLOOR = 0.06
+_BITS_PER_PLACE = 7.0
+
+
+class Gram:
+    """Products of all columns with each other, exact, so the same on every machine.
+
+    Parameters
+    ----------
+    columns : ndarray of int64, shape (n_places, n_rows)
+        Centred; at most a million rows.
+    """
+
+    def __init__(self, columns: IntArray) -> None:
+        largest = np.abs(columns).max(axis=1, initial=1)
+        self.shifts = np.maximum(
+            np.ceil(np.log2(largest + 1.0)).astype(np.int64) - _PRODUCT_BITS, 0
+        )
+        small = (columns >> self.shifts[:, None]).astype(np.float64)
+        self.n_rows = columns.shape[1]
+        self.products: FloatArray = (small @ small.T) / max(1, self.n_rows)
+        self.spreads: FloatArray = np.sqrt(np.maximum(np.diag(self.products), 1e-9))
+
+
+def regression(
+    gram: Gram, target: int, allowed: npt.NDArray[np.bool_], sizes: IntArray, n_rows: int
+) -> tuple[list[int], list[int], int]:
+    """Choose regressors for a column, and whole-number weights.
+
+    Columns are added one at a time, the one that explains most (Chen, Billings and Luo,
+    1989, eq. 23), as long as the bits saved exceed those that its weight takes.
+
+    Parameters
+    ----------
+    gram : Gram
+        Of all columns.
+    target : int
+        Which to predict.
+    allowed : ndarray of bool
+        Which may be used.
+    sizes : ndarray of int64
+        Bound on the absolute value of each column, centred.
+    n_rows : int
+        Rows in which the prediction will be used.
+
+    Returns
+    -------
+    regressors, weights : list of int
+        Which columns, ascending, and their weights.
+    shift : int
+        ``sum(weight * value) / 2 ** shift`` is the prediction in sixteenths.
+    """
+    unit = 2.0 ** (2 * int(gram.shifts[target]))
+    digits = max(2, min(9, round(math.log(max(0.083 * n_rows, 1.0), 4)) + 1))
+    chosen, factors, left = _forward(gram, target, allowed, n_rows, digits, _FLOOR / unit)
+    if not chosen:
+        return [], [], 0
+    coefficients = _back_substituted(gram, target, chosen, factors)
+    spread = math.sqrt(max(left, _FLOOR / unit)) * 2.0 ** int(gram.shifts[target])
+    exact, places = [], []
+    for at, coefficient in zip(chosen, coefficients, strict=True):
+        own = 2.0 ** int(gram.shifts[at])
+        exact.append(coefficient * 2.0 ** int(gram.shifts[target]) / own)
+        places.append(math.ceil(math.log2(gram.spreads[at] * own / spread)) + digits)
+    return _whole(chosen, exact, places, sizes)
+
+
+def _forward(
+    gram: Gram,
+    target: int,
+    allowed: npt.NDArray[np.bool_],
+    n_rows: int,
+    digits: int,
+    floor: float,
+) -> tuple[list[int], list[FloatArray], float]:
+    """Add columns while they pay; return them, rows of their triangle and what is left."""
+    products = gram.products
+    towards, spare = products[target].copy(), np.diag(products).copy()
+    left = float(products[target, target])
+    usable = allowed & (spare > 0)
+    enough = 1e-7 * spare
+    chosen: list[int] = []
+    factors: list[FloatArray] = []
+    while len(chosen) < _MOST_REGRESSORS:
+        gains = np.where(usable & (spare > enough), towards**2 / np.maximum(spare, 1e-300), 0.0)
+        best = int(gains.argmax())
+        after = max(left - float(gains[best]), 0.0)
+        saved = n_rows / 2 * math.log2((left + floor) / (after + floor))
+        if saved < _BITS_PER_PLACE + digits + 2:
+            break
+        row = products[best].copy()
+        for factor in factors:
+            row -= factor * factor[best]
+        row /= math.sqrt(max(float(spare[best]), 1e-300))
+        chosen.append(best)
+        factors.append(row)
+        towards -= row * row[target]
+        spare -= row**2
+        usable[best] = False
+        left = after
+    return chosen, factors, left
+
+
+def _back_substituted(
+    gram: Gram, target: int, chosen: list[int], factors: list[FloatArray]
+) -> list[float]:
+    """Solve for the coefficients by the triangle that was built on the way."""
+    solution = [float(factor[target]) for factor in factors]
+    for place in range(len(chosen) - 1, -1, -1):
+        solution[place] /= float(factors[place][chosen[place]])
+        for earlier in range(place):
+            solution[earlier] -= float(factors[earlier][chosen[place]]) * solution[place]
+    return solution
+
+
+def _whole(
+    chosen: list[int], exact: list[float], places: list[int], sizes: IntArray
+) -> tuple[list[int], list[int], int]:
+    """Round each coefficient to its number of binary places; sums stay below 2**52."""
+    shift = max(places)
+    rounded = [round(value * 2.0**place) for value, place in zip(exact, places, strict=True)]
+    weights = [value << (shift - place) for value, place in zip(rounded, places, strict=True)]
+    while sum(abs(w) * int(sizes[at]) for w, at in zip(weights, chosen, strict=True)) >= 1 << 52:
+        weights = [weight >> 1 for weight in weights]
+        shift -= 1
+    kept = sorted((at, weight) for at, weight in zip(chosen, weights, strict=True) if weight)
+    return [at for at, _ in kept], [weight for _, weight in kept], shift - 4

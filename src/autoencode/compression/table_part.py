@@ -1,0 +1,108 @@
+"""A table of integers -> bytes and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autoencode.compression.column_coding import ReadingChannel, WritingChannel
+from autoencode.compression.frequencies import IntArray
+from autoencode.compression.packing import join, pack_integers, split, unpack_integers
+from autoencode.compression.plans import ColumnPlan, check_order, require, within
+from autoencode.compression.stored_integers import load_integers, store_integers
+from autoencode.compression.table_model import Layout, TableWalk
+from autoencode.compression.table_planning import Column, Planned
+from autoencode.errors import DataError
+
+__all__ = ["MOST_LANES", "decode_table", "encode_table", "lanes_for"]
+
+MOST_LANES = 4096
+_BYTES_PER_LANE = 512
+_MOST_LAGS = 2
+
+
+def lanes_for(n_bytes: float) -> int:
+    """Return how many lanes the coder uses: each costs three bytes, and makes it faster."""
+    exponent = round(float(np.log2(max(n_bytes, 1) / _BYTES_PER_LANE)))
+    return 1 << max(2, min(exponent, MOST_LANES.bit_length() - 1))
+
+
+def encode_table(columns: Sequence[Column], planned: Planned, layout: Layout) -> bytes:
+    """Code a table of integers by its plan.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        The integers.
+    planned : Planned
+        As `plan_table` made it for this layout.
+    layout : Layout
+        The order of rows.
+
+    Returns
+    -------
+    bytes
+        Plan, columns stored otherwise, coded symbols and bits.
+    """
+    lanes = lanes_for(planned.n_bytes)
+    numbers = [layout.lags, layout.length, lanes]
+    for place, plan in enumerate(planned.plans):
+        numbers.extend(plan.numbers(place))
+    given = {
+        place: columns[place].values
+        for place, plan in enumerate(planned.plans)
+        if plan.mode == "given"
+    }
+    channel = WritingChannel(lanes)
+    known = np.array([column.values for column in columns], np.int64)
+    TableWalk(planned.plans, layout, given).run(channel, known)
+    stored = [store_integers(values) for values in given.values()]
+    head = len(numbers).to_bytes(4, "little") + pack_integers(np.array(numbers, np.int64))
+    return join([head, channel.writer.finish(), channel.bit_writer.finish(), *stored])
+
+
+def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
+    """Return the integers of a table.
+
+    Parameters
+    ----------
+    data : bytes
+        As `encode_table` returned it.
+    n_columns, n_rows : int
+        What must be in it.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_columns, n_rows)
+        Cells that a mask leaves out have some value of their column's range.
+
+    Raises
+    ------
+    DataError
+        If the bytes are damaged.
+    """
+    pieces = split(data)
+    require(len(pieces) >= 3, "a table has too few pieces")
+    count = int.from_bytes(pieces[0][:4], "little")
+    require(count <= 4096 * (n_columns + 1) * 8, "a plan claims to be too long")
+    numbers = iter(unpack_integers(pieces[0][4:], count).tolist())
+    try:
+        lags = within(next(numbers), 0, _MOST_LAGS, "the number of lags")
+        length = within(next(numbers), 1 if lags else 0, max(n_rows, 1), "the length of lanes")
+        lanes = within(next(numbers), 1, MOST_LANES, "the number of lanes")
+        plans = [ColumnPlan.read(numbers, place, n_columns, lags) for place in range(n_columns)]
+    except StopIteration as error:
+        raise DataError("the file is damaged: a plan ends too early") from error
+    require(next(numbers, None) is None, "a plan is too long")
+    check_order(plans, lags)
+    places = [place for place, plan in enumerate(plans) if plan.mode == "given"]
+    require(len(pieces) == 3 + len(places), "a table has not one piece per stored column")
+    given = {
+        place: load_integers(piece, n_rows, plans[place].size)
+        for place, piece in zip(places, pieces[3:], strict=True)
+    }
+    channel = ReadingChannel(pieces[1], pieces[2], lanes)
+    found = TableWalk(plans, Layout(n_rows, lags, length), given).run(channel, None)
+    channel.finish()
+    return found
