@@ -9,6 +9,7 @@ from autoencode._version import __version__
 if TYPE_CHECKING:
     from autoencode.augmentation_gain import AugmentationGain, measure_augmentation
     from autoencode.estimators import (
+        AnomalyDetector,
         Autoencoder,
         DenoisingAutoencoder,
         Imputer,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from autoencode.sample_quality import SampleQuality, evaluate_samples
 
 __all__ = [
+    "AnomalyDetector",
     "AugmentationGain",
     "Autoencoder",
     "DenoisingAutoencoder",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _ESTIMATORS = (
+    "AnomalyDetector",
     "Autoencoder",
     "DenoisingAutoencoder",
     "Imputer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autoencode.estimators.anomaly import AnomalyDetector
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.estimators.denoising import DenoisingAutoencoder
 from autoencode.estimators.imputer import Imputer
@@ -9,6 +10,7 @@ from autoencode.estimators.sparse import SparseAutoencoder
 from autoencode.estimators.variational import VariationalAutoencoder
 
 __all__ = [
+    "AnomalyDetector",
     "Autoencoder",
     "DenoisingAutoencoder",
     "Imputer",

@@ -1,0 +1,289 @@
+"""What speaks for a row being an anomaly, each kind on a logarithmic scale of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from autoencode.anomaly_parts.neighbours import distances
+from autoencode.anomaly_parts.restoring import LEVELS, Restorer, fit_restorer
+from autoencode.anomaly_parts.scaled_values import Numbers
+
+__all__ = ["KINDS", "Evidence", "Fusion"]
+
+Array = npt.NDArray[np.float64]
+
+KINDS = {
+    "normal": {"near": 1.0, "code": 0.5, "restored": 0.5},
+    "contaminated": {"near": 1.0, "wide": 1.0, "central": 1.0},
+}
+"""What counts how much: where training rows are normal, and where anomalies are among them."""
+
+_NEAREST = {"normal": 2, "contaminated": 5}
+_WIDE_SHARE, _FEWEST_WIDE = 0.05, 20
+_MOST_REFERENCES = 4000
+_LEAST_SHARE = 0.05
+"""Share of the usual distance that is added to each, so that equal rows are not infinitely near."""
+_MEASURED = 500
+_LEAST_DEVIATION = 0.02
+_KEPT_SHARE = 0.5
+_ROUNDS = 12
+_SHRINKAGE = 0.02
+_FAR = 4.0
+"""How far off a broken constant is, in root mean squared deviations of a row's values."""
+_TRAINED_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Fitted to rows: says of each row how far it is from them, in several ways.
+
+    Attributes
+    ----------
+    situation : {"normal", "contaminated"}
+        Whether all rows of the fit are normal.
+    references : ndarray of shape (n_references, n_values)
+        Rows that neighbours are looked for among, scaled.
+    features : ndarray of shape (n_references, width)
+        Their hidden layer, each unit divided by its deviation; empty if it does not count.
+    unit : ndarray of shape (width,)
+        Those deviations.
+    usual : ndarray of shape (n_kinds,)
+        What is added to the distances of every kind.
+    center : ndarray of shape (n_values,)
+        Of the inner half of rows, for "central".
+    whitening : ndarray of shape (n_values, n_values)
+        From centred rows to directions of variance 1, shrunk.
+    restorer : Restorer or None
+        None where no value varies.
+    residual : ndarray of shape (n_levels, n_values)
+        How far training rows move when they are restored.
+    """
+
+    situation: str
+    references: Array
+    features: Array
+    unit: Array
+    usual: Array
+    center: Array
+    whitening: Array
+    restorer: Restorer | None
+    residual: Array
+
+    @classmethod
+    def fit(
+        cls,
+        numbers: Numbers,
+        covariance: Array,
+        situation: str,
+        seed: int,
+        max_epochs: Any,
+        *,
+        learns: bool = True,
+    ) -> Evidence:
+        """Learn from rows.
+
+        Parameters
+        ----------
+        numbers : Numbers
+            Rows, scaled.
+        covariance : ndarray of shape (n_values, n_values)
+            Of their values.
+        situation : {"normal", "contaminated"}
+            Whether all of them are normal.
+        seed : int
+            The only source of randomness.
+        max_epochs : "auto" or int
+            Of the network.
+        learns : bool
+            Whether there is a network.
+        """
+        generator = np.random.default_rng([seed, 7])
+        values = numbers.values
+        chosen = np.sort(generator.permutation(len(values))[:_MOST_REFERENCES])
+        references = values[chosen]
+        center, whitening = _inner_half(values, covariance, situation)
+        trained = values
+        if situation == "contaminated":
+            far = np.log(_central(values, center, whitening) + 1e-12)
+            trained = values[far <= np.quantile(far, _TRAINED_SHARE)]
+        restorer, residual, width = None, np.zeros((len(LEVELS), values.shape[1])), 0
+        features, unit = np.zeros((len(chosen), 0)), np.zeros(0)
+        if learns and values.shape[1]:
+            restorer = fit_restorer(trained, covariance, seed, max_epochs)
+            few = trained[generator.permutation(len(trained))[:_MOST_REFERENCES]]
+            moves = restorer.restored(few, torch.float32)
+            residual = np.sqrt(np.square(moves).mean(1)) + _LEAST_DEVIATION
+            if situation == "normal":
+                hidden = restorer.features(references, torch.float64).numpy()
+                unit = hidden.std(0) + 1e-3
+                features, width = hidden / unit, hidden.shape[1]
+        assert features.shape[1] == width
+        usual = np.ones(len(KINDS[situation]))
+        fitted = cls(
+            situation, references, features, unit, usual, center, whitening, restorer, residual
+        )
+        some = numbers.rows(chosen[:: max(1, len(chosen) // _MEASURED)])
+        plain = fitted._measured(some, torch.float64, others=True)
+        usual[:] = np.maximum(_LEAST_SHARE * plain.mean(0), 1e-3)
+        return fitted
+
+    def logs(self, numbers: Numbers, dtype: torch.dtype) -> Array:
+        """Return the evidence of each kind, ``(n, n_kinds)``; higher is odder.
+
+        Parameters
+        ----------
+        numbers : Numbers
+            Rows in the units of the fit.
+        dtype : torch.dtype
+            What is computed in; float64 where the fit was to contaminated rows.
+        """
+        contaminated = self.situation == "contaminated"
+        exact = torch.float64 if contaminated else dtype
+        found: Array = np.log(self._measured(numbers, exact, others=contaminated) + self.usual)
+        return found
+
+    def _measured(self, numbers: Numbers, dtype: torch.dtype, *, others: bool) -> Array:
+        """Return distances of every kind; each broken constant counts as a long way."""
+        values = numbers.values
+        result = np.zeros((len(values), len(self.usual)))
+        if values.shape[1]:
+            for place, kind in enumerate(KINDS[self.situation]):
+                result[:, place] = getattr(self, f"_{kind}")(values, dtype, others)
+        n_broken = numbers.broken.sum(1)
+        far = _FAR * np.sqrt(max(1, values.shape[1]))
+        return np.sqrt(np.square(result) + (np.square(far) * n_broken)[:, None])
+
+    def _near(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
+        count = _NEAREST[self.situation]
+        return self._means(values, self.references, (count,), dtype, others)[0]
+
+    def _wide(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
+        count = max(_FEWEST_WIDE, round(_WIDE_SHARE * len(self.references)))
+        return self._means(values, self.references, (count,), dtype, others)[0]
+
+    def _code(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
+        if self.restorer is None:
+            return np.zeros(len(values))
+        hidden = self.restorer.features(values, dtype) / torch.from_numpy(self.unit).to(dtype)
+        return self._means(hidden, self.features, (_NEAREST["normal"],), dtype, others)[0]
+
+    @staticmethod
+    def _means(
+        values: Array | Tensor,
+        references: Array,
+        counts: tuple[int, ...],
+        dtype: torch.dtype,
+        others: bool,
+    ) -> list[Array]:
+        """Return mean distances to so many nearest references."""
+        queries = torch.as_tensor(values).to(dtype)
+        known = torch.from_numpy(references).to(dtype)
+        found = distances(queries, known, max(counts), others=others)
+        return [found[:, :count].mean(1).double().numpy() for count in counts]
+
+    def _central(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
+        return _central(values, self.center, self.whitening)
+
+    def _restored(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
+        if self.restorer is None:
+            return np.zeros(len(values))
+        moves = self.restorer.restored(values, dtype) / self.residual[:, None]
+        # The geometric mean over levels of the root mean square over values.
+        squares = np.square(moves).mean(2)
+        return np.exp(0.5 * np.log(squares + 1e-12).mean(0))
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return header and tensors."""
+        names = ("references", "features", "unit", "usual", "center", "whitening", "residual")
+        tensors = {name: getattr(self, name) for name in names}
+        header: dict[str, Any] = {"situation": self.situation, "restorer": None}
+        if self.restorer is not None:
+            header["restorer"], own = self.restorer.to_file()
+            tensors |= {f"restorer.{name}": part for name, part in own.items()}
+        return header, tensors
+
+    @classmethod
+    def from_file(
+        cls, header: dict[str, Any], tensors: dict[str, npt.NDArray[Any]], covariance: Array
+    ) -> Evidence:
+        """Rebuild it."""
+        names = ("references", "features", "unit", "usual", "center", "whitening")
+        restorer = None
+        if header["restorer"] is not None:
+            own = {
+                name.removeprefix("restorer."): part
+                for name, part in tensors.items()
+                if name.startswith("restorer.")
+            }
+            restorer = Restorer.from_file(header["restorer"], own, covariance)
+        parts = [tensors[name] for name in names]
+        return cls(header["situation"], *parts, restorer, tensors["residual"])
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Puts all kinds of evidence on one scale, by rows that the evidence did not see.
+
+    Attributes
+    ----------
+    center, spread : ndarray of shape (n_kinds,)
+        Median and interquartile range of normal rows' evidence.
+    weights : ndarray of shape (n_kinds,)
+        What each counts.
+    """
+
+    center: Array
+    spread: Array
+    weights: Array
+
+    @classmethod
+    def fit(cls, logs: Array, situation: str) -> Fusion:
+        """Learn from the evidence of rows."""
+        low, center, high = np.quantile(logs, (0.25, 0.5, 0.75), axis=0)
+        spread = np.maximum(high - low, 1e-3)
+        return cls(center, spread, np.array(list(KINDS[situation].values())))
+
+    def totals(self, logs: Array) -> Array:
+        """Return the weighted mean of the evidence, ``(n,)``: 0 is usual, higher is odder."""
+        result: Array = (logs - self.center) / self.spread @ self.weights / self.weights.sum()
+        return result
+
+
+def _inner_half(values: Array, covariance: Array, situation: str) -> tuple[Array, Array]:
+    """Return centre and whitening; of contaminated rows those of the half nearest to itself.
+
+    Concentration steps (Rousseeuw and Van Driessen, 1999, theorem 1) from all rows, with a
+    covariance that is shrunk towards its mean variance.
+    """
+    center = values.mean(0) if len(values) else np.zeros(values.shape[1])
+    whitening = _whitening(covariance)
+    if situation != "contaminated" or not values.shape[1]:
+        return center, whitening
+    kept = np.zeros(len(values), dtype=bool)
+    for _ in range(_ROUNDS):
+        far = _central(values, center, whitening)
+        inner = far <= np.quantile(far, _KEPT_SHARE)
+        if (inner == kept).all():
+            break
+        kept = inner
+        center = values[kept].mean(0)
+        off = values[kept] - center
+        whitening = _whitening(off.T @ off / len(off))
+    return center, whitening
+
+
+def _whitening(covariance: Array) -> Array:
+    variances, axes = np.linalg.eigh(covariance)
+    mean = max(float(variances.mean()) if len(variances) else 1.0, 1e-9)
+    return axes / np.sqrt(np.maximum(variances, 0.0) + _SHRINKAGE * mean)
+
+
+def _central(values: Array, center: Array, whitening: Array) -> Array:
+    """Return each row's Mahalanobis distance."""
+    return np.sqrt(np.square((values - center) @ whitening).sum(1))
