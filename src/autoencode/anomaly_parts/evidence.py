@@ -24,9 +24,10 @@ KINDS = {
 }
 """What counts how much: where training rows are normal, and where anomalies are among them."""
 
-_NEAREST = {"normal": 2, "contaminated": 5}
+_NEAREST = {"normal": 1, "contaminated": 5}
 _WIDE_SHARE, _FEWEST_WIDE = 0.05, 20
-_MOST_REFERENCES = 4000
+_MOST_REFERENCES = {"normal": 2000, "contaminated": 4000}
+_DIRECTIONS = 16
 _LEAST_SHARE = 0.05
 """Share of the usual distance that is added to each, so that equal rows are not infinitely near."""
 _MEASURED = 500
@@ -36,7 +37,7 @@ _ROUNDS = 12
 _SHRINKAGE = 0.02
 _FAR = 4.0
 """How far off a broken constant is, in root mean squared deviations of a row's values."""
-_TRAINED_SHARE = 0.8
+_STORED = ("references", "features", "middle", "directions", "usual", "center", "whitening")
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,12 @@ class Evidence:
         Whether all rows of the fit are normal.
     references : ndarray of shape (n_references, n_values)
         Rows that neighbours are looked for among, scaled.
-    features : ndarray of shape (n_references, width)
-        Their hidden layer, each unit divided by its deviation; empty if it does not count.
-    unit : ndarray of shape (width,)
-        Those deviations.
+    features : ndarray of shape (n_references, n_directions)
+        Their hidden layer along its leading directions; empty if it does not count.
+    middle : ndarray of shape (width,)
+        The hidden layer's mean.
+    directions : ndarray of shape (width, n_directions)
+        Principal axes of the hidden layer, its units divided by their deviations first.
     usual : ndarray of shape (n_kinds,)
         What is added to the distances of every kind.
     center : ndarray of shape (n_values,)
@@ -68,7 +71,8 @@ class Evidence:
     situation: str
     references: Array
     features: Array
-    unit: Array
+    middle: Array
+    directions: Array
     usual: Array
     center: Array
     whitening: Array
@@ -105,28 +109,31 @@ class Evidence:
         """
         generator = np.random.default_rng([seed, 7])
         values = numbers.values
-        chosen = np.sort(generator.permutation(len(values))[:_MOST_REFERENCES])
+        most = _MOST_REFERENCES[situation]
+        chosen = np.sort(generator.permutation(len(values))[:most])
         references = values[chosen]
         center, whitening = _inner_half(values, covariance, situation)
-        trained = values
-        if situation == "contaminated":
-            far = np.log(_central(values, center, whitening) + 1e-12)
-            trained = values[far <= np.quantile(far, _TRAINED_SHARE)]
-        restorer, residual, width = None, np.zeros((len(LEVELS), values.shape[1])), 0
-        features, unit = np.zeros((len(chosen), 0)), np.zeros(0)
-        if learns and values.shape[1]:
-            restorer = fit_restorer(trained, covariance, seed, max_epochs)
-            few = trained[generator.permutation(len(trained))[:_MOST_REFERENCES]]
-            moves = restorer.restored(few, torch.float32)
+        restorer, residual = None, np.zeros((len(LEVELS), values.shape[1]))
+        hidden = np.zeros((len(chosen), 0))
+        if learns and values.shape[1] and situation == "normal":
+            restorer = fit_restorer(values, covariance, seed, max_epochs)
+            moves = restorer.moves(references, torch.float64)
             residual = np.sqrt(np.square(moves).mean(1)) + _LEAST_DEVIATION
-            if situation == "normal":
-                hidden = restorer.features(references, torch.float64).numpy()
-                unit = hidden.std(0) + 1e-3
-                features, width = hidden / unit, hidden.shape[1]
-        assert features.shape[1] == width
+            hidden = restorer.features(references, torch.float64).numpy()
+        middle, directions = _leading(hidden)
+        features = (hidden - middle) @ directions
         usual = np.ones(len(KINDS[situation]))
         fitted = cls(
-            situation, references, features, unit, usual, center, whitening, restorer, residual
+            situation,
+            references,
+            features,
+            middle,
+            directions,
+            usual,
+            center,
+            whitening,
+            restorer,
+            residual,
         )
         some = numbers.rows(chosen[:: max(1, len(chosen) // _MEASURED)])
         plain = fitted._measured(some, torch.float64, others=True)
@@ -170,8 +177,9 @@ class Evidence:
     def _code(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
         if self.restorer is None:
             return np.zeros(len(values))
-        hidden = self.restorer.features(values, dtype) / torch.from_numpy(self.unit).to(dtype)
-        return self._means(hidden, self.features, (_NEAREST["normal"],), dtype, others)[0]
+        hidden = self.restorer.features(values, dtype) - torch.from_numpy(self.middle).to(dtype)
+        along = hidden @ torch.from_numpy(self.directions).to(dtype)
+        return self._means(along, self.features, (_NEAREST["normal"],), dtype, others)[0]
 
     @staticmethod
     def _means(
@@ -193,15 +201,15 @@ class Evidence:
     def _restored(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
         if self.restorer is None:
             return np.zeros(len(values))
-        moves = self.restorer.restored(values, dtype) / self.residual[:, None]
+        moves = self.restorer.moves(values, dtype)
+        moves /= self.residual[:, None]
         # The geometric mean over levels of the root mean square over values.
-        squares = np.square(moves).mean(2)
+        squares = np.square(moves).mean(2, dtype=np.float64)
         return np.exp(0.5 * np.log(squares + 1e-12).mean(0))
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return header and tensors."""
-        names = ("references", "features", "unit", "usual", "center", "whitening", "residual")
-        tensors = {name: getattr(self, name) for name in names}
+        tensors = {name: getattr(self, name) for name in (*_STORED, "residual")}
         header: dict[str, Any] = {"situation": self.situation, "restorer": None}
         if self.restorer is not None:
             header["restorer"], own = self.restorer.to_file()
@@ -213,7 +221,6 @@ class Evidence:
         cls, header: dict[str, Any], tensors: dict[str, npt.NDArray[Any]], covariance: Array
     ) -> Evidence:
         """Rebuild it."""
-        names = ("references", "features", "unit", "usual", "center", "whitening")
         restorer = None
         if header["restorer"] is not None:
             own = {
@@ -222,7 +229,7 @@ class Evidence:
                 if name.startswith("restorer.")
             }
             restorer = Restorer.from_file(header["restorer"], own, covariance)
-        parts = [tensors[name] for name in names]
+        parts = [tensors[name] for name in _STORED]
         return cls(header["situation"], *parts, restorer, tensors["residual"])
 
 
@@ -276,6 +283,19 @@ def _inner_half(values: Array, covariance: Array, situation: str) -> tuple[Array
         off = values[kept] - center
         whitening = _whitening(off.T @ off / len(off))
     return center, whitening
+
+
+def _leading(hidden: Array) -> tuple[Array, Array]:
+    """Return the mean of a hidden layer, and the axes along which it varies most."""
+    unit = hidden.std(0) + 1e-3
+    middle = hidden.mean(0)
+    if not hidden.shape[1]:
+        return middle, np.zeros((0, 0))
+    scaled = (hidden - middle) / unit
+    _, axes = np.linalg.eigh(scaled.T @ scaled)
+    leading = axes[:, ::-1][:, :_DIRECTIONS]
+    directions: Array = np.ascontiguousarray(leading / unit[:, None])
+    return middle, directions
 
 
 def _whitening(covariance: Array) -> Array:

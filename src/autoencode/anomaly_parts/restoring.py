@@ -31,7 +31,9 @@ __all__ = ["LEVELS", "Restorer", "fit_restorer"]
 Array = npt.NDArray[np.float64]
 
 LEVELS = (0.2, 0.4, 0.8)
-"""Strengths of the noise that rows are restored from, in columns' deviations."""
+"""Strengths of noise that rows are restored as if they had, in columns' deviations."""
+
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 _LEARNED = (0.1, 1.6)
 _CODE_LEVEL = 0.4
@@ -45,7 +47,11 @@ _PIECE = 2048
 
 @dataclass(frozen=True)
 class Restorer:
-    """A fitted network, and the noise that rows are given to see whether it is taken out.
+    """A fitted network that rows are handed to as if they had noise of some strength.
+
+    How far it then moves a row without noise is the slope of the logarithm of the density of
+    noisy rows there, times the noise's variance (Vincent, 2011, eq. 4): short where rows are
+    many.
 
     Attributes
     ----------
@@ -53,16 +59,13 @@ class Restorer:
         In float32.
     covariance : ndarray of shape (n_values, n_values)
         What noise is taken out by before the network does.
-    noise : ndarray of shape (n_levels, n_values)
-        Standard normal: the same for every row, added once and once subtracted.
     """
 
     network: Network
     covariance: Array
-    noise: Array
 
-    def restored(self, values: Array, dtype: torch.dtype) -> Array:
-        """Return how far rows move when they are restored, at every level.
+    def moves(self, values: Array, dtype: torch.dtype) -> Array:
+        """Return how rows move when they are restored, at every level.
 
         Parameters
         ----------
@@ -74,17 +77,16 @@ class Restorer:
         Returns
         -------
         ndarray of shape (n_levels, n, n_values)
-            Root mean square over the draws.
+            Restored rows, less the rows.
         """
         network = self._of(dtype)
-        found = np.empty((len(LEVELS), *values.shape))
+        found = np.empty((len(LEVELS), *values.shape), dtype=_NUMPY[dtype])
         with torch.inference_mode(), matrix_products("ieee"):
             for start in range(0, len(values), _PIECE):
                 x = torch.from_numpy(values[start : start + _PIECE]).to(dtype)
                 for place, level in enumerate(LEVELS):
-                    step = level * torch.from_numpy(self.noise[place]).to(dtype)
-                    moves = [_moved(network, x, sign * step, level) for sign in (1, -1)]
-                    move = torch.stack(moves).square_().mean(0).sqrt_()
+                    batch = _told(network, x, level)
+                    move = restored(network, _mean(network, batch), batch) - x
                     found[place, start : start + len(x)] = move.numpy()
         return found
 
@@ -110,7 +112,7 @@ class Restorer:
         """Return header and tensors."""
         made_of = _composition(len(self.covariance))
         tensors = {f"network.{k}": v.numpy() for k, v in self.network.state_dict().items()}
-        return {"composition": made_of.header()}, {**tensors, "noise": self.noise}
+        return {"composition": made_of.header()}, tensors
 
     @classmethod
     def from_file(
@@ -126,7 +128,7 @@ class Restorer:
         }
         network.load_state_dict(weights, strict=True, assign=True)
         network.shrink = Shrink(torch.from_numpy(covariance)).to(torch.float32)
-        return cls(network.eval().requires_grad_(False), covariance, tensors["noise"])
+        return cls(network.eval().requires_grad_(False), covariance)
 
 
 def fit_restorer(values: Array, covariance: Array, seed: int, max_epochs: Any) -> Restorer:
@@ -157,8 +159,7 @@ def fit_restorer(values: Array, covariance: Array, seed: int, max_epochs: Any) -
     rows = torch.from_numpy(values).to(torch.float32)
     training, held = rows[order[n_held:]], rows[order[: n_held or len(order)]]
     _train(network, composition, training, held, rng, max_epochs)
-    noise = generator.standard_normal((len(LEVELS), values.shape[1]))
-    return Restorer(network.eval().requires_grad_(False), covariance, noise)
+    return Restorer(network.eval().requires_grad_(False), covariance)
 
 
 def _train(
@@ -234,11 +235,6 @@ def _told(network: Network, x: Tensor, level: float) -> Batch:
     """Return rows with what the network is told, as if they had noise of this strength."""
     said = torch.tensor([[1.0, level * level]], dtype=x.dtype).expand(len(x), 2)
     return guessed(network, Batch(x, level=said))
-
-
-def _moved(network: Network, x: Tensor, step: Tensor, level: float) -> Tensor:
-    batch = _told(network, x + step, level)
-    return restored(network, _mean(network, batch), batch) - x
 
 
 def _mean(network: Network, batch: Batch) -> Tensor:

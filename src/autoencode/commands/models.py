@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from autoencode.estimators import Autoencoder
     from autoencode.preprocess.columns import Schema
 
-__all__ = ["header_of", "load_model", "load_with_rows", "require_output", "write_rows"]
+__all__ = [
+    "header_of",
+    "load_model",
+    "load_with_rows",
+    "require_codes",
+    "require_output",
+    "write_rows",
+]
 
 
 def require_output(output: Path, *, force: bool) -> None:
@@ -61,6 +68,18 @@ def header_of(model: Path, *names: str) -> list[Any]:
     return [header[name] for name in names]
 
 
+def require_codes(model: Path) -> None:
+    """Refuse a detector of anomalies, which has no codes to decode.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is one, or cannot be used.
+    """
+    if header_of(model, "estimator") == ["AnomalyDetector"]:
+        raise ModelFileError(f"{model} finds anomalies and nothing else: use autoencode detect")
+
+
 def _header_of_folder(folder: Path) -> dict[str, Any]:
     from autoencode.dictionary_files import read_dictionary
 
@@ -94,7 +113,8 @@ def load_model(model: Path, trust: Sequence[str] | None, *, decodes: bool) -> Au
     """
     from autoencode.loading import load
 
-    fitted = load(model, trusted=tuple(trust or ()))
+    require_codes(model)
+    fitted: Autoencoder = load(model, trusted=tuple(trust or ()))
     if decodes:
         with naming(model):
             fitted._require_decoder()
