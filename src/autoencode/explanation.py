@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ __all__ = ["explained_anomalies", "explained_cells", "reason_texts"]
 
 Array = npt.NDArray[np.float64]
 
+_NUMBERS = ("numeric", "count")
+_MOST_DIGITS = 9
 _REASONS = 3
 _LEAST_NATS = 2.0
 """Nats from which a further column is worth telling: two deviations."""
@@ -133,11 +136,21 @@ def _spreads(rows: Rows, values: Array, deviation: Array) -> dict[int, Array]:
     return found
 
 
-_NUMBERS = ("numeric", "count")
-
-
 def _with_spread(text: str, spread: float) -> str:
-    return f"{text} ± {spread:.2g}" if np.isfinite(spread) else text
+    """Return "80 ± 35": two digits of the spread, and no more of what is expected."""
+    try:
+        expected = float(text)
+    except ValueError:
+        return text
+    if not (math.isfinite(spread) and math.isfinite(expected)):
+        return text
+    if spread <= 0:
+        return text
+    digits = 1 - math.floor(math.log10(spread))
+    if not -_MOST_DIGITS < digits < _MOST_DIGITS:
+        return f"{expected:.6g} ± {spread:.2g}"
+    shown = [f"{round(number, digits):,.{max(digits, 0)}f}" for number in (expected, spread)]
+    return " ± ".join(shown)
 
 
 def _texts(rows: Rows, values: FloatArray) -> tuple[list[list[str]], list[list[str]]]:

@@ -39,6 +39,8 @@ GUARANTEES = {
 }
 
 _STOREY = 0.5
+_LEAST_ESTIMATE = 0.01
+"""Estimated p-values go no lower than this share of the smallest counted one."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ def estimated_p_values(scores_of_fit: Array, scores: Array) -> Array:
     by quantiles): anomalies among the rows move these little, and make p-values larger.
     """
     center, scale = _inner_normal(scores_of_fit)
-    result: Array = norm.sf((scores - center) / scale)
+    result: Array = np.maximum(
+        norm.sf((scores - center) / scale), _LEAST_ESTIMATE / (1 + len(scores_of_fit))
+    )
     return result
 
 
