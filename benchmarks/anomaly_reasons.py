@@ -8,6 +8,7 @@ largest z-score.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,21 @@ def measure(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str, Any
     return line
 
 
+def sums_of(lines: Sequence[dict[str, Any]]) -> list[int]:
+    """Return how many rows were changed, and how many of these are odd."""
+    return [int(np.sum([line[name] for line in lines])) for name in ("rows", "odd")]
+
+
+def pooled(lines: Sequence[dict[str, Any]]) -> list[float]:
+    """Return the shares over all rows, whichever table they are of."""
+    shares = []
+    for counted, weight in zip(COUNTED, ("rows", "odd"), strict=True):
+        for method in METHODS:
+            right = sum(line[weight] * (line[f"{method} {counted}"] or 0.0) for line in lines)
+            shares.append(right / max(1, sum(line[weight] for line in lines)))
+    return shares
+
+
 def main() -> None:
     """Run, and print."""
     parser = table_parser(__doc__ or "", (), 5)
@@ -80,10 +96,11 @@ def main() -> None:
                 known = [x[f"{method} {counted}"] for x in lines]
                 shares.append(np.mean([x for x in known if x is not None] or [np.nan]))
         total.append(shares)
-        sums = [int(np.sum([line[name] for line in lines])) for name in ("rows", "odd")]
-        rows.append([table, *sums, *(f"{share:.1%}" for share in shares)])
+        rows.append([table, *sums_of(lines), *(f"{share:.1%}" for share in shares)])
     means = np.nanmean(total, axis=0)
     rows.append(["mean", "", "", *(f"{share:.1%}" for share in means)])
+    everything = [line for lines in found.values() for line in lines]
+    rows.append(["by row", *sums_of(everything), *(f"{share:.1%}" for share in pooled(everything))])
     print_table("share of rows whose changed column comes first", header, rows)
     print_machine()
 

@@ -10,6 +10,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from autoencode import (
+    AnomalyDetector,
     Autoencoder,
     DenoisingAutoencoder,
     Imputer,
@@ -29,6 +30,11 @@ ESTIMATORS = [
     SparseAutoencoder(3, n_active=1, max_epochs=2, sparse_output=False),
     SparseAutoencoder(max_epochs=2, sparse_output=False),
     VariationalAutoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
+]
+
+DETECTORS = [
+    AnomalyDetector(max_epochs=2),
+    AnomalyDetector(novelty=True, calibration="split", max_epochs=2),
 ]
 
 # What scikit-learn asks of its own estimators beyond the list that it gives to others.
@@ -52,7 +58,7 @@ def array_api(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks([*ESTIMATORS, *DETECTORS])
 def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from autoencode import defaults
 from autoencode.anomaly import Detector, Wishes, fit_detector
 from autoencode.anomaly_parts.conformal import Flags, flagged, share_between
+from autoencode.anomaly_parts.streams import DriftTest, OnlineControl, Stream
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.fitted import rows_like_fit, with_names
@@ -141,10 +143,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             )
         if self.max_epochs != "auto":
             defaults.positive("max_epochs", self.max_epochs, whole=True)
-        try:
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        except ValueError as error:
-            raise SpecError(f"random_state={self.random_state!r} cannot be used: {error}") from None
+        seed = _seed(self.random_state)
         return Wishes(bool(self.novelty), self.calibration, confidence, seed, self.max_epochs)
 
     def _adopt(self, detector: Detector) -> None:
@@ -218,10 +217,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         pyarrow.Table
-            One line for each observed cell: ``row`` (from 0), ``column``, ``nats`` (half the
-            squared deviation from what was expected; the highest are the oddest),
-            ``observed`` and ``expected`` ("80 ± 35") as text; sorted by row, and within a
-            row the oddest cell first.
+            One line for each observed cell: ``row`` (from 0), ``column``, ``nats`` (how much
+            likelier the row would be if the cell were left open, beyond what is usual; the
+            highest are the oddest), ``observed`` and ``expected`` ("80 ± 35") as text;
+            sorted by row, and within a row the oddest cell first.
         """
         return self._detector.explained(self._check(X))
 
@@ -229,6 +228,67 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Return a line for each row: "amount 9400; expected 80 ± 35", the oddest first."""
         rows = self._check(X)
         return reason_texts(self._detector.explained(rows), rows.n_rows)
+
+    def partial_calibrate(self, X: Any) -> Self:
+        """Calibrate by further normal rows; the models stay as they are.
+
+        Parameters
+        ----------
+        X : array-like, frame or path
+            Normal rows that came after the fit.
+
+        Returns
+        -------
+        AnomalyDetector
+            Itself.
+
+        Raises
+        ------
+        SpecError
+            If the fit was to rows that may be anomalies.
+        """
+        check_is_fitted(self)
+        known = self._detector.calibration
+        if known.kind == "estimated":
+            raise SpecError("partial_calibrate needs a fit to normal rows: pass novelty=True")
+        scores = np.sort(np.concatenate([known.scores, -self.score_samples(X)]))
+        self._detector.calibration = replace(known, scores=scores)
+        self._detector.facts["n_calibration"] = len(scores)
+        self._adopt(self._detector)
+        return self
+
+    def stream(
+        self, fdr: float = 0.05, *, false_alarm_rate: float = 0.01, random_state: Any = None
+    ) -> Stream:
+        """Return what judges rows as they come, and says when to fit again.
+
+        Parameters
+        ----------
+        fdr : float, default=0.05
+            Share of the flagged rows that may be normal, over the stream so far.
+        false_alarm_rate : float, default=0.01
+            Chance that a drift is ever announced if there is none.
+        random_state : int, RandomState instance or None, default=None
+            Breaks ties among scores.
+
+        Returns
+        -------
+        Stream
+            ``update(X)`` returns which rows are flagged; ``drifted`` whether to fit again.
+
+        Raises
+        ------
+        SpecError
+            If the fit was to rows that may be anomalies.
+        """
+        check_is_fitted(self)
+        calibration = self._detector.calibration
+        if calibration.kind == "estimated":
+            raise SpecError("a stream needs a fit to normal rows: pass novelty=True")
+        drift = DriftTest(calibration.scores, false_alarm_rate, _seed(random_state))
+        return Stream(
+            lambda rows: -self.score_samples(rows), calibration, OnlineControl(fdr), drift
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file (safetensors, no code inside).
@@ -260,3 +320,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _seed(random_state: Any) -> int:
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise SpecError(f"random_state={random_state!r} cannot be used: {error}") from None
