@@ -113,6 +113,18 @@ def test_the_commands_for_augmentation_work(folder: Path) -> None:
     assert len(table(folder / "variants.csv")) == 61
 
 
+def test_the_commands_for_anomalies_work(folder: Path) -> None:
+    (text,) = blocks("docs/anomalies.md", "sh")
+    assert run_commands(text, folder) == ["detect"] * 3
+    for name in ("judged.csv", "new.csv", "again.csv"):
+        lines = table(folder / name)
+        assert len(lines) == 81
+        assert lines[0].endswith('"anomaly","p_value","reason"') or lines[0].endswith(
+            "anomaly,p_value,reason"
+        )
+    assert (folder / "report.html").stat().st_size > 100_000
+
+
 def test_the_commands_for_drawing_work(folder: Path) -> None:
     (text,) = blocks("docs/generation.md", "sh")
     assert run_commands(text, folder) == ["fit", "sample", "sample"]
@@ -171,6 +183,7 @@ def test_the_commands_for_variational_autoencoders_work(folder: Path) -> None:
     ("page", "prelude"),
     [
         ("README.md", ""),
+        ("docs/anomalies.md", ""),
         ("docs/augmentation.md", ""),
         ("docs/denoising.md", ""),
         ("docs/generation.md", ""),

@@ -73,8 +73,8 @@ class Fitted:
     evidence: Evidence
 
     def logs(self, values: Array, novel: Mask, dtype: torch.dtype) -> Array:
-        """Return the evidence on rows, ``(n, n_kinds)``."""
-        found = [np.zeros((0, len(KINDS[self.evidence.situation])))]
+        """Return the evidence on rows, ``(n, n_kinds + 1)``; see `Evidence.logs`."""
+        found = [np.zeros((0, len(KINDS[self.evidence.situation]) + 1))]
         for start in range(0, len(values), _PIECE):
             rows = slice(start, start + _PIECE)
             found.append(self.evidence.logs(self.units.numbers(values[rows], novel[rows]), dtype))
@@ -126,6 +126,7 @@ class Detector:
             "fusion.center": self.fusion.center,
             "fusion.spread": self.fusion.spread,
             "fusion.weights": self.fusion.weights,
+            "fusion.step": self.fusion.step,
             "calibration": self.calibration.scores,
         }
         calibration = {"kind": self.calibration.kind, "confidence": self.calibration.confidence}

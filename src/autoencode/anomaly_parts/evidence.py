@@ -35,8 +35,6 @@ _LEAST_DEVIATION = 0.02
 _KEPT_SHARE = 0.5
 _ROUNDS = 12
 _SHRINKAGE = 0.02
-_FAR = 4.0
-"""How far off a broken constant is, in root mean squared deviations of a row's values."""
 _STORED = ("references", "features", "middle", "directions", "usual", "center", "whitening")
 
 
@@ -136,12 +134,12 @@ class Evidence:
             residual,
         )
         some = numbers.rows(chosen[:: max(1, len(chosen) // _MEASURED)])
-        plain = fitted._measured(some, torch.float64, others=True)
+        plain = fitted._measured(some.values, torch.float64, others=True)
         usual[:] = np.maximum(_LEAST_SHARE * plain.mean(0), 1e-3)
         return fitted
 
     def logs(self, numbers: Numbers, dtype: torch.dtype) -> Array:
-        """Return the evidence of each kind, ``(n, n_kinds)``; higher is odder.
+        """Return the evidence of each kind, and the number of broken constants.
 
         Parameters
         ----------
@@ -149,51 +147,39 @@ class Evidence:
             Rows in the units of the fit.
         dtype : torch.dtype
             What is computed in; float64 where the fit was to contaminated rows.
+
+        Returns
+        -------
+        ndarray of shape (n, n_kinds + 1)
+            Logarithms of distances, higher is odder; and the number as it is.
         """
         contaminated = self.situation == "contaminated"
         exact = torch.float64 if contaminated else dtype
-        found: Array = np.log(self._measured(numbers, exact, others=contaminated) + self.usual)
-        return found
+        found = np.log(self._measured(numbers.values, exact, others=contaminated) + self.usual)
+        return np.column_stack([found, numbers.broken.sum(1)])
 
-    def _measured(self, numbers: Numbers, dtype: torch.dtype, *, others: bool) -> Array:
-        """Return distances of every kind; each broken constant counts as a long way."""
-        values = numbers.values
+    def _measured(self, values: Array, dtype: torch.dtype, *, others: bool) -> Array:
+        """Return distances of every kind."""
         result = np.zeros((len(values), len(self.usual)))
         if values.shape[1]:
             for place, kind in enumerate(KINDS[self.situation]):
                 result[:, place] = getattr(self, f"_{kind}")(values, dtype, others)
-        n_broken = numbers.broken.sum(1)
-        far = _FAR * np.sqrt(max(1, values.shape[1]))
-        return np.sqrt(np.square(result) + (np.square(far) * n_broken)[:, None])
+        return result
 
     def _near(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
         count = _NEAREST[self.situation]
-        return self._means(values, self.references, (count,), dtype, others)[0]
+        return _mean_distances(values, self.references, count, dtype, others)
 
     def _wide(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
         count = max(_FEWEST_WIDE, round(_WIDE_SHARE * len(self.references)))
-        return self._means(values, self.references, (count,), dtype, others)[0]
+        return _mean_distances(values, self.references, count, dtype, others)
 
     def _code(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
         if self.restorer is None:
             return np.zeros(len(values))
         hidden = self.restorer.features(values, dtype) - torch.from_numpy(self.middle).to(dtype)
         along = hidden @ torch.from_numpy(self.directions).to(dtype)
-        return self._means(along, self.features, (_NEAREST["normal"],), dtype, others)[0]
-
-    @staticmethod
-    def _means(
-        values: Array | Tensor,
-        references: Array,
-        counts: tuple[int, ...],
-        dtype: torch.dtype,
-        others: bool,
-    ) -> list[Array]:
-        """Return mean distances to so many nearest references."""
-        queries = torch.as_tensor(values).to(dtype)
-        known = torch.from_numpy(references).to(dtype)
-        found = distances(queries, known, max(counts), others=others)
-        return [found[:, :count].mean(1).double().numpy() for count in counts]
+        return _mean_distances(along, self.features, _NEAREST["normal"], dtype, others)
 
     def _central(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
         return _central(values, self.center, self.whitening)
@@ -205,7 +191,8 @@ class Evidence:
         moves /= self.residual[:, None]
         # The geometric mean over levels of the root mean square over values.
         squares = np.square(moves).mean(2, dtype=np.float64)
-        return np.exp(0.5 * np.log(squares + 1e-12).mean(0))
+        found: Array = np.exp(0.5 * np.log(squares + 1e-12).mean(0))
+        return found
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return header and tensors."""
@@ -229,8 +216,8 @@ class Evidence:
                 if name.startswith("restorer.")
             }
             restorer = Restorer.from_file(header["restorer"], own, covariance)
-        parts = [tensors[name] for name in _STORED]
-        return cls(header["situation"], *parts, restorer, tensors["residual"])
+        parts = {name: tensors[name] for name in (*_STORED, "residual")}
+        return cls(situation=header["situation"], restorer=restorer, **parts)
 
 
 @dataclass(frozen=True)
@@ -243,23 +230,48 @@ class Fusion:
         Median and interquartile range of normal rows' evidence.
     weights : ndarray of shape (n_kinds,)
         What each counts.
+    step : ndarray of shape (1,)
+        What each broken constant adds.
     """
 
     center: Array
     spread: Array
     weights: Array
+    step: Array
 
     @classmethod
     def fit(cls, logs: Array, situation: str) -> Fusion:
-        """Learn from the evidence of rows."""
-        low, center, high = np.quantile(logs, (0.25, 0.5, 0.75), axis=0)
+        """Learn from the evidence of rows.
+
+        A broken constant is as odd as it is rare among these rows; where there is none, it is
+        odder than all of them.
+        """
+        kinds, broken = logs[:, :-1], logs[:, -1] > 0
+        low, center, high = np.quantile(kinds, (0.25, 0.5, 0.75), axis=0)
         spread = np.maximum(high - low, 1e-3)
-        return cls(center, spread, np.array(list(KINDS[situation].values())))
+        weights = np.array(list(KINDS[situation].values()))
+        plain = cls(center, spread, weights, np.zeros(1)).totals(logs)
+        share = float(broken.mean())
+        if share > 0:
+            step = max(float(np.quantile(plain, 1 - share) - np.median(plain)), 0.0)
+        else:
+            step = 2.0 * float(np.ptp(plain)) + 1.0
+        return cls(center, spread, weights, np.array([step]))
 
     def totals(self, logs: Array) -> Array:
         """Return the weighted mean of the evidence, ``(n,)``: 0 is usual, higher is odder."""
-        result: Array = (logs - self.center) / self.spread @ self.weights / self.weights.sum()
+        scaled = (logs[:, :-1] - self.center) / self.spread
+        result: Array = scaled @ self.weights / self.weights.sum() + self.step * logs[:, -1]
         return result
+
+
+def _mean_distances(
+    values: Array | Tensor, references: Array, count: int, dtype: torch.dtype, others: bool
+) -> Array:
+    """Return mean distances to so many nearest references, ``(n,)``."""
+    queries, known = torch.as_tensor(values).to(dtype), torch.from_numpy(references).to(dtype)
+    found: Array = distances(queries, known, count, others=others).mean(1).double().numpy()
+    return found
 
 
 def _inner_half(values: Array, covariance: Array, situation: str) -> tuple[Array, Array]:
@@ -301,9 +313,11 @@ def _leading(hidden: Array) -> tuple[Array, Array]:
 def _whitening(covariance: Array) -> Array:
     variances, axes = np.linalg.eigh(covariance)
     mean = max(float(variances.mean()) if len(variances) else 1.0, 1e-9)
-    return axes / np.sqrt(np.maximum(variances, 0.0) + _SHRINKAGE * mean)
+    found: Array = axes / np.sqrt(np.maximum(variances, 0.0) + _SHRINKAGE * mean)
+    return found
 
 
 def _central(values: Array, center: Array, whitening: Array) -> Array:
     """Return each row's Mahalanobis distance."""
-    return np.sqrt(np.square((values - center) @ whitening).sum(1))
+    found: Array = np.sqrt(np.square((values - center) @ whitening).sum(1))
+    return found

@@ -159,6 +159,7 @@ def load_with_rows(
         With the name of the file that is at fault.
     """
     names, width = header_of(model, "feature_names", "n_features")
+    require_codes(model)
     found = read_data(data, drop=drop, keep=keep, expected_names=names)
     if found.n_columns != width:
         raise DataError(f"{data} has {found.n_columns} columns, but {model} was fitted to {width}")
