@@ -34,7 +34,7 @@ ESTIMATORS = [
 
 DETECTORS = [
     AnomalyDetector(max_epochs=2),
-    AnomalyDetector(novelty=True, calibration="split", max_epochs=2),
+    AnomalyDetector(novelty=True, calibration="split", max_epochs=1),
 ]
 
 # What scikit-learn asks of its own estimators beyond the list that it gives to others.

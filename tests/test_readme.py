@@ -115,13 +115,10 @@ def test_the_commands_for_augmentation_work(folder: Path) -> None:
 
 def test_the_commands_for_anomalies_work(folder: Path) -> None:
     (text,) = blocks("docs/anomalies.md", "sh")
-    assert run_commands(text, folder) == ["detect"] * 3
-    for name in ("judged.csv", "new.csv", "again.csv"):
-        lines = table(folder / name)
-        assert len(lines) == 81
-        assert lines[0].endswith('"anomaly","p_value","reason"') or lines[0].endswith(
-            "anomaly,p_value,reason"
-        )
+    assert run_commands(text, folder) == ["detect"]
+    lines = table(folder / "judged.csv")
+    assert len(lines) == 81
+    assert lines[0].endswith("anomaly,p_value,reason")
     assert (folder / "report.html").stat().st_size > 100_000
 
 

@@ -35,7 +35,7 @@ def shops(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "new.csv", 20, 1, "q1,9400,food,3", "q2,60,casino,2", "q3,60,,")
     done = run(
         *("detect", "new.csv", "--normal", "normal.csv", "--keep", "id", "--fdr", "0.2"),
-        *("--save", "detector", "-o", "judged.csv", "--json"),
+        *("--save", "detector", "-o", "judged.csv", "--json", "--max-epochs", "2"),
         folder=folder,
     )
     assert done.returncode == 0, done.stderr
@@ -78,7 +78,7 @@ def test_a_saved_detector_judges_alike(run: Run, shops: Path) -> None:
 REFUSED = [
     (["detect"], 2, "name the rows"),
     (["detect", "detector", "new.csv", "--save", "x"], 2, "leave out either"),
-    (["detect", "new.csv", "--split"], 2, "--split needs --normal"),
+    (["detect", "new.csv", "--split"], 2, "need --normal"),
     (["detect", "new.csv", "--json"], 2, "--json needs -o FILE"),
     (["detect", "new.csv", "-o", "x.csv", "--save", "x.csv"], 1, "hold two things"),
     (["detect", "judged.csv", "-o", "x.csv"], 1, "has a column 'anomaly' already"),

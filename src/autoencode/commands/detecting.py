@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +22,7 @@ from autoencode.commands.options import (
     Quiet,
     Table,
     parse_columns,
+    parse_whole,
 )
 from autoencode.commands.progress import Progress
 from autoencode.errors import DataError, ModelFileError
@@ -67,6 +68,14 @@ Split = Annotated[
     bool,
     _fitting("With --normal: calibrate by half of them, for a proven guarantee.", is_flag=True),
 ]
+Epochs = Annotated[
+    Any,
+    _fitting(
+        "Passes over the rows in training each network; about 400 steps if not given.",
+        parser=parse_whole,
+        metavar="N|auto",
+    ),
+]
 Seed = Annotated[int | None, _fitting("The only source of randomness; 0 if not given.", min=0)]
 
 
@@ -83,6 +92,7 @@ def detect(
     split: Split = False,
     save: Save = None,
     column: Columns = None,
+    max_epochs: Epochs = None,
     seed: Seed = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -99,22 +109,26 @@ def detect(
         raise typer.BadParameter("name the rows: MODEL DATA, or DATA alone")
     if as_json and os.fspath(output) == "-":
         raise typer.BadParameter("--json needs -o FILE: standard output cannot hold both")
-    given = (normal, save, column, seed, split or None)
+    given = (normal, save, column, max_epochs, seed, split or None)
     if model is not None and any(part is not None for part in given):
         raise typer.BadParameter(
-            "--normal, --split, --save, --column and --seed are for fitting, but MODEL is "
-            "fitted; leave out either"
+            "--normal, --split, --save, --column, --max-epochs and --seed are for fitting, but "
+            "MODEL is fitted; leave out either"
         )
-    if split and normal is None:
-        raise typer.BadParameter("--split needs --normal")
+    if normal is None and (split or max_epochs is not None):
+        raise typer.BadParameter("--split and --max-epochs need --normal")
     _require_outputs(output, report, save, force=force)
-    columns = parse_columns(column)
+    parameters = {
+        "novelty": normal is not None,
+        "calibration": "split" if split else "cross",
+        "columns": parse_columns(column),
+        "max_epochs": "auto" if max_epochs is None else max_epochs,
+        "random_state": seed or 0,
+    }
     with Progress(quiet=quiet, max_time=None) as progress:
         progress.say(f"reading {data}")
         if model is None:
-            detector, rows = _fitted(
-                data, normal, drop, keep, columns, progress, seed=seed or 0, split=split
-            )
+            detector, rows = _fitted(data, normal, drop, keep, parameters, progress)
         else:
             detector, rows = _loaded(Path(model), data, drop, keep)
         progress.say("looking for anomalies")
@@ -149,22 +163,14 @@ def _fitted(
     normal: str | None,
     drop: Sequence[str] | None,
     keep: Sequence[str] | None,
-    columns: dict[str, str] | None,
+    parameters: Mapping[str, Any],
     progress: Progress,
-    *,
-    seed: int,
-    split: bool,
 ) -> tuple[AnomalyDetector, Rows]:
     source = data if normal is None else normal
-    rows = read_for_fit(source, drop=drop, keep=keep, columns=columns)
+    rows = read_for_fit(source, drop=drop, keep=keep, columns=parameters["columns"])
     from autoencode.estimators import AnomalyDetector
 
-    detector = AnomalyDetector(
-        novelty=normal is not None,
-        calibration="split" if split else "cross",
-        columns=columns,
-        random_state=seed,
-    )
+    detector = AnomalyDetector(**parameters)
     progress.say(f"fitting to {source}")
     with naming(source):
         detector.fit(rows)
