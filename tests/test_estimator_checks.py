@@ -10,6 +10,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from autoencode import (
+    AnomalyDetector,
     Autoencoder,
     DenoisingAutoencoder,
     Imputer,
@@ -32,6 +33,11 @@ ESTIMATORS = [
 ]
 ONE_OF_EACH = [ESTIMATORS[place] for place in (0, 3, 6, 7, 9)]
 
+DETECTORS = [
+    AnomalyDetector(max_epochs=2),
+    AnomalyDetector(novelty=True, calibration="split", max_epochs=1),
+]
+
 # What scikit-learn asks of its own estimators beyond the list that it gives to others.
 FURTHER = [
     "check_dataframe_column_names_consistency",
@@ -53,7 +59,7 @@ def array_api(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks([*ESTIMATORS, *DETECTORS])
 def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 

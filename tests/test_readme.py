@@ -106,6 +106,15 @@ def test_the_commands_for_augmentation_work(run: Run, folder: Path) -> None:
     assert len(table(folder / "variants.csv")) == 61
 
 
+def test_the_commands_for_anomalies_work(run: Run, folder: Path) -> None:
+    (text,) = blocks("docs/anomalies.md", "sh")
+    assert run_commands(run, text, folder) == ["detect"]
+    lines = table(folder / "judged.csv")
+    assert len(lines) == 81
+    assert lines[0].endswith("anomaly,p_value,reason")
+    assert (folder / "report.html").stat().st_size > 100_000
+
+
 def test_the_commands_for_drawing_work(run: Run, folder: Path) -> None:
     (text,) = blocks("docs/generation.md", "sh")
     assert run_commands(run, text, folder) == ["fit", "sample", "sample", "fit", "sample"]
@@ -190,6 +199,7 @@ def test_the_commands_for_variational_autoencoders_work(run: Run, folder: Path) 
     ("page", "prelude"),
     [
         ("README.md", ""),
+        ("docs/anomalies.md", ""),
         ("docs/augmentation.md", ""),
         ("docs/compression.md", ""),
         ("docs/denoising.md", ""),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from autoencode.augmentation_gain import AugmentationGain, measure_augmentation
     from autoencode.compression.files import compress, decompress, open_compressed
     from autoencode.estimators import (
+        AnomalyDetector,
         Autoencoder,
         ConvolutionalAutoencoder,
         DenoisingAutoencoder,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from autoencode.sample_quality import SampleQuality, evaluate_samples
 
 __all__ = [
+    "AnomalyDetector",
     "AugmentationGain",
     "Autoencoder",
     "CodeMap",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _ESTIMATORS = (
+    "AnomalyDetector",
     "Autoencoder",
     "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",

@@ -18,6 +18,7 @@ from autoencode.commands.coding import decode, encode, reconstruct
 from autoencode.commands.compressing import compress, decompress
 from autoencode.commands.demonstration import demo
 from autoencode.commands.denoising import denoise
+from autoencode.commands.detecting import detect
 from autoencode.commands.exporting import export
 from autoencode.commands.fitting import fit
 from autoencode.commands.imputing import impute
@@ -122,6 +123,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     decode: "decode model.safetensors codes.parquet -o decoded.csv",
     reconstruct: "reconstruct model.safetensors table.csv -o reconstructed.csv --keep id",
     denoise: "denoise model.safetensors table.csv -o restored.csv --keep id",
+    detect: "detect table.csv -o judged.csv --fdr 0.05 --keep id",
     impute: "impute model.safetensors table.csv -o completed-{draw}.parquet --draws 5",
     restore: "restore model.safetensors photos/ --mask masks/ -o restored",
     augment: "augment model.safetensors table.csv -n 5 -o more.csv --label class",

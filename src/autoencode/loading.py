@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from autoencode.anomaly import Detector
 from autoencode.errors import ModelFileError
 from autoencode.estimators import (
+    AnomalyDetector,
     Autoencoder,
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
@@ -31,7 +35,7 @@ _ESTIMATORS = {
 }
 
 
-def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Autoencoder:
+def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Any:
     """Read a model written by ``save``; nothing in the file is executed.
 
     A folder is read as a sparse autoencoder of another project; see
@@ -46,7 +50,7 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Auto
 
     Returns
     -------
-    Autoencoder
+    Autoencoder or AnomalyDetector
         Fitted.
 
     Raises
@@ -58,6 +62,8 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Auto
     if os.path.isdir(path):
         return SparseAutoencoder.from_dictionary(path)
     header, tensors = read_model(path)
+    if header.get("estimator") == AnomalyDetector.__name__:
+        return _detector(os.fspath(path), header, tensors)
     kind = _ESTIMATORS.get(header.get("estimator", ""))
     if kind is None:
         raise ModelFileError(f"{os.fspath(path)} holds a {header.get('estimator')!r}, not a model")
@@ -73,4 +79,18 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Auto
     except (KeyError, TypeError) as error:
         raise ModelFileError(f"{os.fspath(path)} does not fit together: {error}") from None
     model._adopt(State.from_file(header, tensors, trusted))
+    return model
+
+
+def _detector(
+    path: str, header: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]
+) -> AnomalyDetector:
+    try:
+        model = AnomalyDetector(**header["parameters"])
+        model.n_features_in_ = int(header["n_features"])
+        if header["feature_names"]:
+            model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} does not fit together: {error}") from None
+    model._adopt(Detector.from_file(header, tensors))
     return model

@@ -12,6 +12,12 @@ from string import Template
 import numpy as np
 
 from autoencode.files import replacing, require_absent
+from autoencode.report_parts.anomalies import (
+    AnomalyReportData,
+    anomaly_cards,
+    anomaly_sections,
+    check_anomalies,
+)
 from autoencode.report_parts.cards import key_figures
 from autoencode.report_parts.data import FittedData, PageData, ReportData, check
 from autoencode.report_parts.drawn import drawn_section
@@ -42,9 +48,15 @@ from autoencode.report_parts.table_data import TableReportData, check_table
 from autoencode.report_parts.table_examples import table_examples_section
 from autoencode.report_parts.units import units_section
 
-__all__ = ["NoiseReportData", "ReportData", "TableReportData", "write_report"]
+__all__ = [
+    "AnomalyReportData",
+    "NoiseReportData",
+    "ReportData",
+    "TableReportData",
+    "write_report",
+]
 
-AnyData = ReportData | TableReportData | NoiseReportData
+AnyData = ReportData | TableReportData | NoiseReportData | AnomalyReportData
 # Each section's name in the menu, its title and its content, by its id; and its figures.
 Sections = tuple[dict[str, tuple[str, str, str]], dict[str, Figure]]
 
@@ -59,8 +71,9 @@ def write_report(path: str | os.PathLike[str], data: AnyData, *, force: bool = F
     ----------
     path : path
         The file to write, usually ``.html``.
-    data : ReportData, TableReportData or NoiseReportData
-        What it shows, of a fit to an array or to a table, or of one that takes noise out.
+    data : ReportData, TableReportData, NoiseReportData or AnomalyReportData
+        What it shows, of a fit to an array or to a table, of one that takes noise out, or
+        of rows that were judged.
     force : bool, default=False
         Whether an existing file may be replaced.
 
@@ -73,6 +86,8 @@ def write_report(path: str | os.PathLike[str], data: AnyData, *, force: bool = F
     require_absent(path, force=force)
     if isinstance(data, NoiseReportData):
         check_noise(data)
+    elif isinstance(data, AnomalyReportData):
+        check_anomalies(data)
     else:
         check(data)
     if isinstance(data, TableReportData):
@@ -94,7 +109,7 @@ def _page(data: AnyData) -> str:
         title=text(data.title),
         sentence=text(data.sentence),
         style=_resource("page.css"),
-        cards=noise_cards(data) if isinstance(data, NoiseReportData) else key_figures(data),
+        cards=_cards(data),
         links="\n".join(
             f'<li><a href="#{name}">{text(short)}</a></li>'
             for name, (short, _, _) in sections.items()
@@ -110,7 +125,19 @@ def _page(data: AnyData) -> str:
     )
 
 
+def _cards(data: AnyData) -> str:
+    if isinstance(data, NoiseReportData):
+        return noise_cards(data)
+    return anomaly_cards(data) if isinstance(data, AnomalyReportData) else key_figures(data)
+
+
 def _sections(data: AnyData, pictures: Sprite | None) -> Sections:
+    if isinstance(data, AnomalyReportData):
+        judged, drawn = anomaly_sections(data)
+        return judged | {
+            "loading": ("Load", "Load this model", loading_section(data)),
+            "facts": ("Facts", "Facts of this fit", facts_section(data)),
+        }, drawn
     if isinstance(data, NoiseReportData):
         first, figures = noise_sections(data)
         first |= _missing(data)

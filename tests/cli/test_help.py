@@ -25,6 +25,7 @@ COMMANDS = (
     "inspect",
     "export",
     "demo",
+    "detect",
 )
 SLOW = ("torch", "numpy", "sklearn", "pyarrow", "plotly", "scipy")
 PROBE = f"""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from autoencode.commands.files import require_writable
+from autoencode.commands.models import require_codes
 from autoencode.commands.options import Force, Model, Trust
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def export(
         raise typer.BadParameter(f"{part} is for --to onnx: a folder of SAELens has both")
     if to == "onnx":
         require_writable(output, force=force)
+    require_codes(model)
     from autoencode.export import export_onnx, export_saelens
     from autoencode.loading import load
 

@@ -37,6 +37,13 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     from autoencode.model_file import read_model
 
     header, tensors = read_model(model)
+    if header.get("estimator") == "AnomalyDetector":
+        detector = _detector(str(model), header)
+        if as_json:
+            print_json(detector)
+        else:
+            print_fields({name: str(part) for name, part in detector.items()})
+        return
     try:
         found = _described(str(model), header, tensors)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -65,6 +72,25 @@ def _folder(model: Path) -> dict[str, Any]:
         "n_components": n_components,
         "n_active": found.n_active,
     }
+
+
+def _detector(path: str, header: dict[str, Any]) -> dict[str, Any]:
+    """Return what a detector of anomalies is."""
+    try:
+        facts, calibration = header["facts"], header["calibration"]
+        return {
+            "model": path,
+            "estimator": header["estimator"],
+            "package_version": header["package_version"],
+            "rows": facts["n_rows"],
+            "situation": facts["situation"],
+            "evidence": ", ".join(facts["kinds"]),
+            "calibration": calibration["kind"],
+            "calibration_rows": facts["n_calibration"],
+            "n_features": header["n_features"],
+        }
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} does not fit together: {error}") from None
 
 
 def _described(path: str, header: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from autoencode.estimators import Autoencoder
     from autoencode.preprocess.columns import Schema
 
-__all__ = ["form_of", "header_of", "load_model", "load_with_rows", "require_output", "write_rows"]
+__all__ = [
+    "form_of",
+    "header_of",
+    "load_model",
+    "load_with_rows",
+    "require_codes",
+    "require_output",
+    "write_rows",
+]
 
 
 def require_output(output: Path, *, force: bool) -> None:
@@ -61,6 +69,18 @@ def header_of(model: Path, *names: str) -> list[Any]:
     if missing:
         raise ModelFileError(f"{model} does not fit together: it has no {missing[0]!r}")
     return [header[name] for name in names]
+
+
+def require_codes(model: Path) -> None:
+    """Refuse a detector of anomalies, which has no codes to decode.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is one, or cannot be used.
+    """
+    if header_of(model, "estimator") == ["AnomalyDetector"]:
+        raise ModelFileError(f"{model} finds anomalies and nothing else: use autoencode detect")
 
 
 def _header_of_folder(folder: Path) -> dict[str, Any]:
@@ -115,7 +135,8 @@ def load_model(model: Path, trust: Sequence[str] | None, *, decodes: bool) -> Au
     """
     from autoencode.loading import load
 
-    fitted = load(model, trusted=tuple(trust or ()))
+    require_codes(model)
+    fitted: Autoencoder = load(model, trusted=tuple(trust or ()))
     if decodes:
         with naming(model):
             fitted._require_decoder()
@@ -165,6 +186,7 @@ def load_with_rows(
     from autoencode.data.reading import is_of_pictures
 
     names, width = header_of(model, "feature_names", "n_features")
+    require_codes(model)
     wish = PictureWish(skip_bad=skip_bad)
     if names is None and is_of_pictures(Path(data)):
         wish = PictureWish(skip_bad=skip_bad, form=form_of(model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autoencode.estimators.anomaly import AnomalyDetector
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.estimators.convolutional import ConvolutionalAutoencoder
 from autoencode.estimators.denoising import DenoisingAutoencoder
@@ -10,6 +11,7 @@ from autoencode.estimators.sparse import SparseAutoencoder
 from autoencode.estimators.variational import VariationalAutoencoder
 
 __all__ = [
+    "AnomalyDetector",
     "Autoencoder",
     "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",

@@ -25,12 +25,13 @@ from autoencode.inference import apply, chunk_rows
 from autoencode.inpainting import drawn_pictures, holes_of, mended, with_holes
 from autoencode.metrics import explained_variance, log_likelihood
 from autoencode.opening import open_codes, open_like
+from autoencode.preprocess.columns import Schema
 from autoencode.preprocess.pixels import as_pixels
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.row_likelihood import has_likelihood, row_likelihoods
 from autoencode.state import State
 
-__all__ = ["FittedCoding", "torch_dtype", "with_names"]
+__all__ = ["FittedCoding", "rows_like_fit", "torch_dtype", "with_names"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -304,25 +305,9 @@ class FittedCoding(TransformerMixin):
     def _check(self, X: Any) -> Rows:
         """Read rows to encode; they should have the columns of the fit."""
         check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        if hasattr(X, "columns"):
-            # Wrong names are said before what is wrong with the values.
-            _check_feature_names(self, X, reset=False)
         stored = self._state.facts.get("pictures")
         form = None if stored is None else PictureForm.from_header(stored)
-        expected = None if names is None else tuple(names)
-        rows = open_like(X, self._state.schema, expected, form)
-        if not hasattr(X, "columns") and not isinstance(X, Rows | str | os.PathLike):
-            # An array has no names, whatever the schema calls its columns.
-            bare = isinstance(rows, TableRows) and rows.kind == "numpy"
-            named = np.empty((0, rows.n_columns)) if bare else with_names(rows)
-            _check_feature_names(self, named, reset=False)
-        if rows.n_columns != self.n_features_in_:
-            raise DataError(
-                f"X has {rows.n_columns} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
-        return rows
+        return rows_like_fit(self, X, self._state.schema, form)
 
     def _piece(self) -> int:
         return chunk_rows(max(self._state.n_values, *self._state.composition.hidden_layer_sizes, 1))
@@ -342,6 +327,45 @@ class FittedCoding(TransformerMixin):
         if isinstance(rows, TableRows):
             frame = {"kind": rows.kind, "dtypes": rows.dtypes}
         return to_frame(table, frame["kind"], index=index, dtypes=frame["dtypes"])
+
+
+def rows_like_fit(
+    estimator: Any, X: Any, schema: Schema | None, form: PictureForm | None = None
+) -> Rows:
+    """Read rows for a fitted estimator; they should have the columns of its fit.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted: has ``n_features_in_``.
+    X : array-like, frame or path
+        Rows.
+    schema : Schema or None
+        That of the fit; None if that was to an array.
+    form : PictureForm, optional
+        Which files of pictures are brought to.
+
+    Raises
+    ------
+    DataError
+        If the columns are others, or a cell cannot be used.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    if hasattr(X, "columns"):
+        # Wrong names are said before what is wrong with the values.
+        _check_feature_names(estimator, X, reset=False)
+    rows = open_like(X, schema, None if names is None else tuple(names), form)
+    if not hasattr(X, "columns") and not isinstance(X, Rows | str | os.PathLike):
+        # An array has no names, whatever the schema calls its columns.
+        bare = isinstance(rows, TableRows) and rows.kind == "numpy"
+        named = np.empty((0, rows.n_columns)) if bare else with_names(rows)
+        _check_feature_names(estimator, named, reset=False)
+    if rows.n_columns != estimator.n_features_in_:
+        raise DataError(
+            f"X has {rows.n_columns} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+    return rows
 
 
 def with_names(rows: Rows) -> Any:

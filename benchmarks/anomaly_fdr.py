@@ -1,0 +1,97 @@
+"""Share of flagged rows that are normal, and power, over splits; beside split conformal.
+
+Half of the normal rows are fitted to; as many of the others are judged as ``--judged`` says, and
+anomalies drawn so that they are a tenth of all. The mean share of normal rows among the flagged
+should be at most the rate that was asked for. ``--cap`` makes the rows of the fit few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from typing import Any
+
+import numpy as np
+
+from anomaly import load, tables
+from harness import print_table
+from table_sets import Results, print_machine, table_parser
+
+RATES = (0.05, 0.1, 0.2)
+CALIBRATIONS = ("cross", "split")
+ODD_SHARE = 0.1
+
+
+def measure(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str, Any]:
+    """Fit once to a split, and flag at every rate."""
+    from autoencode import AnomalyDetector
+
+    values, labels = load(arguments.data, key["table"])
+    rng = np.random.default_rng([key["seed"], 4])
+    normal = rng.permutation(np.flatnonzero(labels == 0))
+    half = min(len(normal) // 2, key["cap"])
+    fitted = normal[:half]
+    rest = normal[len(normal) // 2 :][: arguments.judged]
+    n_odd = round(ODD_SHARE / (1 - ODD_SHARE) * len(rest))
+    odd = rng.permutation(np.flatnonzero(labels == 1))[: max(1, n_odd)]
+    judged, truth = np.r_[rest, odd], np.r_[np.zeros(len(rest)), np.ones(len(odd))] > 0
+    model = AnomalyDetector(novelty=True, calibration=key["calibration"], random_state=key["seed"])
+    model.fit(values[fitted])
+    p_values = model.p_values(values[judged])
+    line: dict[str, Any] = {"rows": half, "anomalies": len(odd)}
+    for level in RATES:
+        line[f"p<={level}"] = float(np.mean(p_values[~truth] <= level))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for rate in RATES:
+            flags = model.flag(values[judged], fdr=rate).flags
+            line[f"fdp {rate}"] = float((flags & ~truth).sum() / max(1, flags.sum()))
+            line[f"power {rate}"] = float(flags[truth].mean())
+    return line
+
+
+def main() -> None:
+    """Run, and print."""
+    parser = table_parser(__doc__ or "", (), 100)
+    parser.add_argument("--cap", type=int, default=2000, help="rows to fit to, at most")
+    parser.add_argument("--judged", type=int, default=500, help="normal rows that are judged")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.cap, arguments.judged, arguments.seeds = 200, 200, arguments.seeds[:2]
+    names = arguments.tables or tables(arguments.data)
+    results = Results(arguments.json)
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for seed in arguments.seeds:
+        for table in names:
+            for calibration in CALIBRATIONS:
+                key = {"table": table, "calibration": calibration, "cap": arguments.cap}
+                key |= {"judged": arguments.judged, "seed": seed}
+
+                def run(key: dict[str, Any] = key) -> dict[str, Any]:
+                    return measure(arguments, key)
+
+                found.setdefault((table, calibration), []).append(results.get(key, run))
+    header = ("table", "calibration", *(f"{what} {r}" for r in RATES for what in ("FDP", "power")))
+    rows = []
+    for (table, calibration), lines in found.items():
+        row = [table, calibration]
+        for rate in RATES:
+            shares = np.array([line[f"fdp {rate}"] for line in lines])
+            error = shares.std(ddof=1) / np.sqrt(len(shares)) if len(shares) > 1 else 0.0
+            row.append(f"{shares.mean():.3f}±{error:.3f}")
+            row.append(f"{np.mean([line[f'power {rate}'] for line in lines]):.3f}")
+        rows.append(row)
+    for calibration in CALIBRATIONS:
+        lines = [x for (_, kind), some in found.items() if kind == calibration for x in some]
+        means = [
+            f"{np.mean([line[f'{what} {rate}'] for line in lines]):.3f}"
+            for rate in RATES
+            for what in ("fdp", "power")
+        ]
+        rows.append(["mean", calibration, *means])
+    print_table(f"mean over {len(arguments.seeds)} splits, with its standard error", header, rows)
+    print_machine()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Does the column that was changed come first among the reasons?
+
+One cell of each normal row is replaced by that of another row. Counted are all rows, and those
+that the change made odd: of which the p-value is now at most 5%. Beside it the column of the
+largest z-score.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from anomaly import load, tables
+from harness import print_table
+from table_sets import Results, print_machine, table_parser
+
+ODD = 0.05
+COUNTED = ("all", "odd")
+METHODS = ("ours", "z-score")
+
+
+def measure(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str, Any]:
+    """Fit once, change a cell of each of some rows, and explain them."""
+    from autoencode import AnomalyDetector
+
+    values, labels = load(arguments.data, key["table"])
+    rng = np.random.default_rng([key["seed"], 5])
+    normal = rng.permutation(np.flatnonzero(labels == 0))
+    half = len(normal) // 2
+    rows = values[normal[:half][: key["cap"]]]
+    given = values[normal[half:][: arguments.judged]]
+    varying = np.flatnonzero(rows.std(0) > 0)
+    columns, count = rng.choice(varying, len(given)), np.arange(len(given))
+    changed = given.copy()
+    changed[count, columns] = given[rng.permutation(len(given)), columns]
+    differs = changed[count, columns] != given[count, columns]
+    changed, columns = changed[differs], columns[differs]
+    model = AnomalyDetector(novelty=True, random_state=key["seed"]).fit(rows)
+    odd = model.p_values(changed) <= ODD
+    first: dict[int, int] = {}
+    for cell in model.explain(changed).select(["row", "column"]).to_pylist():
+        first.setdefault(cell["row"], int(cell["column"]))
+    ours = np.array([first[row] for row in range(len(changed))]) == columns
+    deviation = np.where(rows.std(0) > 0, rows.std(0), np.inf)
+    simple = np.abs((changed - rows.mean(0)) / deviation).argmax(1) == columns
+    line: dict[str, Any] = {"rows": len(changed), "odd": int(odd.sum())}
+    for name, right in zip(METHODS, (ours, simple), strict=True):
+        line[f"{name} all"] = float(right.mean())
+        line[f"{name} odd"] = float(right[odd].mean()) if odd.any() else None
+    return line
+
+
+def sums_of(lines: Sequence[dict[str, Any]]) -> list[int]:
+    """Return how many rows were changed, and how many of these are odd."""
+    return [int(np.sum([line[name] for line in lines])) for name in ("rows", "odd")]
+
+
+def pooled(lines: Sequence[dict[str, Any]]) -> list[float]:
+    """Return the shares over all rows, whichever table they are of."""
+    shares = []
+    for counted, weight in zip(COUNTED, ("rows", "odd"), strict=True):
+        for method in METHODS:
+            right = sum(line[weight] * (line[f"{method} {counted}"] or 0.0) for line in lines)
+            shares.append(right / max(1, sum(line[weight] for line in lines)))
+    return shares
+
+
+def main() -> None:
+    """Run, and print."""
+    parser = table_parser(__doc__ or "", (), 5)
+    parser.add_argument("--cap", type=int, default=2000, help="rows to fit to, at most")
+    parser.add_argument("--judged", type=int, default=500, help="rows that are changed")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.cap, arguments.judged, arguments.seeds = 300, 150, arguments.seeds[:1]
+    names = arguments.tables or tables(arguments.data)
+    results = Results(arguments.json)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for seed in arguments.seeds:
+        for table in names:
+            key = {"table": table, "cap": arguments.cap, "judged": arguments.judged, "seed": seed}
+
+            def run(key: dict[str, Any] = key) -> dict[str, Any]:
+                return measure(arguments, key)
+
+            found.setdefault(table, []).append(results.get(key, run))
+    header = ("table", "changed", "odd", *(f"{m}, {c}" for c in COUNTED for m in METHODS))
+    rows, total = [], []
+    for table, lines in found.items():
+        shares = []
+        for counted in COUNTED:
+            for method in METHODS:
+                known = [x[f"{method} {counted}"] for x in lines]
+                shares.append(np.mean([x for x in known if x is not None] or [np.nan]))
+        total.append(shares)
+        rows.append([table, *sums_of(lines), *(f"{share:.1%}" for share in shares)])
+    means = np.nanmean(total, axis=0)
+    rows.append(["mean", "", "", *(f"{share:.1%}" for share in means)])
+    everything = [line for lines in found.values() for line in lines]
+    rows.append(["by row", *sums_of(everything), *(f"{share:.1%}" for share in pooled(everything))])
+    print_table("share of rows whose changed column comes first", header, rows)
+    print_machine()
+
+
+if __name__ == "__main__":
+    main()

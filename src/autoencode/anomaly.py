@@ -1,0 +1,293 @@
+"""A fitted detector of anomalies: evidence, fused and calibrated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from autoencode.anomaly_parts.conformal import Calibration
+from autoencode.anomaly_parts.evidence import KINDS, Evidence, Fusion
+from autoencode.anomaly_parts.reasons import reasons
+from autoencode.anomaly_parts.scaled_values import Numbers, Units, plain_values
+from autoencode.data.rows import Rows
+from autoencode.errors import ModelFileError
+from autoencode.explanation import explained_anomalies
+from autoencode.preprocess.columns import Schema
+from autoencode.preprocess.table_rows import TableRows
+
+__all__ = ["Detector", "Wishes", "fit_detector"]
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
+
+_FEWEST_LEARNED = 30
+"""Rows below which a network learns nothing that neighbours do not say."""
+_FOLDS, _FEWER_FOLDS, _MANY_ROWS = 5, 3, 2000
+_MOST_CALIBRATED = 20_000
+_FUSION_FOLDS = 3
+_ROUNDS = 2
+_DOUBTED = 0.02
+_PIECE = 20_000
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a fit is asked for.
+
+    Attributes
+    ----------
+    novelty : bool
+        Whether all rows are normal.
+    calibration : {"cross", "split"}
+        How normal rows are calibrated.
+    confidence : float or None
+        See `Calibration`.
+    seed : int
+        The only source of randomness.
+    max_epochs : "auto" or int
+        Of each network.
+    """
+
+    novelty: bool
+    calibration: str
+    confidence: float | None
+    seed: int
+    max_epochs: Any
+
+    @property
+    def situation(self) -> str:
+        """One of `KINDS`."""
+        return "normal" if self.novelty else "contaminated"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Evidence and the units that it is in."""
+
+    units: Units
+    evidence: Evidence
+
+    def logs(self, values: Array, novel: Mask, dtype: torch.dtype) -> Array:
+        """Return the evidence on rows, ``(n, n_kinds + 1)``; see `Evidence.logs`."""
+        found = [np.zeros((0, len(KINDS[self.evidence.situation]) + 1))]
+        for start in range(0, len(values), _PIECE):
+            rows = slice(start, start + _PIECE)
+            found.append(self.evidence.logs(self.units.numbers(values[rows], novel[rows]), dtype))
+        return np.concatenate(found)
+
+
+@dataclass
+class Detector:
+    """Everything that a fitted estimator reads from.
+
+    Attributes
+    ----------
+    fitted : Fitted
+        To all rows, or to those that are not there to calibrate.
+    fusion : Fusion
+        From evidence to one score.
+    calibration : Calibration
+        From scores to p-values.
+    schema : Schema or None
+        What a table's columns are.
+    facts : dict
+        Plain values.
+    """
+
+    fitted: Fitted
+    fusion: Fusion
+    calibration: Calibration
+    schema: Schema | None
+    facts: dict[str, Any]
+
+    def scores(self, rows: Rows) -> Array:
+        """Return how odd rows are; 0 is usual, higher is odder."""
+        dtype = torch.float32 if rows.dtype == np.float32 else torch.float64
+        return self.fusion.totals(self.fitted.logs(*plain_values(rows), dtype))
+
+    def explained(self, rows: Rows) -> Any:
+        """Return a table of cells with how odd they are; see `explained_anomalies`."""
+        values, novel = plain_values(rows)
+        units, references = self.fitted.units, self.fitted.evidence.references
+        found = reasons(units, references, units.numbers(values, novel), self.facts["n_rows"])
+        return explained_anomalies(rows, found.expected, found.deviation, found.nats)
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return header and tensors."""
+        evidence, tensors = self.fitted.evidence.to_file()
+        tensors = {f"evidence.{name}": part for name, part in tensors.items()}
+        tensors |= {f"units.{name}": part for name, part in self.fitted.units.tensors().items()}
+        tensors |= {
+            "fusion.center": self.fusion.center,
+            "fusion.spread": self.fusion.spread,
+            "fusion.weights": self.fusion.weights,
+            "fusion.step": self.fusion.step,
+            "calibration": self.calibration.scores,
+        }
+        calibration = {"kind": self.calibration.kind, "confidence": self.calibration.confidence}
+        header = {"evidence": evidence, "calibration": calibration, "facts": self.facts}
+        if self.schema is not None:
+            header["columns"] = self.schema.header()
+        return header, {name: np.ascontiguousarray(part) for name, part in tensors.items()}
+
+    @classmethod
+    def from_file(cls, header: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> Detector:
+        """Rebuild a detector.
+
+        Raises
+        ------
+        ModelFileError
+            If something is missing or does not fit together.
+        """
+        try:
+            units = Units.from_tensors(_group(tensors, "units."))
+            evidence = Evidence.from_file(
+                header["evidence"], _group(tensors, "evidence."), units.covariance
+            )
+            parts = _group(tensors, "fusion.")
+            schema = Schema.from_header(header["columns"]) if "columns" in header else None
+            return cls(
+                Fitted(units, evidence),
+                Fusion(**parts),
+                Calibration(tensors["calibration"], **header["calibration"]),
+                schema,
+                header["facts"],
+            )
+        except (KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelFileError(f"the model file does not fit together: {reason}") from None
+
+
+def _group(tensors: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def fit_detector(rows: Rows, wishes: Wishes) -> Detector:
+    """Fit to rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        Normal ones, or with anomalies among them.
+    wishes : Wishes
+        What is asked for.
+
+    Raises
+    ------
+    DataError
+        If a value is infinite, or rows are too wide.
+    """
+    values, novel = plain_values(rows)
+    dtype = torch.float32 if rows.dtype == np.float32 else torch.float64
+    search = _Search(rows, values, novel, wishes, dtype)
+    if not wishes.novelty:
+        fitted, fusion, scores = search.contaminated()
+        kind = "estimated"
+    elif wishes.calibration == "split":
+        fitted, fusion, scores = search.split()
+        kind = "split"
+    else:
+        fitted, fusion, scores = search.crossed(np.arange(len(values)), search.n_folds())
+        kind = "cross"
+    calibration = Calibration(np.sort(scores), kind, wishes.confidence)
+    facts = {
+        "n_rows": len(values),
+        "n_calibration": len(scores),
+        "situation": wishes.situation,
+        "kinds": list(KINDS[wishes.situation]),
+        "sample_shape": list(rows.sample_shape),
+        "network": fitted.evidence.restorer is not None,
+    }
+    schema = rows.schema if isinstance(rows, TableRows) else None
+    return Detector(fitted, fusion, calibration, schema, facts)
+
+
+Found = tuple[Fitted, Fusion, Array]
+
+
+class _Search:
+    """The steps of one fit; all return what was fitted, the fusion and normal rows' scores."""
+
+    def __init__(
+        self, rows: Rows, values: Array, novel: Mask, wishes: Wishes, dtype: torch.dtype
+    ) -> None:
+        self.rows, self.values, self.novel = rows, values, novel
+        self.wishes, self.dtype = wishes, dtype
+        self.generator = np.random.default_rng(wishes.seed)
+
+    def n_folds(self) -> int:
+        """Return how many folds: more where rows are few and each counts."""
+        folds = _FOLDS if len(self.values) < _MANY_ROWS else _FEWER_FOLDS
+        return min(folds, len(self.values))
+
+    def crossed(self, places: Places, n_folds: int) -> Found:
+        """Fit to all these rows, and score each by a model that did not see its fold."""
+        learns = len(places) >= _FEWEST_LEARNED
+        order = self.generator.permutation(places)
+        seeds = self.generator.integers(2**31, size=n_folds + 1)
+        most = -(-_MOST_CALIBRATED // n_folds)
+        found = []
+        for fold in range(n_folds):
+            apart = order[fold::n_folds]
+            others = np.setdiff1d(places, apart)
+            one = self._fit(others, int(seeds[fold]), learns=learns)
+            few = apart[:most]
+            found.append(one.logs(self.values[few], self.novel[few], self.dtype))
+        logs = np.concatenate(found)
+        fusion = Fusion.fit(logs, self.wishes.situation)
+        fitted = self._fit(places, int(seeds[-1]), learns=learns)
+        return fitted, fusion, fusion.totals(logs)
+
+    def split(self) -> Found:
+        """Fit to half of the rows, and calibrate by the others."""
+        order = self.generator.permutation(len(self.values))
+        half = (len(order) + 1) // 2
+        training = np.sort(order[:half])
+        folds = min(_FUSION_FOLDS, half)
+        fitted, fusion, _ = self.crossed(training, folds)
+        others = order[half:][:_MOST_CALIBRATED]
+        logs = fitted.logs(self.values[others], self.novel[others], self.dtype)
+        return fitted, fusion, fusion.totals(logs)
+
+    def contaminated(self) -> Found:
+        """Fit to rows of which some may be anomalies, which are trimmed by the evidence."""
+        everything = np.arange(len(self.values))
+        seed = int(self.generator.integers(2**31))
+        trusted = None
+        for _ in range(_ROUNDS):
+            fitted = self._fit(everything, seed, learns=False, trusted=trusted)
+            _, scores = self._own(fitted)
+            doubted = Calibration(np.sort(scores), "estimated").p_values(scores) < _DOUBTED
+            trusted = ~doubted
+        fitted = self._fit(
+            everything, seed, learns=len(everything) >= _FEWEST_LEARNED, trusted=trusted
+        )
+        fusion, scores = self._own(fitted)
+        return fitted, fusion, scores
+
+    def _own(self, fitted: Fitted) -> tuple[Fusion, Array]:
+        some = self.generator.permutation(len(self.values))[:_MOST_CALIBRATED]
+        logs = fitted.logs(self.values[some], self.novel[some], torch.float64)
+        fusion = Fusion.fit(logs, self.wishes.situation)
+        return fusion, fusion.totals(logs)
+
+    def _fit(
+        self, places: Places, seed: int, *, learns: bool, trusted: Mask | None = None
+    ) -> Fitted:
+        values, novel = self.values[places], self.novel[places]
+        units = Units.fit(values, self.rows, trusted)
+        numbers: Numbers = units.numbers(values, novel)
+        evidence = Evidence.fit(
+            numbers,
+            units.covariance,
+            self.wishes.situation,
+            seed,
+            self.wishes.max_epochs,
+            learns=learns,
+        )
+        return Fitted(units, evidence)

@@ -1,0 +1,1 @@
+"""What anomalies are found by: evidence, its calibration, and reasons."""

@@ -1,0 +1,286 @@
+"""Scores of normal rows -> p-values, and p-values -> flagged rows with a false-discovery rate."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+from autoencode.errors import SpecError
+
+__all__ = [
+    "Calibration",
+    "Flags",
+    "conditional",
+    "conformal_p_values",
+    "flagged",
+    "null_share",
+    "rows_needed",
+    "share_between",
+]
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+GUARANTEES = {
+    "split": "proven: normal rows are calibrated by rows that no model saw (split conformal)",
+    "conditional": "proven with probability {confidence:g} over the calibration rows, for all "
+    "rows to come (split conformal, calibration-conditional)",
+    "cross": "empirical: every calibration row was scored by a model that did not see it "
+    '(cross-conformal); exact were calibration="split"',
+    "cross conditional": "empirical, and allowing for chance in the calibration rows with "
+    "probability {confidence:g} (cross-conformal, calibration-conditional)",
+    "estimated": "none: the rows of the fit may hold anomalies, and the scores of normal rows "
+    "are estimated from their inner part",
+}
+
+_STOREY = 0.5
+_LEAST_ESTIMATE = 0.01
+"""Estimated p-values go no lower than this share of the smallest counted one."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scores of normal rows, and what p-values by them are worth.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n,)
+        Ascending; higher is odder.
+    kind : {"split", "cross", "estimated"}
+        Where they come from; see `GUARANTEES`.
+    confidence : float or None
+        With which p-values hold given these rows; None: on average over such rows.
+    """
+
+    scores: Array
+    kind: str
+    confidence: float | None = None
+
+    def p_values(self, scores: Array) -> Array:
+        """Return the chance that a normal row is as odd as each of these."""
+        if self.kind == "estimated":
+            return estimated_p_values(self.scores, scores)
+        found = conformal_p_values(self.scores, scores)
+        if self.confidence is not None:
+            found = conditional(found, len(self.scores), self.confidence)
+        return found
+
+    def guarantee(self) -> str:
+        """Return in a line what holds."""
+        kind = self.kind
+        if self.confidence is not None and kind != "estimated":
+            kind = "conditional" if kind == "split" else "cross conditional"
+        return GUARANTEES[kind].format(confidence=self.confidence)
+
+    def threshold(self, rate: float) -> float:
+        """Return the score above which p-values are at most ``rate``.
+
+        The highest calibration score where no p-value can be so small.
+        """
+        if self.kind == "estimated":
+            center, scale = _inner_normal(self.scores)
+            return float(center + scale * norm.isf(rate))
+        ranks = np.arange(1, len(self.scores) + 1) / (len(self.scores) + 1)
+        if self.confidence is not None:
+            ranks = conditional(ranks, len(self.scores), self.confidence)
+        # With this many calibration rows at least as odd, a p-value is small enough.
+        most = int(np.count_nonzero(ranks <= rate)) - 1
+        return float(self.scores[len(self.scores) - 1 - max(most, 0)])
+
+
+def conformal_p_values(calibration: Array, scores: Array) -> Array:
+    """Return ``(1 + number of calibration scores >= score) / (n + 1)``.
+
+    Vovk, Gammerman and Shafer (2005), section 2.2; not randomised, so that ties are safe.
+
+    Parameters
+    ----------
+    calibration : ndarray of shape (n,)
+        Ascending; higher is odder.
+    scores : ndarray of shape (m,)
+        Of the rows to be judged.
+    """
+    below = np.searchsorted(calibration, scores, side="left")
+    result: Array = (1 + len(calibration) - below) / (len(calibration) + 1)
+    return result
+
+
+def conditional(p_values: Array, n: int, confidence: float) -> Array:
+    """Return larger p-values that hold given the calibration rows, not only on average.
+
+    The generalised Simes adjustment with k = n / 2 (Bates et al., 2023, section 3).
+
+    Parameters
+    ----------
+    p_values : ndarray of shape (m,)
+        Conformal, by n calibration rows.
+    n : int
+        Calibration rows.
+    confidence : float
+        Chance over the calibration rows that they hold.
+    """
+    k = max(1, n // 2)
+    ranks = np.arange(1, n + 1)
+    logs = np.log(np.maximum(ranks, 1).astype(np.float64))
+    sums = np.concatenate([[0.0], np.cumsum(logs)])
+    top = sums[n] - sums[n - k]
+    with np.errstate(divide="ignore"):
+        products = np.where(ranks >= k, sums[ranks] - sums[np.maximum(ranks - k, 0)], -np.inf)
+        # bound[r - 1]: what a p-value of rank r, r / (n + 1), becomes.
+        bound = 1.0 - np.exp((math.log(1.0 - confidence) + products[::-1] - top) / k)
+    place = np.clip(np.round(p_values * (n + 1)).astype(int), 1, n + 1)
+    adjusted = np.append(bound, 1.0)[place - 1]
+    result: Array = np.maximum(adjusted, p_values)
+    return result
+
+
+def estimated_p_values(scores_of_fit: Array, scores: Array) -> Array:
+    """Return p-values by a null that is estimated from the inner part of the scores.
+
+    A normal distribution with the median and the upper quartile of the scores (Efron, 2004,
+    by quantiles): anomalies among the rows move these little, and make p-values larger.
+    """
+    center, scale = _inner_normal(scores_of_fit)
+    result: Array = np.maximum(
+        norm.sf((scores - center) / scale), _LEAST_ESTIMATE / (1 + len(scores_of_fit))
+    )
+    return result
+
+
+def _inner_normal(scores: Array) -> tuple[float, float]:
+    center, upper = np.quantile(scores, (0.5, 0.75))
+    return float(center), max(float(upper - center) / norm.isf(0.25), 1e-9)
+
+
+def null_share(p_values: Array) -> float:
+    """Estimate which share of rows is normal: Storey (2002) at lambda = 1/2; in (0, 1]."""
+    above = int(np.count_nonzero(p_values >= _STOREY))
+    return min(1.0, (1 + above) / (len(p_values) * (1.0 - _STOREY)))
+
+
+def share_between(low: float, name: str, value: object) -> float:
+    """Return a share in (low, 1), or raise `SpecError`."""
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        number = float(value)
+        if low < number < 1:
+            return number
+    raise SpecError(f"{name}={value!r} should lie between {low:g} and 1")
+
+
+def rows_needed(n_rows: int, fdr: float, n_flagged: int = 1) -> int:
+    """Return how many calibration rows let so many of ``n_rows`` be flagged at a rate."""
+    return math.ceil(n_rows / (fdr * max(1, n_flagged))) - 1
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Rows that are flagged, and what that is worth.
+
+    Attributes
+    ----------
+    flags : ndarray of shape (n_rows,)
+        True where a row is flagged.
+    p_values : ndarray of shape (n_rows,)
+        Chance that a normal row is as odd.
+    fdr : float
+        Share of the flagged rows that may be normal, on average.
+    threshold : float
+        The largest p-value that is flagged; 0 if none is.
+    normal_share : float
+        Estimated share of normal rows.
+    n_calibration : int
+        Rows that p-values rest on.
+    guarantee : str
+        What holds, and why.
+    advice : str or None
+        What to do if there are too few calibration rows.
+    """
+
+    flags: Mask
+    p_values: Array
+    fdr: float
+    threshold: float
+    normal_share: float
+    n_calibration: int
+    guarantee: str
+    advice: str | None = None
+
+    def __str__(self) -> str:
+        count = int(self.flags.sum())
+        return (
+            f"{count} of {len(self.flags)} rows flagged at a false-discovery rate of "
+            f"{self.fdr:g}; guarantee: {self.guarantee}"
+        )
+
+
+def flagged(
+    p_values: Array,
+    calibration: Calibration,
+    fdr: float,
+    weights: npt.ArrayLike | None = None,
+) -> Flags:
+    """Flag rows by Benjamini and Hochberg (1995), eq. 1, with Storey's share of normal rows.
+
+    Parameters
+    ----------
+    p_values : ndarray of shape (n_rows,)
+        By the calibration.
+    calibration : Calibration
+        Says what holds.
+    fdr : float
+        Share of flagged rows that may be normal, in (0, 1).
+    weights : array-like of shape (n_rows,), optional
+        How readily each row is flagged (Genovese et al., 2006); their mean becomes 1.
+
+    Warns
+    -----
+    UserWarning
+        If there are too few calibration rows for this rate.
+    """
+    count = len(p_values)
+    share = null_share(p_values) if count else 1.0
+    compared = p_values if weights is None else p_values / _weights(weights, count)
+    order = np.argsort(compared, kind="stable")
+    steps = fdr * np.arange(1, count + 1) / (max(count, 1) * share)
+    below = np.flatnonzero(compared[order] <= np.minimum(steps, _STOREY))
+    flags = np.zeros(count, dtype=bool)
+    if len(below):
+        flags[order[: below[-1] + 1]] = True
+    n = len(calibration.scores)
+    advice = None if calibration.kind == "estimated" else _advice(p_values, share, n, fdr, flags)
+    if advice is not None:
+        warnings.warn(advice, UserWarning, stacklevel=3)
+    threshold = float(p_values[flags].max()) if flags.any() else 0.0
+    return Flags(flags, p_values, fdr, threshold, share, n, calibration.guarantee(), advice)
+
+
+def _advice(p_values: Array, share: float, n: int, fdr: float, flags: Mask) -> str | None:
+    """Say how many calibration rows would do, if rows are beyond all there are and not flagged."""
+    if not len(p_values) or flags.any():
+        return None
+    smallest = float(p_values.min())
+    oddest = int(np.count_nonzero(p_values <= smallest))
+    beyond = smallest <= 1.0 / (n + 1) + 1e-12
+    if not beyond and 1.0 / (n + 1) <= fdr:
+        return None
+    needed = rows_needed(round(len(p_values) * share), fdr, oddest)
+    if needed <= n:
+        return None
+    return (
+        f"{n} calibration rows are too few to flag rows at a false-discovery rate of {fdr:g}: "
+        f"the smallest p-value is {1 / (n + 1):.2g}; about {needed} normal rows would do, or a "
+        "higher rate"
+    )
+
+
+def _weights(given: npt.ArrayLike, count: int) -> Array:
+    weights = np.asarray(given, dtype=np.float64)
+    if weights.shape != (count,) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise SpecError(f"weights should be {count} positive numbers, one for each row")
+    result: Array = weights / weights.mean()
+    return result

@@ -1,0 +1,241 @@
+"""The denoising autoencoder without a bottleneck that rows are restored by."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from autoencode import defaults
+from autoencode.batches import TensorBatches
+from autoencode.composition import Composition, linear_start
+from autoencode.flat_parameters import FlatParameters
+from autoencode.guess import guessed, rescaled, restored
+from autoencode.interfaces import Batch, Context
+from autoencode.network import Network
+from autoencode.numerics import matrix_products, threads
+from autoencode.objective import Objective
+from autoencode.preprocess.principal import PrincipalComponents
+from autoencode.preprocess.shrinking import Shrink
+from autoencode.steps import choose_step
+from autoencode.training import Budget, History, Settings, Task, train
+
+__all__ = ["LEVELS", "Restorer", "fit_restorer"]
+
+Array = npt.NDArray[np.float64]
+
+LEVELS = (0.2, 0.4, 0.8)
+"""Strengths of noise that rows are restored as if they had, in columns' deviations."""
+
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+_LEARNED = (0.1, 1.6)
+_CODE_LEVEL = 0.4
+_STEPS = 400
+_WIDEST = 128
+_HELD_OUT, _MOST_HELD_OUT = 0.1, 512
+_PATIENCE = 6
+_AVERAGING = 0.02
+_PIECE = 2048
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """A fitted network that rows are handed to as if they had noise of some strength.
+
+    How far it then moves a row without noise is the slope of the logarithm of the density of
+    noisy rows there, times the noise's variance (Vincent, 2011, eq. 4): short where rows are
+    many.
+
+    Attributes
+    ----------
+    network : Network
+        In float32.
+    covariance : ndarray of shape (n_values, n_values)
+        What noise is taken out by before the network does.
+    """
+
+    network: Network
+    covariance: Array
+
+    def moves(self, values: Array, dtype: torch.dtype) -> Array:
+        """Return how rows move when they are restored, at every level.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, n_values)
+            Scaled rows.
+        dtype : torch.dtype
+            What is computed in.
+
+        Returns
+        -------
+        ndarray of shape (n_levels, n, n_values)
+            Restored rows, less the rows.
+        """
+        network = self._of(dtype)
+        found = np.empty((len(LEVELS), *values.shape), dtype=_NUMPY[dtype])
+        with torch.inference_mode(), matrix_products("ieee"):
+            for start in range(0, len(values), _PIECE):
+                x = torch.from_numpy(values[start : start + _PIECE]).to(dtype)
+                for place, level in enumerate(LEVELS):
+                    batch = _told(network, x, level)
+                    move = restored(network, _mean(network, batch), batch) - x
+                    found[place, start : start + len(x)] = move.numpy()
+        return found
+
+    def features(self, values: Array, dtype: torch.dtype) -> Tensor:
+        """Return the encoder's last hidden layer, ``(n, width)``."""
+        network = self._of(dtype)
+        found = []
+        with torch.inference_mode(), matrix_products("ieee"):
+            for start in range(0, len(values), _PIECE):
+                x = torch.from_numpy(values[start : start + _PIECE]).to(dtype)
+                batch = _told(network, x, _CODE_LEVEL)
+                found.append(network.encoder(batch.x, batch.told).hidden)
+        return torch.cat(found)
+
+    def _of(self, dtype: torch.dtype) -> Network:
+        network = self.network
+        if dtype != next(network.parameters()).dtype:
+            network = copy.deepcopy(network).to(dtype)
+            network.shrink = Shrink(torch.from_numpy(self.covariance)).to(dtype)
+        return network
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return header and tensors."""
+        made_of = _composition(len(self.covariance))
+        tensors = {f"network.{k}": v.numpy() for k, v in self.network.state_dict().items()}
+        return {"composition": made_of.header()}, tensors
+
+    @classmethod
+    def from_file(
+        cls, header: dict[str, Any], tensors: dict[str, npt.NDArray[Any]], covariance: Array
+    ) -> Restorer:
+        """Rebuild it."""
+        composition = Composition.from_header(header["composition"], ())
+        network = composition.network(len(covariance))
+        weights = {
+            name.removeprefix("network."): torch.from_numpy(part)
+            for name, part in tensors.items()
+            if name.startswith("network.")
+        }
+        network.load_state_dict(weights, strict=True, assign=True)
+        network.shrink = Shrink(torch.from_numpy(covariance)).to(torch.float32)
+        return cls(network.eval().requires_grad_(False), covariance)
+
+
+def fit_restorer(values: Array, covariance: Array, seed: int, max_epochs: Any) -> Restorer:
+    """Train a network to take noise of many strengths out of rows.
+
+    It starts as the Wiener filter; training ends when held-out rows are restored no better.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, n_values)
+        Scaled rows without missing values.
+    covariance : ndarray of shape (n_values, n_values)
+        Of the values.
+    seed : int
+        The only source of randomness.
+    max_epochs : "auto" or int
+        Passes over the rows; "auto" is about 400 steps.
+    """
+    generator = np.random.default_rng(seed)
+    rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
+    composition = _composition(values.shape[1])
+    network = composition.network(values.shape[1], rng)
+    network.shrink = Shrink(torch.from_numpy(covariance))
+    network.start_linear(linear_start(_principal(covariance)))
+    network.to(torch.float32)
+    order = generator.permutation(len(values))
+    n_held = min(round(_HELD_OUT * len(values)), _MOST_HELD_OUT)
+    rows = torch.from_numpy(values).to(torch.float32)
+    training, held = rows[order[n_held:]], rows[order[: n_held or len(order)]]
+    _train(network, composition, training, held, rng, max_epochs)
+    return Restorer(network.eval().requires_grad_(False), covariance)
+
+
+def _train(
+    network: Network,
+    composition: Composition,
+    training: Tensor,
+    held: Tensor,
+    rng: torch.Generator,
+    max_epochs: Any,
+) -> None:
+    corrupt = composition.corrupter()
+    assert corrupt is not None
+
+    def prepare(batch: Batch, rng: torch.Generator) -> Batch:
+        with torch.no_grad():
+            return guessed(network, corrupt(batch, rng))
+
+    judged = prepare(Batch(held), rng)
+
+    def evaluate() -> float:
+        with torch.inference_mode():
+            move = restored(network, _mean(network, judged), judged) - held
+        return float(move.square().mean())
+
+    size = defaults.batch_size("auto", len(training))
+    batches = TensorBatches(training, None, size, prepare=prepare)
+    epochs = max(3, -(-_STEPS // batches.n_steps))
+    if max_epochs != "auto":
+        epochs = int(defaults.positive("max_epochs", max_epochs, whole=True))
+    flat = FlatParameters(nn.ModuleList([network]))
+    task = Task(
+        flat,
+        batches,
+        choose_step([network], Objective(), flat),
+        evaluate,
+        retarget=partial(rescaled, network) if network.rescales else None,
+    )
+    settings = Settings(
+        defaults.learning_rate("auto"),
+        patience=max(_PATIENCE, epochs // 4),
+        averaging=_AVERAGING,
+    )
+    try:
+        with threads(1):
+            train(task, settings=settings, budget=Budget(epochs), rng=rng, history=History())
+    finally:
+        flat.release()
+
+
+def _composition(n_values: int) -> Composition:
+    width = min(_WIDEST, defaults.hidden_layer_sizes("auto", n_values)[0])
+    return Composition(
+        architecture="mlp",
+        bottleneck="plain",
+        corruption=f"gaussian:level={list(_LEARNED)}",
+        likelihood="gaussian",
+        penalties=(),
+        hidden_layer_sizes=(width, width),
+        sample_shape=(n_values,),
+        nested=False,
+        noisy=True,
+    )
+
+
+def _principal(covariance: Array) -> PrincipalComponents:
+    variances, axes = np.linalg.eigh(covariance)
+    order = np.argsort(variances)[::-1]
+    kept = np.maximum(variances[order], 1e-6)
+    return PrincipalComponents(np.zeros(len(kept)), np.ascontiguousarray(axes.T[order]), kept)
+
+
+def _told(network: Network, x: Tensor, level: float) -> Batch:
+    """Return rows with what the network is told, as if they had noise of this strength."""
+    said = torch.tensor([[1.0, level * level]], dtype=x.dtype).expand(len(x), 2)
+    return guessed(network, Batch(x, level=said))
+
+
+def _mean(network: Network, batch: Batch) -> Tensor:
+    return network.likelihood.mean(network(batch, Context()).params)
