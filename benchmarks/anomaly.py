@@ -2,8 +2,8 @@
 
 ``novelty``: half of the normal rows are fitted to; the others and all anomalies are
 judged. ``unsupervised``: all rows are fitted to and judged. Peers get standardised rows,
-ours as they are; one setting for all tables, chosen in trials on these tables. Seeds come first, so a
-run that is stopped has whole seeds. Where PyOD is not installed, scikit-learn's detectors of
+ours as they are; one setting for all tables, chosen in trials on these tables. Seeds come first, so
+a run that is stopped has whole seeds. Where PyOD is not installed, scikit-learn's detectors of
 the same algorithms stand in for it, and its autoencoders are left out; `anomaly_peers.MOST_ROWS`
 says which peers get fewer rows.
 """

@@ -96,7 +96,16 @@ def jacobian(network: Network) -> float:
     return sum(float(part.square().sum(1).mean()) for part in parts)
 
 
+def wander(network: Network) -> float:
+    """How far codes go when rows move along themselves."""
+    batch = Batch(torch.from_numpy(curved(200, 0.05, 7)).float())
+    penalty = PENALTIES["steady"](weight=1.0)
+    with torch.no_grad():
+        return float(penalty(network, network(batch, Context(rng=seeded()))))
+
+
 EFFECTS = {
+    "steady": wander,
     "l2": lambda network: squares(network.encoder) + squares(network.decoder),
     "decoder_l2": lambda network: squares(network.decoder),
     "contractive": jacobian,

@@ -62,14 +62,14 @@ def test_a_known_name_is_built_with_its_options() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gausian", "corruption='gausian' is not known; choose from block, gaussian, hide, mask"),
+        ("gausian", "corruption='gausian' is not known; choose from block, gaussian, hide, holes"),
         ("gausian", "did you mean 'gaussian'?"),
-        ("zzz", "choose from block, gaussian, hide, mask"),
+        ("zzz", "choose from block, gaussian, hide, holes, mask"),
         ("", "corruption='' is not known"),
         ("mask:depth=1", "got an unexpected keyword argument 'depth'"),
         (
             3,
-            "corruption=3 is neither a name nor callable; choose from block, gaussian, hide, mask",
+            "corruption=3 is neither a name nor callable; choose from block, gaussian, hide, holes",
         ),
         ("no.such.module:Class", "corruption='no.such.module:Class' cannot be imported"),
         ("autoencode.spec:Missing", "cannot be imported"),

@@ -40,8 +40,8 @@ _ADDED = ("anomaly", "p_value", "reason")
 _LOOKED_AT = 2000
 
 
-def _fitting(text: str, **options: Any) -> Any:
-    return typer.Option(help=text, rich_help_panel="Without MODEL", **options)
+def _fitting(text: str, *names: str, **options: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Without MODEL", **options)
 
 
 First = Annotated[
@@ -66,7 +66,7 @@ Normal = Annotated[
 Save = Annotated[Path | None, _fitting("Keep the fitted detector in this file.", metavar="FILE")]
 Split = Annotated[
     bool,
-    _fitting("With --normal: calibrate by half of them, for a proven guarantee.", is_flag=True),
+    _fitting("With --normal: calibrate by half of them, for a proven guarantee.", "--split"),
 ]
 Epochs = Annotated[
     Any,
