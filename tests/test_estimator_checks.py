@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from autoencode import (
     AnomalyDetector,
     Autoencoder,
+    ConvolutionalAutoencoder,
     DenoisingAutoencoder,
     Imputer,
     SparseAutoencoder,
@@ -22,6 +23,7 @@ ESTIMATORS = [
     Autoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
     Autoencoder(hidden_layer_sizes=()),
     Autoencoder(max_epochs=10),
+    ConvolutionalAutoencoder(1, hidden_layer_sizes=(4,), max_epochs=1),
     Imputer(),
     Imputer(missing="informative"),
     DenoisingAutoencoder(max_epochs=2),
@@ -31,7 +33,7 @@ ESTIMATORS = [
     SparseAutoencoder(max_epochs=1, sparse_output=False),
     VariationalAutoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
 ]
-ONE_OF_EACH = [ESTIMATORS[place] for place in (0, 3, 6, 7, 9)]
+ONE_OF_EACH = [ESTIMATORS[place] for place in (0, 3, 4, 7, 8, 10)]
 
 DETECTORS = [
     AnomalyDetector(max_epochs=2),
