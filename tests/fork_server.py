@@ -17,11 +17,14 @@ import traceback
 import warnings
 from typing import Any
 
-import autoencode.commands.reporting
-import autoencode.data.tables
-import autoencode.loading
-import autoencode.report  # noqa: F401
-from autoencode import cli
+with warnings.catch_warnings():
+    # Of imports as well, as in a program that is run with -W error.
+    warnings.simplefilter("error")
+    import autoencode.commands.reporting
+    import autoencode.data.tables
+    import autoencode.loading
+    import autoencode.report  # noqa: F401
+    from autoencode import cli
 
 
 def run(job: dict[str, Any]) -> int:
