@@ -34,7 +34,7 @@ from autoencode.interfaces import Batch, Context
 from autoencode.network import Network
 from autoencode.numerics import has_fast_products, matrix_products, threads
 from autoencode.objective import Objective
-from autoencode.steps import choose_step
+from autoencode.steps import Step, choose_step
 from autoencode.training import Budget, History, Settings, Task, train
 from harness import HERE, machine, progress
 
@@ -123,6 +123,24 @@ def _active_units(network: Network, rows: Batch) -> int:
         return int((network.encode(rows, Context()).z.var(0) > 0.01).sum())
 
 
+class AnyDraws:
+    """The step of one draw or of many, as the bottleneck says when it is taken."""
+
+    def __init__(self, network: Network, flat: FlatParameters) -> None:
+        self.network, self.flat = network, flat
+        self.steps: dict[int, Step] = {}
+        self.terms = Objective().terms(network)
+
+    def __call__(
+        self, batch: Batch, target: Batch, context: Context, weights: Tensor | None
+    ) -> Tensor:
+        """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
+        draws = self.network.bottleneck.n_samples
+        if draws not in self.steps:
+            self.steps[draws] = choose_step([self.network], Objective(), self.flat)
+        return self.steps[draws](batch, target, context, weights)
+
+
 class Curve:
     """Measures the test bound a few times on the way, and writes it down."""
 
@@ -161,6 +179,7 @@ class Curve:
             "n_samples": arguments.n_samples,
             "seed": arguments.seed,
             "seconds": round(seconds, 1),
+            "processor_seconds": round(time.process_time(), 1),
             **values,
         }
         progress(" ".join(f"{k}={v:.5g}" for k, v in line.items() if isinstance(v, int | float)))
@@ -193,7 +212,7 @@ def run(arguments: argparse.Namespace) -> None:
     task = Task(
         flat,
         Pictures(rows, center, arguments.batch_size, anew=anew),
-        choose_step([network], Objective(), flat),
+        AnyDraws(network, flat),
         evaluate,
     )
     settings = Settings(

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from autoencode.interfaces import Batch, Code, Loss, Pass, Penalty
+from autoencode.interfaces import Batch, Loss, Pass, Penalty
 from autoencode.network import Network
 from autoencode.penalties import Sparsity
 
@@ -61,6 +61,24 @@ class Objective:
         Loss
             Sums over values, means over rows.
         """
+        code = result.code
+        rows = self.rows(network, result, target, weights)
+        terms = _bounded(rows, code.n_draws, code.stats.get("bound"))
+        if network.bottleneck.sparse:
+            terms["revival"] = _revival(network, result, target)
+        free = _free(result)
+        for penalty in self.penalties:
+            terms[penalty.name] = penalty(network, free)
+        return Loss(torch.stack(list(terms.values())).sum(), terms)
+
+    @staticmethod
+    def rows(
+        network: Network, result: Pass, target: Batch, weights: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Return the terms that every draw of a row has, ``(n_draws * batch,)`` each.
+
+        Parameters are those of a call.
+        """
         draws, given = result.code.n_draws, result.batch
         if draws > 1:
             target, given = target.repeated(draws), given.repeated(draws)
@@ -78,13 +96,10 @@ class Objective:
         if network.selection is not None:
             none = torch.zeros_like(rows["code"])
             rows["missingness"] = none if informed is None else informed.sum(1)
-        terms = _bounded(rows, result.code, weights, whole=network.bottleneck.costs_nats)
-        if network.bottleneck.sparse:
-            terms["revival"] = _revival(network, result, target)
-        free = _free(result)
-        for penalty in self.penalties:
-            terms[penalty.name] = penalty(network, free)
-        return Loss(torch.stack(list(terms.values())).sum(), terms)
+        if weights is None:
+            return rows
+        every = rows if network.bottleneck.costs_nats else ("reconstruction",)
+        return {name: row * weights if name in every else row for name, row in rows.items()}
 
     def adjust(self, result: Pass) -> None:
         """Let penalties that aim at something see how near they are, after each step."""
@@ -94,7 +109,7 @@ class Objective:
 
 
 def _bounded(
-    rows: dict[str, Tensor], code: Code, weights: Tensor | None, *, whole: bool
+    rows: dict[str, Tensor], n_draws: int, bound_codes: Tensor | None
 ) -> dict[str, Tensor]:
     """Return the terms of the bound, means over rows, from those of every draw.
 
@@ -106,24 +121,19 @@ def _bounded(
     ----------
     rows : dict of str to Tensor
         ``(n_draws * batch,)`` each.
-    code : Code
-        Of the draws.
-    weights : Tensor or None
-        ``(n_draws * batch,)``: importance of each row.
-    whole : bool
-        Whether importance is that of the whole bound, or of the reconstruction alone.
+    n_draws : int
+        How many draws of each row there are.
+    bound_codes : Tensor or None
+        The codes, where the gradient through them is that of the bound.
     """
-    if weights is not None:
-        every = rows if whole else ("reconstruction",)
-        rows = {name: row * weights if name in every else row for name, row in rows.items()}
-    if code.n_draws == 1:
+    if n_draws == 1:
         return {name: row.mean() for name, row in rows.items()}
-    each = {name: row.view(code.n_draws, -1) for name, row in rows.items()}
+    each = {name: row.view(n_draws, -1) for name, row in rows.items()}
     log_weights = -torch.stack(list(each.values())).sum(0)
     shares = log_weights.detach().softmax(0)
-    bound = math.log(code.n_draws) - log_weights.logsumexp(0)
-    if (z := code.stats.get("bound")) is not None and z.requires_grad:
-        z.register_hook(lambda slope: slope * shares[..., None])
+    bound = math.log(n_draws) - log_weights.logsumexp(0)
+    if bound_codes is not None and bound_codes.requires_grad:
+        bound_codes.register_hook(lambda slope: slope * shares[..., None])
     terms = {name: (row * shares).sum(0).mean() for name, row in each.items()}
     others = sum(term for name, term in terms.items() if name != "code")
     terms["code"] = bound.mean() - others

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from autoencode.architectures.dictionary import DictionaryDecoder
 from autoencode.architectures.mlp import MlpDecoder, MlpEncoder, dense_layers
 from autoencode.bottlenecks import Plain
+from autoencode.drawn_steps import ManyDrawsStep, has_many_draws
 from autoencode.flat_parameters import FlatParameters
 from autoencode.guess import n_told
 from autoencode.interfaces import Batch, Context, Likelihood
@@ -378,6 +379,8 @@ def choose_step(
 def _sparse_or_any(
     network: Network, objective: Objective, flat: FlatParameters | None, products: Products
 ) -> Step:
+    if has_many_draws(network, objective):
+        return ManyDrawsStep(network, objective, flat)
     reference = AutogradStep(network, objective, flat)
     if not is_plain_dictionary(network, penalised=bool(objective.penalties)):
         return reference
