@@ -1,10 +1,10 @@
 """Photographs freed from noise: PSNR beside BM3D, non-local means and total variation.
 
-Grey photographs of scikit-image's; those to test with are others than those to train with. Normal
-noise of 15, 25 and 50 of 255 is added to the test photographs, neither cut off nor rounded; what
-comes out is cut to 0 to 255. Two models: one fitted to clean photographs, one to photographs that all
-have noise, each of a level of its own between 10 and 60, and nothing else. Each is asked twice: told
-the level, as the peers are, and not told.
+Grey photographs of scikit-image's; those to test with are others than those to train with, and
+of these it is the middle. Normal noise of 15, 25 and 50 of 255 is added, neither cut off nor
+rounded; what comes out is cut to 0 to 255. Two models: one fitted to clean photographs, one to
+photographs that all have noise, each of a level of its own between 10 and 60, and nothing else.
+Each is asked twice: told the level, as the peers are, and not told.
 """
 
 from __future__ import annotations
@@ -89,13 +89,18 @@ def psnr(truth: Any, found: Any) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
+def middle(photo: Picture, side: int) -> Picture:
+    """Return the middle of a picture, of at most ``side`` pixels each way."""
+    top, left = (max(0, length - side) // 2 for length in photo.shape)
+    return photo[top : top + side, left : left + side]
+
+
 def measure(arguments: argparse.Namespace) -> None:
     """Fit, then take the same noise out by every method."""
     models = {kind: fitted(kind, arguments) for kind in arguments.kinds}
     ways = methods(models)
     truth = [photo.astype(np.float64) for photo in photographs(TEST_PHOTOS)]
-    if arguments.quick:
-        truth = [photo[:64, :64] for photo in truth]
+    truth = [middle(photo, 64 if arguments.quick else arguments.side) for photo in truth]
     rows, times = [], dict.fromkeys(ways, 0.0)
     for level in LEVELS:
         found = np.zeros((len(truth), len(ways)))
@@ -120,6 +125,7 @@ def main() -> None:
     options.add_argument("--time", type=float, default=3600.0, help="seconds to fit to clean")
     options.add_argument("--noisy-time", type=float, default=3600.0, help="seconds for noisy")
     options.add_argument("--widths", type=int, nargs="+", help="channels of the network")
+    options.add_argument("--side", type=int, default=256, help="of what is tested, in the middle")
     options.add_argument("--models", type=Path, help="folder to keep models in, and take them from")
     measure(options.parse_args())
 

@@ -18,7 +18,14 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 TRAIN_PHOTOS = ("astronaut", "cat", "coffee", "immunohistochemistry", "brick", "gravel", "rocket")
 TEST_PHOTOS = ("camera", "coins", "grass", "page")
 """Of scikit-image, those that need no download."""
-DENOISING_PHOTOS = (*TRAIN_PHOTOS, "moon", "clock", "hubble_deep_field", "text", "stereo_motorcycle")
+DENOISING_PHOTOS = (
+    *TRAIN_PHOTOS,
+    "moon",
+    "clock",
+    "hubble_deep_field",
+    "text",
+    "stereo_motorcycle",
+)
 """More to train on, for what takes larger parts of fewer pictures."""
 
 

@@ -27,7 +27,7 @@ __all__ = ["Wishes", "fit_pictures"]
 
 Pixels = npt.NDArray[Any]
 
-_BLOCKS = 2
+_BLOCKS = 1
 _SIDE = 64
 _LEAST_SIDE = 16
 _MOST_VALUES = 1 << 26
@@ -39,6 +39,7 @@ _BATCH = 8
 _STEPS_IN_ALL = 8000
 _LEAST_NOISY = 12 / 255
 """Level from which pictures are taken to be noisy: fine texture alone seems to have up to this."""
+_WHITES = (1.0, 255.0)
 _WHITE_CORRELATION, _LEAST_TOUCHED = 0.1, 0.98
 
 
@@ -140,13 +141,13 @@ def fit_pictures(
 def white_of(pictures: Sequence[Pixels]) -> float:
     """Return what is 1 to the network: the largest whole number of the type.
 
-    Of fractions 1 if no value is beyond 2, else the largest value.
+    Of fractions the least of 1 and 255 that no value is beyond twice, else the largest value.
     """
     dtype = pictures[0].dtype
     if np.issubdtype(dtype, np.integer):
         return float(np.iinfo(dtype).max)
     largest = max(float(np.abs(picture).max()) for picture in pictures)
-    return largest if largest > 2.0 else 1.0
+    return next((white for white in _WHITES if largest <= 2 * white), largest)
 
 
 def _cut(

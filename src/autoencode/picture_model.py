@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,10 @@ class PictureModel:
             noise = noise.flip(2) if turn >= 4 else noise
             total += torch.rot90(noise, -(turn % 4), (1, 2))
         return total / _TURNS
+
+    def scaled(self, factor: float) -> PictureModel:
+        """Return the same for pictures whose white is ``factor`` times as large."""
+        return replace(self, white=self.white * factor)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Pixels]]:
         """Return header and tensors."""

@@ -23,7 +23,8 @@ _JUDGED = (5 / 255, 15 / 255, 25 / 255, 50 / 255)
 """Levels of noise that held-out pictures get."""
 _JUDGED_CROPS = 12
 _HOLD = 0.3
-_AVERAGING = 0.005
+_AVERAGED, _LEAST_AVERAGING, _MOST_AVERAGING = 0.1, 0.002, 0.1
+"""What is judged is the mean of the weights over about this share of all steps."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +147,13 @@ def trained(
         NoiseStep(network, flat),
         lambda: mean_error(network, batches),
     )
+    averaged = _AVERAGED * how.epochs * how.n_steps
     settings = Settings(
         how.learning_rate,
         weight_decay=0.0,
         patience=max(10, how.epochs // 4),
         hold=_HOLD,
-        averaging=_AVERAGING,
+        averaging=min(max(1 / averaged, _LEAST_AVERAGING), _MOST_AVERAGING),
     )
     flops = 6.0 * flat.values.numel() * how.batch_size * crops.side**2 / 16
     try:

@@ -25,7 +25,6 @@ __all__ = ["PictureDenoiser"]
 Pixels = npt.NDArray[Any]
 
 _WIDTHS = (32, 48, 64)
-_RATE = 1e-3
 
 
 class PictureDenoiser(BaseEstimator):
@@ -36,7 +35,7 @@ class PictureDenoiser(BaseEstimator):
     clean pictures (``target``); clean pictures, to which normal noise of 0 to 75/255 of white is
     added; noisy pictures alone. Pictures are grey, ``(height, width)``, or
     ``(height, width, colours)`` with any number of colours, as in the fit. Whole numbers (uint8,
-    uint16) come back as such; white is then the largest of them, else 1 or the largest value.
+    uint16) come back as such; white is then the largest of them, else 1, 255 or the largest value.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ class PictureDenoiser(BaseEstimator):
     batch_size : "auto" or int, default="auto"
         Parts of 64 x 64 pixels per step; "auto" is 8.
     learning_rate : "auto" or float, default="auto"
-        Highest rate of the schedule; "auto" is 0.001.
+        Highest rate of the schedule; "auto" is 0.002.
     validation_fraction : float, default=0.1
         Share held out: whole pictures if there are at least 5, else the lower part of each.
     device : str, default="auto"
@@ -152,7 +151,6 @@ class PictureDenoiser(BaseEstimator):
         widths = defaults.hidden_layer_sizes(self.hidden_layer_sizes, 1)
         if not widths:
             raise SpecError("hidden_layer_sizes=() leaves no network: give one size at least")
-        rate = _RATE if self.learning_rate == "auto" else self.learning_rate
         limit = self.max_time
         return Wishes(
             self.rows,
@@ -160,7 +158,7 @@ class PictureDenoiser(BaseEstimator):
             _whole_or_auto("max_epochs", self.max_epochs),
             _whole_or_auto("batch_size", self.batch_size),
             None if limit is None else defaults.positive("max_time", limit),
-            defaults.positive("learning_rate", rate),
+            defaults.learning_rate(self.learning_rate),
             float(fraction),
             defaults.device(self.device),
             _whole_or_auto("n_threads", self.n_threads),
