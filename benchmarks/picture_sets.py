@@ -18,6 +18,15 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 TRAIN_PHOTOS = ("astronaut", "cat", "coffee", "immunohistochemistry", "brick", "gravel", "rocket")
 TEST_PHOTOS = ("camera", "coins", "grass", "page")
 """Of scikit-image, those that need no download."""
+DENOISING_PHOTOS = (
+    *TRAIN_PHOTOS,
+    "moon",
+    "clock",
+    "hubble_deep_field",
+    "text",
+    "stereo_motorcycle",
+)
+"""More to train on, for what takes larger parts of fewer pictures."""
 
 
 def load_pictures(name: str, data: Path, *, test: bool) -> tuple[Pictures, NDArray[np.int64]]:
@@ -53,6 +62,7 @@ def photographs(names: tuple[str, ...]) -> list[Pictures]:
     found: list[Pictures] = []
     for name in names:
         photo: Any = getattr(data, name)()
+        photo = photo[0] if isinstance(photo, tuple) else photo
         grey = color.rgb2gray(photo[..., :3]) * 255 if photo.ndim == 3 else photo
         found.append(np.rint(grey).astype(np.uint8))
     return found

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ConvolutionalAutoencoder,
         DenoisingAutoencoder,
         Imputer,
+        PictureDenoiser,
         SparseAutoencoder,
         VariationalAutoencoder,
     )
@@ -31,6 +32,7 @@ __all__ = [
     "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "Imputer",
+    "PictureDenoiser",
     "Pictures",
     "SampleQuality",
     "SparseAutoencoder",
@@ -52,6 +54,7 @@ _ESTIMATORS = (
     "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "Imputer",
+    "PictureDenoiser",
     "SparseAutoencoder",
     "VariationalAutoencoder",
 )

@@ -15,10 +15,12 @@ from autoencode.estimators import (
     Autoencoder,
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
+    PictureDenoiser,
     SparseAutoencoder,
     VariationalAutoencoder,
 )
 from autoencode.model_file import read_model
+from autoencode.picture_model import PictureModel
 from autoencode.state import State
 
 __all__ = ["load"]
@@ -50,7 +52,7 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Any:
 
     Returns
     -------
-    Autoencoder or AnomalyDetector
+    Autoencoder, AnomalyDetector or PictureDenoiser
         Fitted.
 
     Raises
@@ -64,6 +66,8 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Any:
     header, tensors = read_model(path)
     if header.get("estimator") == AnomalyDetector.__name__:
         return _detector(os.fspath(path), header, tensors)
+    if header.get("estimator") == PictureDenoiser.__name__:
+        return _denoiser(os.fspath(path), header, tensors)
     kind = _ESTIMATORS.get(header.get("estimator", ""))
     if kind is None:
         raise ModelFileError(f"{os.fspath(path)} holds a {header.get('estimator')!r}, not a model")
@@ -93,4 +97,18 @@ def _detector(
     except (KeyError, TypeError) as error:
         raise ModelFileError(f"{path} does not fit together: {error}") from None
     model._adopt(Detector.from_file(header, tensors))
+    return model
+
+
+def _denoiser(
+    path: str, header: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]
+) -> PictureDenoiser:
+    try:
+        parameters = header["parameters"]
+        if isinstance(parameters["hidden_layer_sizes"], list):
+            parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
+        model = PictureDenoiser(**parameters)
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} does not fit together: {error}") from None
+    model._adopt(PictureModel.from_file(header, tensors))
     return model

@@ -26,7 +26,7 @@ from autoencode.selection import FEWEST_ROWS
 from autoencode.spec import describe, make, parse
 from autoencode.training import History
 
-__all__ = ["make_plan", "plain", "segments_of"]
+__all__ = ["make_plan", "plain", "said", "segments_of"]
 
 
 def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
@@ -80,7 +80,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         dtype=defaults.dtype(given["dtype"]),
         n_threads=int(defaults.positive("n_threads", threads, whole=True)) if whole else threads,
         seed=_seed(given["random_state"]),
-        report=verbose if callable(verbose) else _say if verbose else None,
+        report=verbose if callable(verbose) else said if verbose else None,
         restores=restores,
         features=bool(given.get("features", False)) and isinstance(n_components, int),
         fills=isinstance(rows, TableRows),
@@ -246,7 +246,7 @@ def _components(given: Any, rows: Rows, held_out: float, *, sparse: bool) -> int
     )
 
 
-def _say(phase: str, history: History) -> None:
+def said(phase: str, history: History) -> None:
     """Write one line of progress to standard error."""
     columns = history.columns
     sys.stderr.write(

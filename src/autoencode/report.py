@@ -24,6 +24,7 @@ from autoencode.report_parts.drawn import drawn_section
 from autoencode.report_parts.errors import measure
 from autoencode.report_parts.examples import examples_section
 from autoencode.report_parts.explored import explored_section
+from autoencode.report_parts.filters import filters_section
 from autoencode.report_parts.layout import Figure
 from autoencode.report_parts.markup import text
 from autoencode.report_parts.missing import missing_section
@@ -179,9 +180,14 @@ def _array_sections(data: ReportData, pictures: Sprite | None) -> Sections:
     figures |= more
     codes, more = codes_section(data, errors.by_row, pictures)
     place = "pixel" if data.picture_shape is not None else "column"
+    filters = {}
+    if data.filters is not None:
+        title = "What the first layer looks for"
+        filters = {"filters": ("Filters", title, filters_section(data.filters))}
     return {
         "examples": ("Examples", "Original beside reconstruction", examples),
         "errors": ("Errors", f"Error by {place}", columns),
+        **filters,
         **_missing(data),
         "codes": ("Codes", _codes_title(data), codes),
     }, figures | more

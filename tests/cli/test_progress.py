@@ -43,3 +43,10 @@ def test_nothing_is_shown_where_nobody_looks(capfd: pytest.CaptureFixture[str]) 
 )
 def test_minutes(seconds: float, words: str) -> None:
     assert _minutes(seconds) == words
+
+
+def test_pictures_per_second_are_said_of_pictures_alone() -> None:
+    progress = Progress(quiet=True, max_time=None)
+    assert progress._speed("nested", columns(*NESTED)) == ""
+    progress.n_pictures = 1234
+    assert progress._speed("nested", columns(*NESTED)) == ", 1,234 pictures/s"

@@ -24,6 +24,7 @@ from autoencode.commands.options import (
     Trust,
     parse_number,
 )
+from autoencode.commands.photographs import denoise_photographs
 from autoencode.commands.picture_folders import folder_form, write_as_pictures
 from autoencode.errors import DataError, ModelFileError
 from autoencode.presets import PRESETS
@@ -62,17 +63,24 @@ def denoise(
     MODEL is one that was fitted with --kind denoising. What noise there was, and how
     much it changed, is said on standard error, or as JSON on standard output. Missing
     cells are restored too. Columns that the model leaves out stay as they are.
-    Pictures of files are written as files if FILE is a folder.
+    Pictures of files are written as files if FILE is a folder; a model of pictures of any
+    size (fit --kind denoising of a folder) takes them one after the other.
     """
     if as_json and os.fspath(output) == "-":
         raise typer.BadParameter("--json needs -o FILE: standard output cannot hold both")
+    told_level = None if level == "auto" else float(level)
+    if header_of(model, "estimator") == ["PictureDenoiser"]:
+        denoise_photographs(
+            model, data, output, level=told_level, skip_bad=skip_bad, as_json=as_json, force=force
+        )
+        return
     form = folder_form(output, model, force=force)
     _require_denoising(model)
     fitted, rows = load_with_rows(
         model, data, drop=drop, keep=keep, trust=trust, decodes=True, skip_bad=skip_bad
     )
     with naming(data):
-        found, told = _denoised(fitted, rows, None if level == "auto" else float(level))
+        found, told = _denoised(fitted, rows, told_level)
     schema = fitted._state.schema
     if form is None:
         write_rows(output, found, rows.kept, names=rows.names, schema=schema, force=force)

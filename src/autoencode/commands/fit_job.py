@@ -234,7 +234,11 @@ def fit_model(
         sparse = isinstance(model, estimators.SparseAutoencoder)
         given = model._assigned(rows, None)[0] if sparse else model.get_params()
         everything = estimators.Autoencoder().get_params() | given
-        progress.max_epochs = make_plan(everything, rows).max_epochs
+        plan = make_plan(everything, rows)
+        progress.max_epochs = plan.max_epochs
+        if len(rows.sample_shape) > 1:
+            held = 0 if held_out is not None else round(plan.validation_fraction * rows.n_rows)
+            progress.n_pictures = rows.n_rows - held
         model.set_params(verbose=progress)
     interrupted = False
     try:

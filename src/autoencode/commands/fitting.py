@@ -28,6 +28,7 @@ from autoencode.commands.options import (
     parse_number,
     parse_whole,
 )
+from autoencode.commands.photographs import fit_photographs, has_photographs
 from autoencode.data.picture_wish import PictureWish
 from autoencode.presets import PRESETS
 
@@ -314,6 +315,10 @@ def fit(
 
 
 def _run(job: FitJob, *, as_json: bool) -> None:
+    if has_photographs(job):
+        if fit_photographs(job, as_json=as_json):
+            raise typer.Exit(130)
+        return
     result = fit_and_write(job)
     if as_json:
         print_json(result_as_json(job, result))

@@ -37,12 +37,13 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     from autoencode.model_file import read_model
 
     header, tensors = read_model(model)
-    if header.get("estimator") == "AnomalyDetector":
-        detector = _detector(str(model), header)
+    single = {"AnomalyDetector": _detector, "PictureDenoiser": _denoiser}
+    if header.get("estimator") in single:
+        known = single[header["estimator"]](str(model), header)
         if as_json:
-            print_json(detector)
+            print_json(known)
         else:
-            print_fields({name: str(part) for name, part in detector.items()})
+            print_fields({name: str(part) for name, part in known.items()})
         return
     try:
         found = _described(str(model), header, tensors)
@@ -88,6 +89,28 @@ def _detector(path: str, header: dict[str, Any]) -> dict[str, Any]:
             "calibration": calibration["kind"],
             "calibration_rows": facts["n_calibration"],
             "n_features": header["n_features"],
+        }
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} does not fit together: {error}") from None
+
+
+def _denoiser(path: str, header: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model that takes noise out of pictures is."""
+    try:
+        facts, network = header["facts"], header["network"]
+        return {
+            "model": path,
+            "estimator": header["estimator"],
+            "package_version": header["package_version"],
+            "pictures": facts["n_pictures"],
+            "situation": header["situation"],
+            "noise": header["noise"]["kind"],
+            "level": header["noise"]["level"],
+            "colours": network["n_colours"],
+            "hidden_layers": network["widths"],
+            "held_out": facts["held_out"],
+            "seconds": facts["seconds"],
+            "stop_reason": facts["stop_reason"],
         }
     except (KeyError, TypeError) as error:
         raise ModelFileError(f"{path} does not fit together: {error}") from None

@@ -29,6 +29,11 @@ __all__ = [
     "write_rows",
 ]
 
+_SINGLE = {
+    "AnomalyDetector": "finds anomalies and nothing else: use autoencode detect",
+    "PictureDenoiser": "takes noise out of pictures and nothing else: use autoencode denoise",
+}
+
 
 def require_output(output: Path, *, force: bool) -> None:
     """Refuse a name under which no table could be written, before any work is done.
@@ -72,15 +77,16 @@ def header_of(model: Path, *names: str) -> list[Any]:
 
 
 def require_codes(model: Path) -> None:
-    """Refuse a detector of anomalies, which has no codes to decode.
+    """Refuse models that have no codes: they do one thing.
 
     Raises
     ------
     ModelFileError
         If the file is one, or cannot be used.
     """
-    if header_of(model, "estimator") == ["AnomalyDetector"]:
-        raise ModelFileError(f"{model} finds anomalies and nothing else: use autoencode detect")
+    (estimator,) = header_of(model, "estimator")
+    if estimator in _SINGLE:
+        raise ModelFileError(f"{model} {_SINGLE[estimator]}")
 
 
 def _header_of_folder(folder: Path) -> dict[str, Any]:
@@ -185,8 +191,8 @@ def load_with_rows(
     """
     from autoencode.data.reading import is_of_pictures
 
-    names, width = header_of(model, "feature_names", "n_features")
     require_codes(model)
+    names, width = header_of(model, "feature_names", "n_features")
     wish = PictureWish(skip_bad=skip_bad)
     if names is None and is_of_pictures(Path(data)):
         wish = PictureWish(skip_bad=skip_bad, form=form_of(model))

@@ -28,6 +28,13 @@ class Progress:
         Say nothing even on a terminal.
     max_time : float or None
         Seconds that the fit may take.
+
+    Attributes
+    ----------
+    max_epochs : int or None
+        Of the longest phase, where it is known.
+    n_pictures : int or None
+        How many pictures there are in an epoch; None if rows are no pictures.
     """
 
     def __init__(self, *, quiet: bool, max_time: float | None) -> None:
@@ -35,6 +42,7 @@ class Progress:
         self.visible = self._console.is_terminal and not quiet
         self.max_time = max_time
         self.max_epochs: int | None = None
+        self.n_pictures: int | None = None
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._shown = 0.0
 
@@ -69,8 +77,16 @@ class Progress:
             f"{_NAMES.get(phase, phase)}: epoch {columns['epoch'][-1]}, "
             f"held-out error {columns['held_out'][-1]:.4g}"
             + (" x PCA's" if phase == "nested" else "")
+            + self._speed(phase, columns)
             + ("" if left is None else f", at most {_minutes(left)} left")
         )
+
+    def _speed(self, phase: str, columns: dict[str, list[Any]]) -> str:
+        """Say how many pictures are trained on in a second, if rows are pictures."""
+        if self.n_pictures is None:
+            return ""
+        seconds = _seconds_per_epoch(phase, columns)
+        return f", {self.n_pictures / max(seconds, 1e-9):,.0f} pictures/s"
 
     def _seconds_left(self, phase: str, columns: dict[str, list[Any]]) -> float | None:
         """Return an upper bound: a fit may end before its time and its epochs do."""

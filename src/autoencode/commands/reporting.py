@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from autoencode.bounds_summary import bounds_sentence, known_bounds
 from autoencode.commands.drawn_reporting import drawn_of, explored_of
+from autoencode.commands.filter_reporting import filters_of
 from autoencode.commands.unit_reporting import dense_codes, units_of, units_sentence
 from autoencode.data.reading import pictures_of
 from autoencode.data.rows import FloatArray, Rows
@@ -158,6 +159,7 @@ def _array_data(model: Autoencoder, sources: _Sources, common: Mapping[str, Any]
         row_names=None if files is None else tuple(files.names[n] for n in sources.numbers),
     )
     shape = data.picture_shape
+    data = replace(data, filters=filters_of(model, shape))
     pictures = None if shape is None else shown.reshape(count, -1)
     kept = sources.shown.kept
     return replace(data, units=units_of(model, codes, sources.numbers, pictures, shape, kept))

@@ -7,6 +7,7 @@ from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.estimators.convolutional import ConvolutionalAutoencoder
 from autoencode.estimators.denoising import DenoisingAutoencoder
 from autoencode.estimators.imputer import Imputer
+from autoencode.estimators.pictures import PictureDenoiser
 from autoencode.estimators.sparse import SparseAutoencoder
 from autoencode.estimators.variational import VariationalAutoencoder
 
@@ -16,6 +17,7 @@ __all__ = [
     "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
     "Imputer",
+    "PictureDenoiser",
     "SparseAutoencoder",
     "VariationalAutoencoder",
 ]

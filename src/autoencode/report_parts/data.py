@@ -13,6 +13,7 @@ import numpy as np
 from autoencode.errors import DataError
 from autoencode.report_parts.drawn import Drawn, check_drawn
 from autoencode.report_parts.explored import Explored, check_explored
+from autoencode.report_parts.filters import Filters
 from autoencode.report_parts.missing import Missingness
 from autoencode.report_parts.units import Units, check_units
 
@@ -154,6 +155,8 @@ class ReportData(FittedData):
         ``(d,)``.
     row_names : tuple of str or None
         What the rows are called, such as the files of pictures; None: by their numbers.
+    filters : Filters or None
+        What the first layer looks for in pictures; None for others.
     """
 
     rows: np.ndarray
@@ -162,6 +165,7 @@ class ReportData(FittedData):
     names: tuple[str, ...] | None
     sample_shape: tuple[int, ...]
     row_names: tuple[str, ...] | None = None
+    filters: Filters | None = None
 
     @property
     def n_columns(self) -> int:

@@ -1,0 +1,225 @@
+"""Noise and pictures of any size: fitting to a folder, and denoising one picture by picture."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoencode.commands.display import print_json, print_text
+from autoencode.commands.files import naming, require_writable
+from autoencode.commands.picture_folders import require_folder
+from autoencode.commands.progress import Progress
+from autoencode.errors import DataError
+
+if TYPE_CHECKING:
+    from autoencode.commands.fit_job import FitJob
+    from autoencode.data.picture_reading import PictureReader
+    from autoencode.estimators import PictureDenoiser
+
+__all__ = ["denoise_photographs", "fit_photographs", "has_photographs"]
+
+_LEAST_SIDE = 32
+_TAKES = (
+    *("rows", "hidden_layer_sizes", "max_epochs", "max_time", "batch_size", "learning_rate"),
+    *("validation_fraction", "device", "n_threads", "random_state"),
+)
+_MOST_PIXELS = 1 << 28
+"""Of more pixels than this in all, the middle of each picture is fitted to."""
+_MODEL = "PictureDenoiser"
+
+
+def has_photographs(job: FitJob) -> bool:
+    """Say whether a model for pictures of any size is to be fitted.
+
+    It is if the kind is denoising, half of the pictures or more have no side under 32 pixels,
+    and nothing was asked for that only the other model has: a code, one size for all, another
+    noise than the normal one.
+    """
+    from autoencode.data.reading import is_of_pictures
+
+    if job.kind != "denoising" or not is_of_pictures(Path(job.data)):
+        return False
+    asked = job.pictures.size or job.pictures.fit or job.held_out or job.checkpoint or job.report
+    further = set(job.parameters) - {*_TAKES, "noise"}
+    if asked or further or job.parameters.get("noise", "gaussian") != "gaussian":
+        return False
+    with naming(job.data), _reader(job.data, skip_bad=True) as reader:
+        sides = sorted(reader.sides())
+    return sides[len(sides) // 2] >= _LEAST_SIDE
+
+
+def _reader(path: str, *, skip_bad: bool) -> PictureReader:
+    from autoencode.data.picture_reading import PictureReader
+
+    return PictureReader(path, skip_bad=skip_bad)
+
+
+def fit_photographs(job: FitJob, *, as_json: bool) -> bool:
+    """Fit to pictures of any size, write the model and say how good it is.
+
+    Returns
+    -------
+    bool
+        Whether Ctrl-C ended the fit; the model with what was learned is written all the same.
+
+    Raises
+    ------
+    DataError
+        If pictures cannot be used or the model not be written.
+    """
+    require_writable(job.output, force=job.force)
+    from autoencode.estimators import PictureDenoiser
+
+    parameters = {name: value for name, value in job.parameters.items() if name in _TAKES}
+    with Progress(quiet=job.quiet, max_time=parameters.get("max_time")) as progress:
+        progress.say(f"reading {job.data}")
+        pictures, targets = _pairs(job)
+        if progress.visible:
+            parameters["verbose"] = progress
+        model = PictureDenoiser(**parameters)
+        interrupted = False
+        try:
+            with naming(job.data):
+                model.fit(pictures, target=targets)
+        except KeyboardInterrupt:
+            if not hasattr(model, "situation_"):
+                raise
+            interrupted = True
+        model.set_params(verbose=False).save(job.output)
+    if interrupted:
+        sys.stderr.write(f"autoencode: interrupted; {job.output} holds what was learned so far\n")
+    if as_json:
+        print_json(_result(job, model) | {"interrupted": interrupted})
+    else:
+        print_text(model.summary())
+    return interrupted
+
+
+def _pairs(job: FitJob) -> tuple[list[Any], list[Any] | None]:
+    """Read pictures and their targets, which go together by their names."""
+    with _reader(job.data, skip_bad=job.pictures.skip_bad) as reader:
+        if job.target is None:
+            pictures = _read(reader, None)
+            targets = None
+        else:
+            with _reader(job.target, skip_bad=job.pictures.skip_bad) as wanted:
+                alone = set(reader.looks) ^ set(wanted.looks)
+                if alone:
+                    raise DataError(
+                        f"{job.data} and {job.target}: {min(alone)!r} is in one of them only; "
+                        "pictures go together by their names"
+                    )
+                pictures, targets = _read(reader, wanted), _read(wanted, reader)
+        mode = "RGB" if reader.colour else "grey"
+        text = f"{len(pictures):,} pictures of their own sizes, {mode}"
+        if reader.bad:
+            text += f"; {len(reader.bad):,} left out: {', '.join(sorted(reader.bad)[:20])}"
+        sys.stderr.write(f"autoencode: {job.data}: {text}\n")
+    return pictures, targets
+
+
+def _read(reader: PictureReader, other: PictureReader | None) -> list[Any]:
+    colour = reader.colour or (other is not None and other.colour)
+    deep = not colour and reader.deep and (other is None or other.deep)
+    total = sum(look.height * look.width for look in reader.looks.values())
+    share = min(1.0, (_MOST_PIXELS / total) ** 0.5)
+    found = []
+    for name in reader.looks:
+        pixels = reader.read(name, colour=colour, deep=deep)
+        height, width = (max(_LEAST_SIDE, int(share * side)) for side in pixels.shape[:2])
+        top, left = (max(0, pixels.shape[0] - height) // 2, max(0, pixels.shape[1] - width) // 2)
+        found.append(pixels[top : top + height, left : left + width])
+    return found
+
+
+def _result(job: FitJob, model: PictureDenoiser) -> dict[str, Any]:
+    facts = model._model.facts
+    return {
+        "model": str(job.output),
+        "kind": job.kind,
+        "estimator": _MODEL,
+        "situation": model.situation_,
+        "noise": {"kind": model.noise_.kind, "level": model.noise_.level},
+        "pictures": facts["n_pictures"],
+        "held_out": facts["held_out"],
+        "seconds": facts["seconds"],
+        "epochs": len(model.history_.get("epoch", [])),
+        "stop_reason": model.stop_reason_,
+    }
+
+
+def denoise_photographs(
+    model: Path,
+    data: str,
+    output: Path,
+    *,
+    level: float | None,
+    skip_bad: bool,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Take the noise out of a folder of pictures, one after the other; each is written when done.
+
+    Raises
+    ------
+    DataError
+        If data are no pictures, or the folder cannot be written.
+    """
+    from autoencode.data.reading import is_of_pictures
+
+    if os.fspath(output) == "-" or not is_of_pictures(Path(data)):
+        raise DataError(
+            f"{model} takes noise out of files of pictures: name a folder of them, a .zip file or "
+            "one picture, and a folder to write to (-o)"
+        )
+    require_folder(output, force=force)
+    with naming(data), _reader(data, skip_bad=skip_bad) as reader:
+        from autoencode.data.picture_writing import write_pictures
+        from autoencode.loading import load
+
+        levels: dict[str, float] = {}
+        pictures = _denoised(load(model), reader, level, levels)
+        write_pictures(output, list(reader.looks), pictures, force=force)
+        bad = dict(reader.bad)
+    for name, reason in sorted(bad.items()):
+        sys.stderr.write(f"autoencode: {data}: left out: {name} {reason}\n")
+    if as_json:
+        print_json({"output": str(output), "levels": levels, "given": level is not None})
+    else:
+        sys.stderr.write(f"autoencode: {data}: {_said(levels, given=level is not None)}\n")
+
+
+def _denoised(
+    model: PictureDenoiser, reader: PictureReader, level: float | None, levels: dict[str, float]
+) -> Iterator[Any]:
+    """Yield pictures without noise; what was transparent stays so."""
+    import numpy as np
+
+    colour = model._model.n_colours == 3
+    for name, look in reader.looks.items():
+        pixels = reader.read(name, colour=colour, deep=look.deep, alpha=look.alpha)
+        opacity = pixels[..., -1:] if look.alpha else None
+        shown = pixels[..., :-1] if look.alpha else pixels
+        plain = shown[..., 0] if not colour and shown.ndim == 3 else shown
+        # A level is told in the units of the fit, whatever the bits of this picture.
+        unit = np.iinfo(plain.dtype).max / model._model.white
+        asked = None if level is None else level * unit
+        result, found = model._model.scaled(unit).denoised(plain, asked)
+        levels[name] = found / unit
+        if opacity is not None:
+            result = np.concatenate([result.reshape(shown.shape), opacity], -1)
+        yield result
+
+
+def _said(levels: Mapping[str, float], *, given: bool) -> str:
+    values = sorted(levels.values())
+    text = f"{len(values):,} pictures; deviation of the noise "
+    if given:
+        return text + f"{values[0]:.3g}, as given"
+    if len(values) == 1:
+        return text + f"{values[0]:.3g}"
+    middle = values[len(values) // 2]
+    return text + f"{values[0]:.3g} to {values[-1]:.3g} (median {middle:.3g})"

@@ -1,0 +1,272 @@
+"""Noise out of pictures of any size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from autoencode import defaults
+from autoencode.errors import DataError, SpecError
+from autoencode.model_file import write_model
+from autoencode.picture_fit import Wishes, fit_pictures
+from autoencode.picture_model import PictureModel
+from autoencode.picture_summary import describe_pictures
+from autoencode.planning import plain, said
+
+__all__ = ["PictureDenoiser"]
+
+Pixels = npt.NDArray[Any]
+
+_WIDTHS = (32, 48, 64)
+
+
+class PictureDenoiser(BaseEstimator):
+    """Take noise out of pictures of any size, by a network that knows every strength of it.
+
+    A residual network with skip connections, trained on parts of the pictures; it is told how
+    strong the noise is. Three situations, told by what ``fit`` is given: pairs of noisy and
+    clean pictures (``target``); clean pictures, to which normal noise of 0 to 75/255 of white is
+    added; noisy pictures alone. Pictures are grey, ``(height, width)``, or
+    ``(height, width, colours)`` with any number of colours, as in the fit. Whole numbers (uint8,
+    uint16) come back as such; white is then the largest of them, else 1, 255 or the largest value.
+
+    Parameters
+    ----------
+    rows : {"auto", "clean", "noisy"}, default="auto"
+        What the pictures given to ``fit`` are; "auto": noisy if at least half of them seem to
+        have noise of 12/255 of white or more, which is more than what texture alone looks like.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Channels each time that sides are halved, the first at half of a picture's size; "auto"
+        is ``(32, 48, 64)``.
+    max_epochs : "auto" or int, default="auto"
+        Passes over the pictures, of 50 steps at least; "auto" is about 8,000 steps in all.
+    max_time : float or None, default=None
+        Seconds of fitting. Results under a time budget are not reproducible bit by bit.
+    batch_size : "auto" or int, default="auto"
+        Parts of 64 x 64 pixels per step; "auto" is 8.
+    learning_rate : "auto" or float, default="auto"
+        Highest rate of the schedule; "auto" is 0.002.
+    validation_fraction : float, default=0.1
+        Share held out: whole pictures if there are at least 5, else the lower part of each.
+    device : str, default="auto"
+        Where to train.
+    n_threads : "auto" or int, default="auto"
+        The most threads inside one operator while training.
+    random_state : int, RandomState instance or None, default=None
+        The only source of randomness; the same seed gives the same bits on one machine.
+    verbose : bool or callable, default=False
+        As in `Autoencoder`.
+
+    Attributes
+    ----------
+    situation_ : {"pairs", "clean", "noisy"}
+        What the model was fitted to.
+    noise_ : Noise
+        What noise the pictures of ``fit`` had: of kind "none" for clean ones, else its
+        deviation in the data's units (the median over pictures, if they are noisy alone).
+    stop_reason_ : str
+        "no further gain", "budget" or "interrupted".
+    history_ : dict of str to list
+        One entry per epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: str = "auto",
+        hidden_layer_sizes: Any = "auto",
+        max_epochs: Any = "auto",
+        max_time: float | None = None,
+        batch_size: Any = "auto",
+        learning_rate: Any = "auto",
+        validation_fraction: float = 0.1,
+        device: Any = "auto",
+        n_threads: Any = "auto",
+        random_state: Any = None,
+        verbose: Any = False,
+    ) -> None:
+        self.rows = rows
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.max_epochs = max_epochs
+        self.max_time = max_time
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.device = device
+        self.n_threads = n_threads
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, *, target: Any = None) -> Self:
+        """Fit to clean pictures, noisy pictures, or pairs of both.
+
+        Parameters
+        ----------
+        X : sequence of ndarray, or ndarray of shape (n, height, width[, colours])
+            Pictures, of any sizes.
+        y : object, ignored
+            For pipelines.
+        target : like X, optional
+            The same pictures without noise.
+
+        Returns
+        -------
+        PictureDenoiser
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If pictures cannot be used.
+        SpecError
+            If a parameter is not allowed.
+        """
+        wishes = self._wishes()
+        pictures = _pictures(X, "X")
+        targets = None if target is None else _pictures(target, "target")
+        if targets is not None and len(targets) != len(pictures):
+            raise DataError(
+                f"target has {len(targets)} pictures, X has {len(pictures)}: they should be the "
+                "same"
+            )
+        self._adopt(fit_pictures(pictures, targets, wishes))
+        if self.stop_reason_ == "interrupted":
+            raise KeyboardInterrupt
+        return self
+
+    def _wishes(self) -> Wishes:
+        if self.rows not in ("auto", "clean", "noisy"):
+            raise SpecError(f"rows={self.rows!r} is not known; choose from auto, clean, noisy")
+        fraction = self.validation_fraction
+        if not isinstance(fraction, int | float | np.number) or not 0 < fraction < 1:
+            raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
+        automatic = isinstance(self.hidden_layer_sizes, str)
+        widths = defaults.hidden_layer_sizes(self.hidden_layer_sizes, 1)
+        if not widths:
+            raise SpecError("hidden_layer_sizes=() leaves no network: give one size at least")
+        limit = self.max_time
+        return Wishes(
+            self.rows,
+            _WIDTHS if automatic else widths,
+            _whole_or_auto("max_epochs", self.max_epochs),
+            _whole_or_auto("batch_size", self.batch_size),
+            None if limit is None else defaults.positive("max_time", limit),
+            defaults.learning_rate(self.learning_rate),
+            float(fraction),
+            defaults.device(self.device),
+            _whole_or_auto("n_threads", self.n_threads),
+            _seed(self.random_state),
+            self.verbose if callable(self.verbose) else said if self.verbose else None,
+        )
+
+    def _adopt(self, model: PictureModel) -> None:
+        """Set the fitted attributes."""
+        self._model = model
+        self.situation_ = model.situation
+        self.noise_ = model.noise
+        self.stop_reason_ = model.facts["stop_reason"]
+        self.history_ = model.history
+
+    def denoise(self, X: Any, *, level: float | None = None) -> Any:
+        """Take the noise out of pictures, piece by piece: memory does not grow with their size.
+
+        Parameters
+        ----------
+        X : ndarray or sequence of ndarray
+            One picture, several of any sizes, or an array of them.
+        level : float, optional
+            Standard deviation of the noise, in the data's units; without it, that of each
+            picture is estimated.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            As the pictures were given.
+
+        Raises
+        ------
+        DataError
+            If a picture has other channels than those of the fit, or missing values.
+        SpecError
+            If the level is not a positive number.
+        """
+        return self.denoise_with_levels(X, level=level)[0]
+
+    def denoise_with_levels(
+        self, X: Any, *, level: float | None = None
+    ) -> tuple[Any, npt.NDArray[np.float64]]:
+        """Return the same, and the deviation of each picture's noise; see `denoise`."""
+        check_is_fitted(self, "_model")
+        if level is not None:
+            level = defaults.positive("level", level, other="None")
+        one = isinstance(X, np.ndarray) and X.ndim == (2 if self._model.n_colours == 1 else 3)
+        pictures = [X] if one else _pictures(X, "X")
+        pairs = [self._model.denoised(picture, level) for picture in pictures]
+        levels = np.array([found for _, found in pairs])
+        results = [result for result, _ in pairs]
+        if one:
+            return results[0], levels
+        return (np.stack(results) if isinstance(X, np.ndarray) else results), levels
+
+    def summary(self) -> str:
+        """Return a few lines on what was fitted, and how good it is on held-out pictures."""
+        check_is_fitted(self, "_model")
+        return describe_pictures(self._model)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file (safetensors, no code inside).
+
+        Parameters
+        ----------
+        path : path
+            Replaced as a whole or not at all.
+        """
+        check_is_fitted(self, "_model")
+        header, tensors = self._model.to_file()
+        given = self.get_params() | {"verbose": bool(self.verbose)}
+        parameters = {name: plain(value) for name, value in given.items()}
+        header |= {"estimator": type(self).__name__, "parameters": parameters}
+        write_model(path, header, tensors)
+
+
+def _pictures(X: Any, name: str) -> Sequence[Pixels]:
+    """Return pictures as a sequence of arrays of numbers, all with the same channels."""
+    if isinstance(X, np.ndarray) and X.ndim < 3:
+        raise DataError(
+            f"{name} has the shape {X.shape}: give pictures as a list of arrays, or as one array "
+            "(n, height, width)"
+        )
+    found = [np.asarray(picture) for picture in X]
+    if not found:
+        raise DataError(f"{name} has no pictures: give one at least")
+    channels = {picture.shape[2:] for picture in found if picture.ndim in (2, 3)}
+    if len(channels) != 1 or any(picture.ndim not in (2, 3) for picture in found):
+        shapes = sorted({picture.shape for picture in found}, key=str)[:3]
+        raise DataError(
+            f"{name} has pictures of the shapes {', '.join(map(str, shapes))}: all should be "
+            "(height, width), or (height, width, colours) with the same colours"
+        )
+    if len({picture.dtype for picture in found}) > 1 or found[0].dtype.kind not in "uif":
+        types = sorted({str(picture.dtype) for picture in found})[:3]
+        raise DataError(
+            f"{name} has pictures of {', '.join(types)}: give all as one type of numbers"
+        )
+    return found
+
+
+def _whole_or_auto(name: str, value: Any) -> Any:
+    return value if value == "auto" else int(defaults.positive(name, value, whole=True))
+
+
+def _seed(random_state: Any) -> int:
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise SpecError(f"random_state={random_state!r} cannot be used: {error}") from None

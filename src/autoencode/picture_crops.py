@@ -1,0 +1,150 @@
+"""Parts of pictures, drawn anew for every step, with noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from autoencode.interfaces import Batch
+
+__all__ = ["MOST_LEVEL", "NOISES", "CropBatches", "Crops"]
+
+NOISES = ("added", "given", "doubled")
+"""Where the noise of a crop comes from: see `Crops`."""
+MOST_LEVEL = 75 / 255
+"""Deviation of the strongest noise that is learned from clean pictures; white is 1."""
+_DOUBLED = 0.5
+"""How much of their own level noisy pictures get once more."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Pictures to draw parts from.
+
+    Attributes
+    ----------
+    pictures : sequence of Tensor
+        ``(n_colours, height, width)`` each; no side is less than that of the parts.
+    targets : sequence of Tensor or None
+        What is to come out; None: the pictures, or what is known of them.
+    levels : Tensor
+        ``(n_pictures,)``: deviation of the noise that each has.
+    noise : str
+        "added": pictures are clean, and noise of any level is added. "given": pictures have it,
+        and targets have none. "doubled": pictures have noise, and nothing else is known.
+        They get more of it, and what comes out is compared with the pictures less that noise
+        over its share: both noises together do not correlate with what was taken away, so that
+        the expected error is that against clean pictures, but for a constant (Pang et al.,
+        2021, theorem 1).
+    side : int
+        Of the parts.
+    """
+
+    pictures: Sequence[Tensor]
+    targets: Sequence[Tensor] | None
+    levels: Tensor
+    noise: str
+    side: int
+
+    def chosen(self, places: Sequence[int]) -> Crops:
+        """Return some of the pictures."""
+        return replace(
+            self,
+            pictures=[self.pictures[place] for place in places],
+            targets=None if self.targets is None else [self.targets[place] for place in places],
+            levels=self.levels[list(places)],
+        )
+
+    def rows(self, spans: Sequence[slice]) -> Crops:
+        """Return a part of each picture, by its rows of pixels."""
+        parts = [
+            [p[:, span] for p, span in zip(group, spans, strict=True)]
+            for group in (self.pictures, self.targets or ())
+            if group
+        ]
+        return replace(self, pictures=parts[0], targets=None if self.targets is None else parts[1])
+
+    def draw(self, count: int, rng: torch.Generator) -> tuple[Batch, Batch]:
+        """Return ``count`` parts from places drawn at random, turned and mirrored, and targets."""
+        chances = torch.tensor(
+            [
+                float((p.shape[1] - self.side + 1) * (p.shape[2] - self.side + 1))
+                for p in self.pictures
+            ]
+        )
+        chosen = torch.multinomial(chances, count, replacement=True, generator=rng)
+        places = torch.rand(count, 2, generator=rng).tolist()
+        turns = torch.randint(8, (count,), generator=rng).tolist()
+        given, wanted = [], []
+        for number, place, turn in zip(chosen.tolist(), places, turns, strict=True):
+            given.append(self._part(self.pictures[number], place, turn))
+            if self.targets is not None:
+                wanted.append(self._part(self.targets[number], place, turn))
+        x = torch.stack(given)
+        y = torch.stack(wanted) if wanted else x
+        return self._spoilt(x, y, self.levels[chosen], rng)
+
+    def _part(self, picture: Tensor, place: Sequence[float], turn: int) -> Tensor:
+        top, left = (
+            int(share * (length - self.side + 1))
+            for share, length in zip(place, picture.shape[1:], strict=True)
+        )
+        part = picture[:, top : top + self.side, left : left + self.side]
+        part = torch.rot90(part, turn % 4, (1, 2))
+        return part.flip(2) if turn >= 4 else part
+
+    def _spoilt(
+        self, x: Tensor, y: Tensor, levels: Tensor, rng: torch.Generator
+    ) -> tuple[Batch, Batch]:
+        if self.noise != "given":
+            noise = torch.randn(x.shape, generator=rng)
+            if self.noise == "added":
+                levels = MOST_LEVEL * torch.rand(len(x), generator=rng)
+                x = x + levels[:, None, None, None] * noise
+            else:
+                more = levels[:, None, None, None] * noise
+                x, y = x + _DOUBLED * more, y - more / _DOUBLED
+                levels = levels * (1 + _DOUBLED**2) ** 0.5
+        told = torch.stack([torch.ones_like(levels), levels.square()], 1)
+        return Batch(x, level=told), Batch(y)
+
+    def at_level(self, level: float, count: int, rng: torch.Generator) -> tuple[Batch, Batch]:
+        """Return parts of clean pictures with noise of one level."""
+        _, clean = replace(self, noise="given").draw(count, rng)
+        levels = torch.full((count,), level)
+        x = clean.x + level * torch.randn(clean.x.shape, generator=rng)
+        return Batch(x, level=torch.stack([torch.ones_like(levels), levels.square()], 1)), clean
+
+
+class CropBatches:
+    """A source of training rows that are parts of pictures.
+
+    Parameters
+    ----------
+    crops : Crops
+        Where they come from.
+    batch_size : int
+        Parts per step.
+    n_steps : int
+        Steps of an epoch.
+    device : torch.device
+        Where the network is.
+    """
+
+    def __init__(self, crops: Crops, batch_size: int, n_steps: int, device: torch.device) -> None:
+        self.crops, self.batch_size, self.n_steps = crops, batch_size, n_steps
+        self.device = device
+        self.n_rows = batch_size * n_steps
+
+    def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
+        """Yield (parts with noise, what to reconstruct)."""
+        for _ in range(self.n_steps):
+            found = self.crops.draw(self.batch_size, rng)
+            batch, target = (
+                Batch(*(None if part is None else part.to(self.device) for part in one))
+                for one in found
+            )
+            yield batch, target

@@ -1,0 +1,258 @@
+"""Pictures of any size -> a network that takes noise out of pictures."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from autoencode.architectures.unet import UNet
+from autoencode.errors import DataError
+from autoencode.noise import Noise
+from autoencode.picture_crops import MOST_LEVEL, Crops
+from autoencode.picture_levels import noise_level
+from autoencode.picture_model import PictureModel, in_planes
+from autoencode.picture_network import PictureTraining, trained
+from autoencode.picture_quality import figures_of
+from autoencode.training import History
+
+__all__ = ["Wishes", "fit_pictures"]
+
+Pixels = npt.NDArray[Any]
+
+_BLOCKS = 1
+_SIDE = 64
+_LEAST_SIDE = 16
+_MOST_VALUES = 1 << 26
+"""Of larger sets of pictures a part of each is used, so that memory stays bounded."""
+_HELD_WHOLE = 5
+"""With as many pictures some are held out; with fewer a part of each."""
+_LEAST_STEPS = 50
+_BATCH = 8
+_STEPS_IN_ALL = 8000
+_LEAST_NOISY = 12 / 255
+"""Level from which pictures are taken to be noisy: fine texture alone seems to have up to this."""
+_WHITES = (1.0, 255.0)
+_WHITE_CORRELATION, _LEAST_TOUCHED = 0.1, 0.98
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a fit is asked for; nothing is "auto" but where it says so.
+
+    Attributes
+    ----------
+    rows : str
+        "auto", "clean" or "noisy".
+    widths : tuple of int
+        Channels of the network.
+    max_epochs, batch_size : int or "auto"
+        Passes over the pictures, of 50 steps at least; parts per step.
+    max_time : float or None
+        Seconds.
+    learning_rate : float
+        The highest.
+    validation_fraction : float
+        Share held out.
+    device : torch.device
+        Where to train.
+    n_threads : int or "auto"
+        The most inside one operator.
+    seed : int
+        Of everything random.
+    report : callable or None
+        Called with the phase's name and the history after each epoch.
+    """
+
+    rows: str
+    widths: tuple[int, ...]
+    max_epochs: int | str
+    batch_size: int | str
+    max_time: float | None
+    learning_rate: float
+    validation_fraction: float
+    device: torch.device
+    n_threads: int | str
+    seed: int
+    report: Callable[[str, History], None] | None
+
+
+def fit_pictures(
+    pictures: Sequence[Pixels], targets: Sequence[Pixels] | None, wishes: Wishes
+) -> PictureModel:
+    """Fit to pictures; after Ctrl-C the model has what was learned until then.
+
+    Parameters
+    ----------
+    pictures : sequence of ndarray of shape (height, width) or (height, width, n_colours)
+        At least one; all with the same channels.
+    targets : sequence of ndarray or None
+        The same pictures without noise.
+    wishes : Wishes
+        How to fit.
+
+    Returns
+    -------
+    PictureModel
+        Its facts have the stop reason: "interrupted" after Ctrl-C.
+
+    Raises
+    ------
+    DataError
+        If pictures cannot be used.
+    """
+    begun = time.perf_counter()
+    rng = torch.Generator().manual_seed(wishes.seed)
+    n_colours = 1 if pictures[0].ndim == 2 else pictures[0].shape[-1]
+    network = UNet(n_colours, wishes.widths, _BLOCKS)
+    network.draw(rng)
+    network.to(wishes.device)
+    white = white_of(pictures if targets is None else targets)
+    given, wanted = _cut(pictures, targets, white, n_colours, rng)
+    situation, noise, crops = _situation(given, wanted, wishes.rows, network.step)
+    training, held_out = _parted(crops, wishes.validation_fraction, rng)
+    how = _how(training, wishes)
+    history = History()
+    try:
+        trained(network, training, held_out, how, rng, history)
+    except KeyboardInterrupt:
+        if not history.columns:
+            raise
+    network.requires_grad_(False)
+    facts = {
+        "n_pictures": len(pictures),
+        "n_pixels": int(sum(p.shape[1] * p.shape[2] for p in given)),
+        "seconds": time.perf_counter() - begun,
+        "stop_reason": history.stop_reason,
+        "noise": crops.noise,
+        "held_out": figures_of(network, held_out, wishes.seed),
+    }
+    level = Noise("none") if noise is None else Noise("gaussian", noise * white)
+    return PictureModel(network, white, situation, level, facts, history.columns)
+
+
+def white_of(pictures: Sequence[Pixels]) -> float:
+    """Return what is 1 to the network: the largest whole number of the type.
+
+    Of fractions the least of 1 and 255 that no value is beyond twice, else the largest value.
+    """
+    dtype = pictures[0].dtype
+    if np.issubdtype(dtype, np.integer):
+        return float(np.iinfo(dtype).max)
+    largest = max(float(np.abs(picture).max()) for picture in pictures)
+    return next((white for white in _WHITES if largest <= 2 * white), largest)
+
+
+def _cut(
+    pictures: Sequence[Pixels],
+    targets: Sequence[Pixels] | None,
+    white: float,
+    n_colours: int,
+    rng: torch.Generator,
+) -> tuple[list[Tensor], list[Tensor] | None]:
+    """Return pictures and targets as tensors; of very many pixels, a part of each."""
+    n_values = sum(picture.size for picture in pictures)
+    share = min(1.0, math.sqrt(_MOST_VALUES / (n_values * (1 if targets is None else 2))))
+    given: list[Tensor] = []
+    wanted: list[Tensor] = []
+    for number, picture in enumerate(pictures):
+        sides = picture.shape[:2]
+        if min(sides) < _LEAST_SIDE:
+            raise DataError(
+                f"picture {number} is {sides[0]} x {sides[1]} pixels large; a fit needs "
+                f"{_LEAST_SIDE} x {_LEAST_SIDE} at least: leave it out"
+            )
+        kept = [max(min(_SIDE, side), int(share * side)) for side in sides]
+        draws = torch.rand(2, generator=rng).tolist()
+        starts = [int(d * (a - b + 1)) for d, a, b in zip(draws, sides, kept, strict=True)]
+        part = tuple(slice(start, start + side) for start, side in zip(starts, kept, strict=True))
+        given.append(torch.from_numpy(in_planes(picture[part], n_colours) / white))
+        if targets is not None:
+            if targets[number].shape != picture.shape:
+                raise DataError(
+                    f"target {number} has the shape {targets[number].shape}, its picture "
+                    f"{picture.shape}: they should be the same"
+                )
+            wanted.append(torch.from_numpy(in_planes(targets[number][part], n_colours) / white))
+    return given, wanted if targets is not None else None
+
+
+def _situation(
+    given: list[Tensor], wanted: list[Tensor] | None, rows: str, step: int
+) -> tuple[str, float | None, Crops]:
+    """Return what there is to learn from, the level of the noise, and parts to learn from."""
+    least = min(min(picture.shape[1:]) for picture in given)
+    side = min(_SIDE, least // step * step)
+    levels = torch.tensor([noise_level(p.permute(1, 2, 0).numpy()) for p in given])
+    if wanted is not None:
+        steps = [noisy - clean for noisy, clean in zip(given, wanted, strict=True)]
+        level = math.sqrt(float(np.mean([float(s.square().mean()) for s in steps])))
+        if level == 0.0:
+            raise DataError("X and target are the same: there is no noise to learn from")
+        if all(_is_white(s) for s in steps):
+            # Fresh noise of the same kind is more to learn from than these draws of it.
+            return "pairs", level, Crops(wanted, None, levels, "added", side)
+        return "pairs", level, Crops(given, wanted, levels, "given", side)
+    level = float(levels.median())
+    if rows == "noisy" or (rows == "auto" and level >= _LEAST_NOISY):
+        return "noisy", level, Crops(given, None, levels, "doubled", side)
+    return "clean", None, Crops(given, None, levels, "added", side)
+
+
+def _is_white(step: Tensor) -> bool:
+    """Say whether noise is in every pixel, each for itself, and no stronger than is learned."""
+    if float((step != 0).float().mean()) < _LEAST_TOUCHED or float(step.std()) > MOST_LEVEL:
+        return False
+    power = float(step.square().mean())
+    pairs = (step[:, 1:] * step[:, :-1], step[:, :, 1:] * step[:, :, :-1])
+    beside = max(abs(float(pair.mean())) for pair in pairs)
+    heavy = float(step.pow(4).mean()) / power**2
+    return beside < _WHITE_CORRELATION * power and heavy < 4.0
+
+
+def _parted(crops: Crops, fraction: float, rng: torch.Generator) -> tuple[Crops, Crops]:
+    """Hold out some of the pictures, or the lower part of each where they are few."""
+    count = len(crops.pictures)
+    if count >= _HELD_WHOLE:
+        order = torch.randperm(count, generator=rng).tolist()
+        n_held = max(1, round(fraction * count))
+        return crops.chosen(order[n_held:]), crops.chosen(order[:n_held])
+    heights = [picture.shape[1] for picture in crops.pictures]
+    held = [max(crops.side, round(fraction * height)) for height in heights]
+    if any(height - part < crops.side for height, part in zip(heights, held, strict=True)):
+        raise DataError(
+            f"{count} pictures of fewer than {2 * crops.side} rows of pixels are too few to hold "
+            f"a part out: give {_HELD_WHOLE} pictures, or larger ones"
+        )
+    ends = [height - part for height, part in zip(heights, held, strict=True)]
+    return crops.rows([slice(0, end) for end in ends]), crops.rows(
+        [slice(end, None) for end in ends]
+    )
+
+
+def _how(crops: Crops, wishes: Wishes) -> PictureTraining:
+    batch_size = _BATCH if isinstance(wishes.batch_size, str) else wishes.batch_size
+    n_pixels = sum(picture.shape[1] * picture.shape[2] for picture in crops.pictures)
+    n_steps = max(_LEAST_STEPS, math.ceil(n_pixels / (batch_size * crops.side**2)))
+    epochs = wishes.max_epochs
+    if isinstance(epochs, str):
+        epochs = max(1, math.ceil(_STEPS_IN_ALL / n_steps))
+        epochs *= 1 if wishes.max_time is None else 10
+    report = wishes.report
+    return PictureTraining(
+        batch_size,
+        n_steps,
+        epochs,
+        wishes.max_time,
+        wishes.learning_rate,
+        wishes.n_threads,
+        wishes.device,
+        None if report is None else lambda history: report("pictures", history),
+    )
