@@ -10,10 +10,8 @@ from torch import Tensor
 
 from autoencode.interfaces import Batch
 
-__all__ = ["MOST_LEVEL", "NOISES", "CropBatches", "Crops"]
+__all__ = ["MOST_LEVEL", "CropBatches", "Crops", "on_device"]
 
-NOISES = ("added", "given", "doubled")
-"""Where the noise of a crop comes from: see `Crops`."""
 MOST_LEVEL = 75 / 255
 """Deviation of the strongest noise that is learned from clean pictures; white is 1."""
 _DOUBLED = 0.5
@@ -142,9 +140,11 @@ class CropBatches:
     def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
         """Yield (parts with noise, what to reconstruct)."""
         for _ in range(self.n_steps):
-            found = self.crops.draw(self.batch_size, rng)
-            batch, target = (
-                Batch(*(None if part is None else part.to(self.device) for part in one))
-                for one in found
-            )
-            yield batch, target
+            batch, target = self.crops.draw(self.batch_size, rng)
+            yield on_device(batch, self.device), on_device(target, self.device)
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """Return rows where the network is."""
+    parts = (None if part is None else part.to(device) for part in batch)
+    return Batch(*parts)  # type: ignore[arg-type]
