@@ -191,6 +191,17 @@ def test_colours_are_taken_together() -> None:
         found.denoise([given[0][..., 0]])
 
 
+def test_some_parts_of_colours_are_grey_with_grey_noise() -> None:
+    picture = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0))
+    crops = Crops([picture], None, torch.zeros(1), "added", 16)
+    batch, target = crops.draw(60, torch.Generator().manual_seed(1))
+    grey = (target.x[:, 0] == target.x[:, 2]).flatten(1).all(1)
+    assert 5 <= int(grey.sum()) <= 25
+    assert (batch.x[grey, 0] == batch.x[grey, 2]).all()
+    apart = (batch.x - target.x)[~grey]
+    assert not (apart[:, 0] == apart[:, 2]).any()
+
+
 @pytest.mark.parametrize("level", [5.0, 20.0, 60.0])
 def test_the_level_of_a_picture_is_found(level: float) -> None:
     rows, columns = np.mgrid[:120, :120]

@@ -14,6 +14,8 @@ __all__ = ["MOST_LEVEL", "CropBatches", "Crops", "on_device"]
 
 MOST_LEVEL = 75 / 255
 """Deviation of the strongest noise that is learned from clean pictures; white is 1."""
+_COLOURS, _GREY = 3, 0.25
+"""Share of the parts of pictures of three colours that are made grey, with noise that is too."""
 _DOUBLED = 0.5
 """How much of their own level noisy pictures get once more."""
 
@@ -100,6 +102,10 @@ class Crops:
         if self.noise != "given":
             noise = torch.randn(x.shape, generator=rng)
             if self.noise == "added":
+                if x.shape[1] == _COLOURS:
+                    grey = torch.rand(len(x), generator=rng) < _GREY
+                    x, noise = _in_grey(x, x.mean(1, True), grey), _in_grey(noise, noise, grey)
+                    y = x
                 levels = MOST_LEVEL * torch.rand(len(x), generator=rng)
                 x = x + levels[:, None, None, None] * noise
             else:
@@ -115,6 +121,11 @@ class Crops:
         levels = torch.full((count,), level)
         x = clean.x + level * torch.randn(clean.x.shape, generator=rng)
         return Batch(x, level=torch.stack([torch.ones_like(levels), levels.square()], 1)), clean
+
+
+def _in_grey(x: Tensor, values: Tensor, grey: Tensor) -> Tensor:
+    """Return pictures of which some have the first channel of others in all of theirs."""
+    return torch.where(grey[:, None, None, None], values[:, :1], x)
 
 
 class CropBatches:

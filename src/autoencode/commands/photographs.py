@@ -84,6 +84,7 @@ def fit_photographs(job: FitJob, *, as_json: bool) -> bool:
         progress.say(f"reading {job.data}")
         pictures, targets = _pairs(job)
         if progress.visible:
+            progress.max_epochs = parameters.get("max_epochs")
             parameters["verbose"] = progress
         model = PictureDenoiser(**parameters)
         interrupted = False
