@@ -102,6 +102,10 @@ class LevelTables:
         self._width = 1 << (size - 1).bit_length()
         self._counts = np.zeros((n_contexts, size), np.int64)
         self._seen = 0
+        shape = (n_contexts, self._width)
+        # What is beyond the last symbol is never found.
+        self._tables = np.ones(shape, np.int64), np.full(shape, TOTAL, np.int64)
+        self.frequencies, self.cumulative = (table.ravel() for table in self._tables)
         self._build()
 
     def code(self, contexts: IntArray, known: IntArray | None, channel: Channel) -> IntArray:
@@ -151,12 +155,10 @@ class LevelTables:
         unit = 4 * self.size
         weights = unit * self._counts
         weights += unit * _OWN * own // max(1, self._seen) + 4 * _EVEN
-        found = normalised(weights)
-        shape = (len(found), self._width)
-        frequencies, cumulative = np.ones(shape, np.int64), np.full(shape, TOTAL, np.int64)
-        frequencies[:, : self.size] = found
-        cumulative[:, : self.size] = np.cumsum(found, axis=1) - found
-        self.frequencies, self.cumulative = frequencies.ravel(), cumulative.ravel()
+        frequencies, cumulative = (table[:, : self.size] for table in self._tables)
+        frequencies[:] = normalised(weights)
+        np.cumsum(frequencies[:, :-1], axis=1, out=cumulative[:, 1:])
+        cumulative[:, 0] = 0
         self._built = self._seen
 
 

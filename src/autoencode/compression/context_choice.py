@@ -20,7 +20,7 @@ from autoencode.compression.plans import LARGEST_CONTEXTS, LARGEST_SCALE, Source
 
 __all__ = ["Candidate", "choose_levels_context", "choose_residual_context", "residual_bits"]
 
-_LARGEST_TABLES = 1 << 17
+_LARGEST_TABLES, _SMALL_TABLES = 1 << 17, 1 << 12
 _MOST_SOURCES = 3
 _BITS_PER_EDGE = 9.0
 
@@ -88,7 +88,9 @@ def choose_levels_context(
     def cost(contexts: IntArray, n_contexts: int) -> float:
         return _adaptive_bits(contexts * size + values, n_contexts, size, weight)
 
-    largest = min(LARGEST_CONTEXTS, _LARGEST_TABLES // size)
+    # Tables of more entries than rows are never learned, and take long to make.
+    entries = min(_LARGEST_TABLES, max(_SMALL_TABLES, int(len(values) * weight) // 8))
+    largest = min(LARGEST_CONTEXTS, entries // size)
     return _greedy(candidates, cost, len(values), (16, 6), largest, most)
 
 

@@ -81,7 +81,9 @@ def normalised(weights: IntArray) -> IntArray:
     """
     n_tables, n_symbols = weights.shape
     total = weights.sum(axis=1, keepdims=True)
-    frequencies: IntArray = 1 + weights * (TOTAL - n_symbols) // total
+    frequencies: IntArray = weights * (TOTAL - n_symbols)
+    frequencies //= total
+    frequencies += 1
     largest = frequencies.argmax(axis=1)
     frequencies[np.arange(n_tables), largest] += TOTAL - frequencies.sum(axis=1)
     return frequencies
