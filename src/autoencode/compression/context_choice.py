@@ -89,7 +89,7 @@ def choose_levels_context(
         return _adaptive_bits(contexts * size + values, n_contexts, size, weight)
 
     # Tables of more entries than rows are never learned, and take long to make.
-    entries = min(_LARGEST_TABLES, max(_SMALL_TABLES, int(len(values) * weight) // 8))
+    entries = min(_LARGEST_TABLES, max(_SMALL_TABLES, int(len(values) * weight) // 16))
     largest = min(LARGEST_CONTEXTS, entries // size)
     return _greedy(candidates, cost, len(values), (16, 6), largest, most)
 
