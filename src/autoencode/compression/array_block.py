@@ -82,7 +82,8 @@ def encode_array(
 def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort) -> bool:
     """Whether a model of each column may pay for the time of making it."""
     most = MOST_COLUMNS if len(inner) == 1 or effort.patient else _MOST_PIXELS
-    return n_columns <= most and (n_columns <= 64 or n_columns <= 4 * n_rows)
+    narrow = n_columns <= 64 or (effort.patient and n_columns <= 4 * n_rows)
+    return n_columns <= most and (narrow or n_columns * 4 <= n_rows)
 
 
 def _is_field(inner: Sequence[int], effort: Effort) -> bool:

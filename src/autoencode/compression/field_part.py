@@ -15,14 +15,15 @@ from autoencode.compression.context_choice import (
     choose_levels_context,
     choose_residual_context,
 )
-from autoencode.compression.field_model import FieldShape, FieldWalk, sum_around
+from autoencode.compression.field_model import FieldShape, FieldWalk, around
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.packing import join, pack_integers, split, unpack_integers
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan, check_order, require, within
 from autoencode.compression.regression import Gram, regression
-from autoencode.compression.table_model import predicted, surprise
+from autoencode.compression.table_model import surprise
 from autoencode.compression.table_part import MOST_LANES, lanes_for
 from autoencode.compression.table_planning import Column
+from autoencode.compression.weighted_sums import predicted
 from autoencode.errors import DataError
 
 __all__ = ["decode_fields", "encode_fields"]
@@ -174,7 +175,9 @@ def _with_context(
     rows, weight = rows[::thin], float(thin)
     places, wanted = shape.places[rows], values[rows]
     here = np.full(len(rows), 16 * plan.centre) if predictions is None else predictions[::thin]
-    candidates = [Candidate("surprises", 0, sum_around(surprises, places, shape))]
+    nearest, shares = around(shape)
+    nearby = (shares @ surprises.take(nearest + places)).astype(np.int64)
+    candidates = [Candidate("surprises", 0, nearby)]
     if plan.regressors:
         candidates.append(Candidate("prediction", 0, here))
     for at, offset in enumerate(shape.offsets):

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.plans import ColumnPlan, Source
-from autoencode.compression.weighted_sums import FARTHEST, WeightedSum
+from autoencode.compression.weighted_sums import WeightedSum
 
-__all__ = ["Layout", "TableWalk", "part_numbers", "predicted", "recent", "surprise"]
+__all__ = ["Layout", "TableWalk", "part_numbers", "recent", "surprise"]
 
 # Tables of levels learn from group to group: each is half of what is known before it.
 _FIRST_ROWS, _MOST_ROWS, _SHARE = 16, 16384, 2
@@ -78,22 +78,6 @@ def _groups(n_rows: int, mode: str) -> Iterator[slice]:
         yield slice(start, stop)
         size = min(_MOST_ROWS, max(size, stop // _SHARE))
         start = stop
-
-
-def predicted(plan: ColumnPlan, regressors: Sequence[IntArray]) -> IntArray | None:
-    """Return what centred values predict, in sixteenths; None if it is the centre.
-
-    Sums are of whole numbers below 2**53 held in float64: exact in any order.
-    """
-    if not regressors:
-        return None
-    total = np.zeros(len(regressors[0]), np.float64)
-    for weight, values in zip(plan.weights, regressors, strict=True):
-        total += float(weight) * values
-    total *= 2.0**-plan.shift
-    np.floor(total, out=total)
-    np.clip(total, -FARTHEST, FARTHEST, out=total)
-    return total.astype(np.int64) + 16 * plan.centre
 
 
 def surprise(values: IntArray, predictions: IntArray | None, plan: ColumnPlan) -> IntArray:

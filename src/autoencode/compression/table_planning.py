@@ -17,7 +17,8 @@ from autoencode.compression.context_choice import (
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan
 from autoencode.compression.regression import Gram, regression
-from autoencode.compression.table_model import Layout, predicted, recent, surprise
+from autoencode.compression.table_model import Layout, recent, surprise
+from autoencode.compression.weighted_sums import predicted
 
 __all__ = ["Column", "Planned", "plan_table"]
 

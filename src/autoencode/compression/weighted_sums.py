@@ -11,11 +11,37 @@ import numpy.typing as npt
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.plans import ColumnPlan
 
-__all__ = ["FARTHEST", "WeightedSum"]
+__all__ = ["FloatArray", "WeightedSum", "predicted", "sixteenths"]
 
 # Predictions are clipped here, in sixteenths.
-FARTHEST = 1 << 56
+_FARTHEST = 1 << 56
+# Sums are below 2**53: with this shift or a larger one they are not clipped.
+_NO_CLIP_FROM = -3
 FloatArray = npt.NDArray[np.float64]
+
+
+def sixteenths(total: FloatArray, plan: ColumnPlan) -> IntArray:
+    """Turn sums of weighted and centred values, which are overwritten, into predictions."""
+    total *= 2.0**-plan.shift
+    np.floor(total, out=total)
+    if plan.shift < _NO_CLIP_FROM:
+        np.clip(total, -_FARTHEST, _FARTHEST, out=total)
+    found = total.astype(np.int64)
+    found += 16 * plan.centre
+    return found
+
+
+def predicted(plan: ColumnPlan, regressors: Sequence[IntArray]) -> IntArray | None:
+    """Return what centred values predict, in sixteenths; None if it is the centre.
+
+    Sums are of whole numbers below 2**53 held in float64: exact in any order.
+    """
+    if not regressors:
+        return None
+    total = np.zeros(len(regressors[0]), np.float64)
+    for weight, values in zip(plan.weights, regressors, strict=True):
+        total += float(weight) * values
+    return sixteenths(total, plan)
 
 
 class _Term(NamedTuple):
@@ -42,15 +68,12 @@ class WeightedSum:
     """
 
     def __init__(self, plan: ColumnPlan, plans: Sequence[ColumnPlan]) -> None:
-        self._centre, self._factor = 16 * plan.centre, 2.0**-plan.shift
-        reach = 0
+        self._plan = plan
         by_lag: dict[int, list[tuple[int, int]]] = {}
         for at, weight in zip(plan.regressors, plan.weights, strict=True):
             lag, column = divmod(at, len(plans))
             by_lag.setdefault(lag, []).append((column, weight))
-            reach += abs(weight) * plans[column].size
         self._terms = [_term(lag, sorted(pairs), plans) for lag, pairs in by_lag.items()]
-        self._clipped = reach * self._factor > FARTHEST
 
     def predict(
         self, columns: FloatArray, before: Sequence[slice], kept: IntArray | None
@@ -77,14 +100,8 @@ class WeightedSum:
                 total = part if total is None else total + part
         if total is None:
             count = before[0].stop - before[0].start if kept is None else len(kept)
-            return np.full(count, self._centre)
-        total *= self._factor
-        np.floor(total, out=total)
-        if self._clipped:
-            np.clip(total, -FARTHEST, FARTHEST, out=total)
-        found = total.astype(np.int64)
-        found += self._centre
-        return found
+            return np.full(count, 16 * self._plan.centre)
+        return sixteenths(total, self._plan)
 
 
 def _term(lag: int, pairs: list[tuple[int, int]], plans: Sequence[ColumnPlan]) -> _Term:
