@@ -84,7 +84,7 @@ class SymbolWriter:
                     words.append(held.astype(np.uint16)[::-1])
                     active[full] = held >> _WORD
                 quotient = active // frequency
-                # x = (x // f) * 2**16 + x % f + c
+                # The quotient moves up by 16 bits, the rest and the sum before stand below.
                 active += quotient * (TOTAL - frequency)
                 active += cumulative[piece]
         head = states.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :_STATE_BYTES].tobytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from pcodec import ChunkConfig, standalone
 
@@ -13,9 +15,10 @@ __all__ = ["load_integers", "pcodec_bytes", "pcodec_into", "store_integers"]
 
 _BYTES, _PCODEC = range(2)
 _WIDTHS = (1, 2, 4, 8)
+_QUICK_LEVEL, _SLOW_LEVEL = 6, 12
 
 
-def store_integers(values: IntArray, *, fast: bool = False) -> bytes:
+def store_integers(values: IntArray, *, fast: bool = False, beat: float = math.inf) -> bytes:
     """Store integers by whatever makes them smallest.
 
     Parameters
@@ -24,6 +27,8 @@ def store_integers(values: IntArray, *, fast: bool = False) -> bytes:
         Not negative.
     fast : bool
         Leave out xz.
+    beat : float
+        As in `pack`.
 
     Returns
     -------
@@ -33,9 +38,9 @@ def store_integers(values: IntArray, *, fast: bool = False) -> bytes:
     largest = int(values.max(initial=0))
     width = next(width for width in _WIDTHS if largest < 1 << (8 * width - (width == 8)))
     narrow = values.astype(f"<u{width}")
-    offers = [bytes([_BYTES, width]) + pack(narrow.tobytes(), fast=fast)]
+    offers = [bytes([_BYTES, width]) + pack(narrow.tobytes(), fast=fast, beat=beat)]
     wide = narrow.astype(f"<u{max(width, 2)}")
-    offers.append(bytes([_PCODEC, max(width, 2)]) + pcodec_bytes(wide))
+    offers.append(bytes([_PCODEC, max(width, 2)]) + pcodec_bytes(wide, fast=fast))
     return min(offers, key=len)
 
 
@@ -74,10 +79,13 @@ def load_integers(data: bytes, count: int, size: int) -> IntArray:
     return found.astype(np.int64)
 
 
-def pcodec_bytes(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bytes:
+def pcodec_bytes(
+    values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], *, fast: bool = False
+) -> bytes:
     """Compress numbers by pcodec."""
     flat = np.ascontiguousarray(values).ravel()
-    return bytes(standalone.simple_compress(flat, ChunkConfig(compression_level=12)))
+    level = _QUICK_LEVEL if fast else _SLOW_LEVEL
+    return bytes(standalone.simple_compress(flat, ChunkConfig(compression_level=level)))
 
 
 def pcodec_into(data: bytes, out: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:

@@ -14,6 +14,7 @@ from autoencode.compression.context_choice import (
     choose_levels_context,
     choose_residual_context,
 )
+from autoencode.compression.effort import EFFORTS, Effort
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan
 from autoencode.compression.regression import Gram, regression
@@ -22,11 +23,11 @@ from autoencode.compression.weighted_sums import predicted
 
 __all__ = ["Column", "Planned", "plan_table"]
 
-_SAMPLE_ROWS = 16384
 _GRAM_ROWS = 1 << 18
 # Beyond so many places the products of all with all take too long.
 _MOST_PLACES = 2500
 _RANKED_ROWS = 2048
+_FAST_LEVELS = 256
 _RANKED = 8
 
 
@@ -63,8 +64,8 @@ class Planned:
 class _Planner:
     """Plans one column after the other."""
 
-    def __init__(self, columns: Sequence[Column], layout: Layout) -> None:
-        self.columns, self.layout = columns, layout
+    def __init__(self, columns: Sequence[Column], layout: Layout, effort: Effort) -> None:
+        self.columns, self.layout, self.effort = columns, layout, effort
         self.n_columns, self.n_rows = len(columns), layout.n_rows
         self.lags = layout.lags
         self.stored = [self._stored(column) for column in columns]
@@ -147,7 +148,7 @@ class _Planner:
         predictions: IntArray | None,
     ) -> tuple[ColumnPlan, float]:
         """Choose between levels and residuals."""
-        thin = max(1, -(-len(rows) // _SAMPLE_ROWS))
+        thin = max(1, -(-len(rows) // self.effort.sample_rows))
         rows = rows[::thin]
         if not len(rows):
             return replace(plan, mode="levels", size=1, centre=0), 0.0
@@ -157,14 +158,20 @@ class _Planner:
         candidates = self._candidates(plan, place, known, rows, here)
         offers = []
         sources, family, scales, bits = choose_residual_context(
-            values, here, [item for item in candidates if item.kind != "value"], weight
+            values,
+            here,
+            [item for item in candidates if item.kind != "value"],
+            weight,
+            most=self.effort.most_sources,
         )
         offers.append(
             (bits, replace(plan, mode="residual", sources=sources, family=family, scales=scales))
         )
-        if plan.size <= LARGEST_LEVELS:
+        if plan.size <= (_FAST_LEVELS if self.effort.fast else LARGEST_LEVELS):
             ranked = self._ranked(values, plan.size, candidates)
-            sources, bits = choose_levels_context(values, plan.size, ranked, weight)
+            sources, bits = choose_levels_context(
+                values, plan.size, ranked, weight, most=self.effort.most_sources
+            )
             offers.append((bits, replace(plan, mode="levels", sources=sources)))
         bits, plan = min(offers, key=lambda offer: offer[0])
         return plan, bits / 8 + 2 * len(plan.regressors)
@@ -205,7 +212,9 @@ class _Planner:
         return [candidates[at] for at in sorted(order)]
 
 
-def plan_table(columns: Sequence[Column], layout: Layout) -> Planned:
+def plan_table(
+    columns: Sequence[Column], layout: Layout, effort: Effort = EFFORTS["default"]
+) -> Planned:
     """Plan how a table of integers is coded.
 
     Parameters
@@ -214,13 +223,15 @@ def plan_table(columns: Sequence[Column], layout: Layout) -> Planned:
         At least one; all of ``layout.n_rows`` rows.
     layout : Layout
         The order of rows.
+    effort : Effort
+        How much to try.
 
     Returns
     -------
     Planned
         A plan for each column.
     """
-    planner = _Planner(columns, layout)
+    planner = _Planner(columns, layout, effort)
     found = [planner.plan(place, set()) for place in range(len(columns))]
     given = {
         place
