@@ -163,8 +163,10 @@ def store_values(values: Values, *, fast: bool = False, beat: float = math.inf) 
     raw = np.ascontiguousarray(values).tobytes()
     offers = []
     if values.dtype.name in _PCODEC_KINDS and values.size:
-        offers.append(bytes([_PCODEC]) + pcodec_bytes(values, fast=fast))
-        beat = min(beat, len(offers[0]))
+        by_pcodec = pcodec_bytes(values, fast=fast, beat=beat)
+        if by_pcodec is not None:
+            offers.append(bytes([_PCODEC]) + by_pcodec)
+            beat = min(beat, len(by_pcodec))
     offers.append(bytes([_RAW]) + pack(raw, fast=fast, beat=beat))
     size = values.dtype.itemsize
     if size > 1 and values.size:

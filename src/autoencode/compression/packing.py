@@ -32,6 +32,7 @@ _XZ_FROM = 64
 _DEFLATE_TO = 1 << 13
 # xz and zstd at their slowest rarely make less than this share of what quick zstd makes.
 _STRONGEST = 0.6
+_SAMPLE_BYTES = 1 << 14
 _LENGTH_BYTES = 5
 _COUNT_BYTES, _SIZE_BYTES = 2, 4
 
@@ -68,12 +69,27 @@ def pack(data: bytes, *, fast: bool = False, beat: float = math.inf) -> bytes:
     if len(data) >= _XZ_FROM:
         quick = pa.Codec("zstd", 3).compress(data, asbytes=True)
         found.append((_ZSTD, quick))
-        if not fast and _STRONGEST * len(quick) < beat:
+        if not fast and _may_beat(data, len(quick), beat):
             found.append((_ZSTD, pa.Codec("zstd", 19).compress(data, asbytes=True)))
-            packed = lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(len(data)))
-            found.append((_XZ, packed))
+            found.append((_XZ, _xz(data)))
     method, packed = min(found, key=lambda pair: len(pair[1]))
     return bytes([method]) + len(data).to_bytes(_LENGTH_BYTES, "little") + packed
+
+
+def _xz(data: bytes) -> bytes:
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(len(data)))
+
+
+def _may_beat(data: bytes, quick: int, beat: float) -> bool:
+    """Tell whether slow packing may come below so many bytes, by what quick packing makes."""
+    if beat == math.inf:
+        return True
+    share = _STRONGEST
+    if len(data) > 4 * _SAMPLE_BYTES:
+        sample = data[len(data) // 2 :][:_SAMPLE_BYTES]
+        before = len(pa.Codec("zstd", 3).compress(sample, asbytes=True))
+        share = 0.85 * len(_xz(sample)) / before
+    return share * quick < beat
 
 
 def unpack(data: bytes, largest: int = LARGEST_PACKED) -> bytes:

@@ -16,6 +16,7 @@ __all__ = ["load_integers", "pcodec_bytes", "pcodec_into", "store_integers"]
 _BYTES, _PCODEC = range(2)
 _WIDTHS = (1, 2, 4, 8)
 _QUICK_LEVEL, _SLOW_LEVEL = 6, 12
+_SAMPLED, _SAMPLE_ERROR = 1 << 15, 0.8
 
 
 def store_integers(values: IntArray, *, fast: bool = False, beat: float = math.inf) -> bytes:
@@ -40,7 +41,9 @@ def store_integers(values: IntArray, *, fast: bool = False, beat: float = math.i
     narrow = values.astype(f"<u{width}")
     offers = [bytes([_BYTES, width]) + pack(narrow.tobytes(), fast=fast, beat=beat)]
     wide = narrow.astype(f"<u{max(width, 2)}")
-    offers.append(bytes([_PCODEC, max(width, 2)]) + pcodec_bytes(wide, fast=fast))
+    by_pcodec = pcodec_bytes(wide, fast=fast, beat=beat)
+    if by_pcodec is not None:
+        offers.append(bytes([_PCODEC, max(width, 2)]) + by_pcodec)
     return min(offers, key=len)
 
 
@@ -80,12 +83,21 @@ def load_integers(data: bytes, count: int, size: int) -> IntArray:
 
 
 def pcodec_bytes(
-    values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], *, fast: bool = False
-) -> bytes:
-    """Compress numbers by pcodec."""
+    values: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
+    *,
+    fast: bool = False,
+    beat: float = math.inf,
+) -> bytes | None:
+    """Compress numbers by pcodec; None if a sample says that this will not beat so many bytes."""
     flat = np.ascontiguousarray(values).ravel()
-    level = _QUICK_LEVEL if fast else _SLOW_LEVEL
-    return bytes(standalone.simple_compress(flat, ChunkConfig(compression_level=level)))
+    quick = ChunkConfig(compression_level=_QUICK_LEVEL)
+    if beat < math.inf and flat.size > 2 * _SAMPLED:
+        middle = flat[flat.size // 2 :][:_SAMPLED]
+        expected = len(standalone.simple_compress(middle, quick)) * flat.size / _SAMPLED
+        if _SAMPLE_ERROR * expected > beat:
+            return None
+    config = quick if fast else ChunkConfig(compression_level=_SLOW_LEVEL)
+    return bytes(standalone.simple_compress(flat, config))
 
 
 def pcodec_into(data: bytes, out: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:
