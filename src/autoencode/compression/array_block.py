@@ -15,6 +15,7 @@ from autoencode.compression.field_part import decode_fields, encode_fields
 from autoencode.compression.integer_part import decode_integers, encode_integers
 from autoencode.compression.number_columns import (
     Parts,
+    integers_of,
     parse_head,
     read_numbers,
     read_values,
@@ -90,8 +91,7 @@ def _stored(values: Values, effort: Effort, beat: float) -> list[bytes]:
 def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort) -> bool:
     """Whether a model of each column may pay for the time of making it."""
     most = MOST_COLUMNS if len(inner) == 1 or effort.patient else _MOST_PIXELS
-    narrow = n_columns <= 64 or (effort.patient and n_columns <= 4 * n_rows)
-    return n_columns <= most and (narrow or n_columns * 4 <= n_rows)
+    return n_columns <= most and (n_columns <= 64 or n_columns <= 4 * n_rows)
 
 
 def _is_field(inner: Sequence[int], effort: Effort) -> bool:
@@ -130,6 +130,7 @@ def decode_array(
     inner: Sequence[int],
     dtype: np.dtype[Any],
     errors: Sequence[float],
+    stop: int | None = None,
 ) -> Values:
     """Return rows of an array.
 
@@ -145,6 +146,8 @@ def decode_array(
         Their type.
     errors : sequence of float
         The bound of each column.
+    stop : int, optional
+        How many of the first columns are asked for; the others may be anything.
 
     Returns
     -------
@@ -173,8 +176,8 @@ def decode_array(
     if method == _WHOLE:
         (whole,) = _decode_columns(body, count, [min(errors)], dtype)
         return whole.reshape(n_rows, n_columns)
-    found = np.empty((n_rows, n_columns), dtype)
-    for place, column in enumerate(_decode_columns(body, n_rows, errors, dtype)):
+    found = np.zeros((n_rows, n_columns), dtype)
+    for place, column in enumerate(_decode_columns(body, n_rows, errors, dtype, stop=stop)):
         found[:, place] = column
     return found
 
@@ -185,6 +188,7 @@ def _decode_columns(
     errors: Sequence[float],
     dtype: np.dtype[Any],
     shape: FieldShape | None = None,
+    stop: int | None = None,
 ) -> list[Values]:
     pieces = split(body)
     require(len(pieces) >= 2, "a block has too few pieces")
@@ -195,9 +199,10 @@ def _decode_columns(
     if n_integers and shape is not None:
         integers = decode_fields(coded, n_integers, n_rows, shape)
     elif n_integers:
-        integers = decode_integers(coded, n_integers, n_rows)
+        upto = None if stop is None else sum(integers_of(item) for item in described[:stop])
+        integers = decode_integers(coded, n_integers, n_rows, upto)
     columns, stored = iter(integers), iter(buffers)
     return [
         read_numbers(item, columns, stored, dtype, n_rows, error)[0]
-        for item, error in zip(described, errors, strict=True)
+        for item, error in zip(described[:stop], errors, strict=stop is None)
     ]

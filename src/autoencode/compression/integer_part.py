@@ -73,7 +73,7 @@ def _packed(columns: Sequence[Column], beat: float) -> list[bytes]:
     return [by_row, bytes([_BY_COLUMN]) + store_integers(matrix.ravel(), beat=beat)]
 
 
-def decode_integers(data: bytes, n_columns: int, n_rows: int) -> IntArray:
+def decode_integers(data: bytes, n_columns: int, n_rows: int, stop: int | None = None) -> IntArray:
     """Return columns of integers.
 
     Parameters
@@ -82,6 +82,8 @@ def decode_integers(data: bytes, n_columns: int, n_rows: int) -> IntArray:
         As `encode_integers` returned it.
     n_columns, n_rows : int
         What must be in it.
+    stop : int, optional
+        How many of the first columns are asked for; the others may be anything.
 
     Returns
     -------
@@ -96,7 +98,7 @@ def decode_integers(data: bytes, n_columns: int, n_rows: int) -> IntArray:
     require(len(data) > 0, "coded integers are cut off")
     method = data[0]
     if method == _TABLE:
-        return decode_table(data[1:], n_columns, n_rows)
+        return decode_table(data[1:], n_columns, n_rows, stop)
     require(method in (_BY_ROW, _BY_COLUMN), "integers name an unknown method")
     flat = load_integers(data[1:], n_columns * n_rows, 1 << 63)
     if method == _BY_ROW:

@@ -21,6 +21,7 @@ from autoencode.strict_json import read_json
 __all__ = [
     "MISSING",
     "Parts",
+    "integers_of",
     "parse_head",
     "read_numbers",
     "read_values",
@@ -156,6 +157,13 @@ def read_numbers(
         if n_verbatim:
             values[odd] = read_values(next(buffers), n_verbatim, dtype)
     return values, special
+
+
+def integers_of(described: Any) -> int:
+    """Return of how many columns of integers `read_numbers` will take."""
+    if not isinstance(described, list) or not described:
+        return 0
+    return int(bool(described[0])) + int(len(described) > 1)
 
 
 def store_values(values: Values, *, fast: bool = False, beat: float = math.inf) -> bytes:

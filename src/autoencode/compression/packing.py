@@ -88,7 +88,7 @@ def _may_beat(data: bytes, quick: int, beat: float) -> bool:
     if len(data) > 4 * _SAMPLE_BYTES:
         sample = data[len(data) // 2 :][:_SAMPLE_BYTES]
         before = len(pa.Codec("zstd", 3).compress(sample, asbytes=True))
-        share = 0.85 * len(_xz(sample)) / before
+        share = 0.95 * len(_xz(sample)) / before
     return share * quick < beat
 
 

@@ -152,7 +152,9 @@ class TableWalk:
             largest = self.plans[source.place % len(self.plans)].size - 1
         return part_numbers(source, largest, self.layout.n_rows)
 
-    def run(self, channel: Channel, known: npt.NDArray[np.int64] | None) -> IntArray:
+    def run(
+        self, channel: Channel, known: npt.NDArray[np.int64] | None, stop: int | None = None
+    ) -> IntArray:
         """Code all cells.
 
         Parameters
@@ -161,6 +163,8 @@ class TableWalk:
             Where they go to or come from.
         known : ndarray of int64, shape (n_columns, n_rows), or None
             The values, when writing; those of cells that a mask leaves out do not matter.
+        stop : int, optional
+            With no lags, how many of the first columns are asked for: the others stay 0.
 
         Returns
         -------
@@ -173,7 +177,7 @@ class TableWalk:
                 for place in range(len(self.plans)):
                     self._code(place, before, channel, ordered)
         else:
-            for place, plan in enumerate(self.plans):
+            for place, plan in enumerate(self.plans[:stop]):
                 for rows in _groups(self.layout.n_rows, plan.mode):
                     self._code(place, [rows], channel, ordered)
         return self.layout.restored(self.values)
