@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -14,6 +15,7 @@ from autoencode.compression.field_part import decode_fields, encode_fields
 from autoencode.compression.integer_part import decode_integers, encode_integers
 from autoencode.compression.number_columns import (
     Parts,
+    integers_of,
     parse_head,
     read_numbers,
     read_values,
@@ -57,26 +59,33 @@ def encode_array(
     """
     n_rows, n_columns = values.shape
     offers = []
-    if not (any(errors) and effort.fast and values.size):
-        # Within a bound, too: nothing may be larger than it is without loss.
-        offers.append(bytes([_STORED]) + store_values(values, fast=effort.fast))
-        if n_columns > 1 and n_rows > 1:
-            turned = np.ascontiguousarray(values.T)
-            offers.append(bytes([_STORED_BY_COLUMN]) + store_values(turned, fast=effort.fast))
-    if effort.stored_only and offers:
-        return min(offers, key=len)
     as_columns = _is_table(n_rows, inner, n_columns, effort)
-    if values.size and as_columns:
-        columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
-        offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
     shape = field_shape((n_rows, *inner))
     as_field = shape is not None and len(set(errors)) == 1 and _is_field(inner, effort)
-    if values.size and shape is not None and as_field:
-        offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0]))
-    if values.size and not as_columns and not as_field:
+    modelled = bool(values.size) and not effort.stored_only
+    if modelled and as_columns:
+        columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
+        offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
+    if modelled and shape is not None and as_field:
+        offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0], effort))
+    if modelled and not as_columns and not as_field:
         whole = [np.ascontiguousarray(values).ravel()]
         offers.append(bytes([_WHOLE]) + _encode_columns(whole, [min(errors)], effort))
+    if not (offers and any(errors) and effort.fast):
+        # Within a bound, too: nothing may be larger than it is without loss.
+        beat = math.inf if effort.patient or not offers else min(len(offer) for offer in offers)
+        offers += _stored(values, effort, beat)
     return min(offers, key=len)
+
+
+def _stored(values: Values, effort: Effort, beat: float) -> list[bytes]:
+    """Return the numbers as they are, by rows and by columns."""
+    by_row = bytes([_STORED]) + store_values(values, fast=effort.fast, beat=beat)
+    if min(values.shape) < 2:
+        return [by_row]
+    turned = np.ascontiguousarray(values.T)
+    beat = beat if effort.patient else min(beat, len(by_row))
+    return [by_row, bytes([_STORED_BY_COLUMN]) + store_values(turned, fast=effort.fast, beat=beat)]
 
 
 def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort) -> bool:
@@ -90,12 +99,12 @@ def _is_field(inner: Sequence[int], effort: Effort) -> bool:
     return not effort.fast or len(inner) != 1
 
 
-def _encode_field(values: Values, shape: FieldShape, error: float) -> bytes:
+def _encode_field(values: Values, shape: FieldShape, error: float, effort: Effort) -> bytes:
     parts = Parts(fast=True)
     flat = np.ascontiguousarray(values).ravel()
     described = [write_numbers(quantise(flat, error), parts, flat, error)]
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
-    fields = encode_fields(parts.columns, shape) if parts.columns else b""
+    fields = encode_fields(parts.columns, shape, effort) if parts.columns else b""
     return join([pack(head.encode()), fields, *parts.buffers])
 
 
@@ -121,6 +130,7 @@ def decode_array(
     inner: Sequence[int],
     dtype: np.dtype[Any],
     errors: Sequence[float],
+    stop: int | None = None,
 ) -> Values:
     """Return rows of an array.
 
@@ -136,6 +146,8 @@ def decode_array(
         Their type.
     errors : sequence of float
         The bound of each column.
+    stop : int, optional
+        How many of the first columns are asked for; the others may be anything.
 
     Returns
     -------
@@ -164,8 +176,8 @@ def decode_array(
     if method == _WHOLE:
         (whole,) = _decode_columns(body, count, [min(errors)], dtype)
         return whole.reshape(n_rows, n_columns)
-    found = np.empty((n_rows, n_columns), dtype)
-    for place, column in enumerate(_decode_columns(body, n_rows, errors, dtype)):
+    found = np.zeros((n_rows, n_columns), dtype)
+    for place, column in enumerate(_decode_columns(body, n_rows, errors, dtype, stop=stop)):
         found[:, place] = column
     return found
 
@@ -176,6 +188,7 @@ def _decode_columns(
     errors: Sequence[float],
     dtype: np.dtype[Any],
     shape: FieldShape | None = None,
+    stop: int | None = None,
 ) -> list[Values]:
     pieces = split(body)
     require(len(pieces) >= 2, "a block has too few pieces")
@@ -186,9 +199,10 @@ def _decode_columns(
     if n_integers and shape is not None:
         integers = decode_fields(coded, n_integers, n_rows, shape)
     elif n_integers:
-        integers = decode_integers(coded, n_integers, n_rows)
+        upto = None if stop is None else sum(integers_of(item) for item in described[:stop])
+        integers = decode_integers(coded, n_integers, n_rows, upto)
     columns, stored = iter(integers), iter(buffers)
     return [
         read_numbers(item, columns, stored, dtype, n_rows, error)[0]
-        for item, error in zip(described, errors, strict=True)
+        for item, error in zip(described[:stop], errors, strict=stop is None)
     ]

@@ -22,19 +22,25 @@ class Effort:
     stored_only : bool
         Try no model at all.
     patient : bool
-        Plan every column of arrays of many, too.
+        Plan every column of arrays of many, and pack by everything, likely to pay or not.
+    sample_rows : int
+        Rows by which the context of a column is chosen.
+    most_sources : int
+        Of which a context may be made.
     """
 
     fast: bool = False
     series: bool = True
     stored_only: bool = False
     patient: bool = False
+    sample_rows: int = 1 << 13
+    most_sources: int = 3
 
 
 EFFORTS = {
-    "fast": Effort(fast=True, series=False),
+    "fast": Effort(fast=True, series=False, sample_rows=1 << 11, most_sources=1),
     "default": Effort(),
-    "best": Effort(patient=True),
+    "best": Effort(patient=True, sample_rows=1 << 15, most_sources=4),
 }
 
 

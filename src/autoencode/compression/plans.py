@@ -14,6 +14,7 @@ from autoencode.errors import DataError
 __all__ = [
     "LARGEST_CONTEXTS",
     "LARGEST_LEVELS",
+    "LARGEST_SCALE",
     "MODES",
     "WIDEST",
     "ColumnPlan",

@@ -62,7 +62,7 @@ def encode_table(columns: Sequence[Column], planned: Planned, layout: Layout) ->
     return join([head, channel.writer.finish(), channel.bit_writer.finish(), *stored])
 
 
-def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
+def decode_table(data: bytes, n_columns: int, n_rows: int, stop: int | None = None) -> IntArray:
     """Return the integers of a table.
 
     Parameters
@@ -71,6 +71,9 @@ def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
         As `encode_table` returned it.
     n_columns, n_rows : int
         What must be in it.
+    stop : int, optional
+        How many of the first columns are asked for: others may stay 0, and that what comes
+        after them is whole is not checked.
 
     Returns
     -------
@@ -103,6 +106,7 @@ def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
         for place, piece in zip(places, pieces[3:], strict=True)
     }
     channel = ReadingChannel(pieces[1], pieces[2], lanes)
-    found = TableWalk(plans, Layout(n_rows, lags, length), given).run(channel, None)
-    channel.finish()
+    found = TableWalk(plans, Layout(n_rows, lags, length), given).run(channel, None, stop)
+    if stop is None:
+        channel.finish()
     return found
