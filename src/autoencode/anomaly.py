@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from autoencode.anomaly_parts.conformal import Calibration
 from autoencode.anomaly_parts.evidence import KINDS, Evidence, Fusion
@@ -72,12 +71,12 @@ class Fitted:
     units: Units
     evidence: Evidence
 
-    def logs(self, values: Array, novel: Mask, dtype: torch.dtype) -> Array:
+    def logs(self, values: Array, novel: Mask) -> Array:
         """Return the evidence on rows, ``(n, n_kinds + 1)``; see `Evidence.logs`."""
         found = [np.zeros((0, len(KINDS[self.evidence.situation]) + 1))]
         for start in range(0, len(values), _PIECE):
             rows = slice(start, start + _PIECE)
-            found.append(self.evidence.logs(self.units.numbers(values[rows], novel[rows]), dtype))
+            found.append(self.evidence.logs(self.units.numbers(values[rows], novel[rows])))
         return np.concatenate(found)
 
 
@@ -107,8 +106,7 @@ class Detector:
 
     def scores(self, rows: Rows) -> Array:
         """Return how odd rows are; 0 is usual, higher is odder."""
-        dtype = torch.float32 if rows.dtype == np.float32 else torch.float64
-        return self.fusion.totals(self.fitted.logs(*plain_values(rows), dtype))
+        return self.fusion.totals(self.fitted.logs(*plain_values(rows)))
 
     def explained(self, rows: Rows) -> Any:
         """Return a table of cells with how odd they are; see `explained_anomalies`."""
@@ -183,8 +181,7 @@ def fit_detector(rows: Rows, wishes: Wishes) -> Detector:
         If a value is infinite, or rows are too wide.
     """
     values, novel = plain_values(rows)
-    dtype = torch.float32 if rows.dtype == np.float32 else torch.float64
-    search = _Search(rows, values, novel, wishes, dtype)
+    search = _Search(rows, values, novel, wishes)
     if not wishes.novelty:
         fitted, fusion, scores = search.contaminated()
         kind = "estimated"
@@ -213,11 +210,8 @@ Found = tuple[Fitted, Fusion, Array]
 class _Search:
     """The steps of one fit; all return what was fitted, the fusion and normal rows' scores."""
 
-    def __init__(
-        self, rows: Rows, values: Array, novel: Mask, wishes: Wishes, dtype: torch.dtype
-    ) -> None:
-        self.rows, self.values, self.novel = rows, values, novel
-        self.wishes, self.dtype = wishes, dtype
+    def __init__(self, rows: Rows, values: Array, novel: Mask, wishes: Wishes) -> None:
+        self.rows, self.values, self.novel, self.wishes = rows, values, novel, wishes
         self.generator = np.random.default_rng(wishes.seed)
 
     def n_folds(self) -> int:
@@ -237,7 +231,7 @@ class _Search:
             others = np.setdiff1d(places, apart)
             one = self._fit(others, int(seeds[fold]), learns=learns)
             few = apart[:most]
-            found.append(one.logs(self.values[few], self.novel[few], self.dtype))
+            found.append(one.logs(self.values[few], self.novel[few]))
         logs = np.concatenate(found)
         fusion = Fusion.fit(logs, self.wishes.situation)
         fitted = self._fit(places, int(seeds[-1]), learns=learns)
@@ -251,7 +245,7 @@ class _Search:
         folds = min(_FUSION_FOLDS, half)
         fitted, fusion, _ = self.crossed(training, folds)
         others = order[half:][:_MOST_CALIBRATED]
-        logs = fitted.logs(self.values[others], self.novel[others], self.dtype)
+        logs = fitted.logs(self.values[others], self.novel[others])
         return fitted, fusion, fusion.totals(logs)
 
     def contaminated(self) -> Found:
@@ -272,7 +266,7 @@ class _Search:
 
     def _own(self, fitted: Fitted) -> tuple[Fusion, Array]:
         some = self.generator.permutation(len(self.values))[:_MOST_CALIBRATED]
-        logs = fitted.logs(self.values[some], self.novel[some], torch.float64)
+        logs = fitted.logs(self.values[some], self.novel[some])
         fusion = Fusion.fit(logs, self.wishes.situation)
         return fusion, fusion.totals(logs)
 

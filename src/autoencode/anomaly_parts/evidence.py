@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoencode.anomaly_parts.neighbours import distances
-from autoencode.anomaly_parts.restoring import LEVELS, Restorer, fit_restorer
+from autoencode.anomaly_parts.neighbours import FEWEST, distances
+from autoencode.anomaly_parts.restoring import LEVELS, Reading, Restorer, fit_restorer
 from autoencode.anomaly_parts.scaled_values import Numbers
 
 __all__ = ["KINDS", "Evidence", "Fusion"]
@@ -115,9 +115,9 @@ class Evidence:
         hidden = np.zeros((len(chosen), 0))
         if learns and values.shape[1] and situation == "normal":
             restorer = fit_restorer(values, covariance, seed, max_epochs)
-            moves = restorer.moves(references, torch.float64)
-            residual = np.sqrt(np.square(moves).mean(1)) + _LEAST_DEVIATION
-            hidden = restorer.features(references, torch.float64).numpy()
+            moves, own = restorer.read(references)
+            residual = np.sqrt(np.square(moves).mean(1, dtype=np.float64)) + _LEAST_DEVIATION
+            hidden = own.double().numpy()
         middle, directions = _leading(hidden)
         features = (hidden - middle) @ directions
         usual = np.ones(len(KINDS[situation]))
@@ -134,64 +134,65 @@ class Evidence:
             residual,
         )
         some = numbers.rows(chosen[:: max(1, len(chosen) // _MEASURED)])
-        plain = fitted._measured(some.values, torch.float64, others=True)
+        plain = fitted._measured(some.values, others=True)
         usual[:] = np.maximum(_LEAST_SHARE * plain.mean(0), 1e-3)
         return fitted
 
-    def logs(self, numbers: Numbers, dtype: torch.dtype) -> Array:
+    def logs(self, numbers: Numbers) -> Array:
         """Return the evidence of each kind, and the number of broken constants.
 
         Parameters
         ----------
         numbers : Numbers
             Rows in the units of the fit.
-        dtype : torch.dtype
-            What is computed in; float64 where the fit was to contaminated rows.
 
         Returns
         -------
         ndarray of shape (n, n_kinds + 1)
             Logarithms of distances, higher is odder; and the number as it is.
         """
-        contaminated = self.situation == "contaminated"
-        exact = torch.float64 if contaminated else dtype
-        found = np.log(self._measured(numbers.values, exact, others=contaminated) + self.usual)
+        others = self.situation == "contaminated"
+        found = np.log(self._measured(numbers.values, others=others) + self.usual)
         return np.column_stack([found, numbers.broken.sum(1)])
 
-    def _measured(self, values: Array, dtype: torch.dtype, *, others: bool) -> Array:
+    def _measured(self, values: Array, *, others: bool) -> Array:
         """Return distances of every kind."""
+        count = len(values)
+        # So many rows at a time: what is said of a row does not depend on how many there are.
+        values = np.pad(values, ((0, -count % FEWEST), (0, 0)))
         result = np.zeros((len(values), len(self.usual)))
-        if values.shape[1]:
-            for place, kind in enumerate(KINDS[self.situation]):
-                result[:, place] = getattr(self, f"_{kind}")(values, dtype, others)
-        return result
+        if not values.shape[1]:
+            return result[:count]
+        reading = None if self.restorer is None else self.restorer.read(values)
+        for place, kind in enumerate(KINDS[self.situation]):
+            if kind == "central":
+                result[:, place] = _central(values, self.center, self.whitening)
+            elif kind not in ("code", "restored"):
+                nearest = self._near_count if kind == "near" else self._wide_count
+                result[:, place] = _mean_distances(values, self.references, nearest, others)
+            elif reading is not None:
+                read = self._code if kind == "code" else self._restored
+                result[:, place] = read(reading, others)
+        return result[:count]
 
-    def _near(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        count = _NEAREST[self.situation]
-        return _mean_distances(values, self.references, count, dtype, others)
+    @property
+    def _near_count(self) -> int:
+        return _NEAREST[self.situation]
 
-    def _wide(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        count = max(_FEWEST_WIDE, round(_WIDE_SHARE * len(self.references)))
-        return _mean_distances(values, self.references, count, dtype, others)
+    @property
+    def _wide_count(self) -> int:
+        return max(_FEWEST_WIDE, round(_WIDE_SHARE * len(self.references)))
 
-    def _code(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        if self.restorer is None:
-            return np.zeros(len(values))
-        hidden = self.restorer.features(values, dtype) - torch.from_numpy(self.middle).to(dtype)
-        along = hidden @ torch.from_numpy(self.directions).to(dtype)
-        return _mean_distances(along, self.features, _NEAREST["normal"], dtype, others)
+    def _code(self, reading: Reading, others: bool) -> Array:
+        off = reading.hidden - torch.from_numpy(self.middle).float()
+        along = off @ torch.from_numpy(self.directions).float()
+        return _mean_distances(along, self.features, _NEAREST["normal"], others)
 
-    def _central(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        return _central(values, self.center, self.whitening)
-
-    def _restored(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        if self.restorer is None:
-            return np.zeros(len(values))
-        moves = self.restorer.moves(values, dtype)
-        moves /= self.residual[:, None]
+    def _restored(self, reading: Reading, others: bool) -> Array:
+        moves = reading.moves / self.residual[:, None].astype(np.float32)
         # The geometric mean over levels of the root mean square over values.
-        squares = np.square(moves).mean(2, dtype=np.float64)
-        found: Array = np.exp(0.5 * np.log(squares + 1e-12).mean(0))
+        squares = np.einsum("lnv,lnv->ln", moves, moves) / moves.shape[2]
+        found: Array = np.exp(0.5 * np.log(squares + 1e-12, dtype=np.float64).mean(0))
         return found
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -265,11 +266,10 @@ class Fusion:
         return result
 
 
-def _mean_distances(
-    values: Array | Tensor, references: Array, count: int, dtype: torch.dtype, others: bool
-) -> Array:
-    """Return mean distances to so many nearest references, ``(n,)``."""
-    queries, known = torch.as_tensor(values).to(dtype), torch.from_numpy(references).to(dtype)
+def _mean_distances(values: Array | Tensor, references: Array, count: int, others: bool) -> Array:
+    """Return mean distances to so many nearest references, ``(n,)``; in the rows' precision."""
+    queries = torch.as_tensor(values)
+    known = torch.from_numpy(references).to(queries.dtype)
     found: Array = distances(queries, known, count, others=others).mean(1).double().numpy()
     return found
 
