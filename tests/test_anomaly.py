@@ -194,7 +194,7 @@ def test_split_and_confidence_are_named_and_more_careful() -> None:
     split = AnomalyDetector(novelty=True, calibration="split", **QUICK).fit(rows)
     sure = AnomalyDetector(novelty=True, calibration="split", confidence=0.9, **QUICK).fit(rows)
     assert split.n_calibration_ == 100
-    assert split.guarantee_.startswith("proven: ")
+    assert split.guarantee_.startswith("proven; ")
     assert sure.guarantee_.startswith("proven with probability 0.9")
     assert (sure.p_values(judged) >= split.p_values(judged)).all()
     assert (sure.p_values(judged) > split.p_values(judged)).any()

@@ -27,14 +27,14 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 GUARANTEES = {
-    "split": "proven: normal rows are calibrated by rows that no model saw (split conformal)",
+    "split": "proven; normal rows are calibrated by rows that no model saw (split conformal)",
     "conditional": "proven with probability {confidence:g} over the calibration rows, for all "
     "rows to come (split conformal, calibration-conditional)",
-    "cross": "empirical: every calibration row was scored by a model that did not see it "
-    '(cross-conformal); exact were calibration="split"',
+    "cross": "empirical; every calibration row was scored by a model that did not see it "
+    '(cross-conformal), and calibration="split" would be proven',
     "cross conditional": "empirical, and allowing for chance in the calibration rows with "
     "probability {confidence:g} (cross-conformal, calibration-conditional)",
-    "estimated": "none: the rows of the fit may hold anomalies, and the scores of normal rows "
+    "estimated": "none; the rows of the fit may hold anomalies, and the scores of normal rows "
     "are estimated from their inner part",
 }
 

@@ -20,11 +20,10 @@ Array = npt.NDArray[np.float64]
 
 KINDS = {
     "normal": {"near": 1.0, "code": 0.5, "restored": 0.5},
-    "contaminated": {"near": 1.0, "wide": 1.0, "central": 1.0},
+    "contaminated": {"wide": 1.0, "central": 1.0},
 }
 """What counts how much: where training rows are normal, and where anomalies are among them."""
 
-_NEAREST = {"normal": 1, "contaminated": 5}
 _WIDE_SHARE, _FEWEST_WIDE = 0.05, 20
 _MOST_REFERENCES = {"normal": 2000, "contaminated": 4000}
 _DIRECTIONS = 16
@@ -168,16 +167,12 @@ class Evidence:
             if kind == "central":
                 result[:, place] = _central(values, self.center, self.whitening)
             elif kind not in ("code", "restored"):
-                nearest = self._near_count if kind == "near" else self._wide_count
+                nearest = 1 if kind == "near" else self._wide_count
                 result[:, place] = _mean_distances(values, self.references, nearest, others)
             elif reading is not None:
                 read = self._code if kind == "code" else self._restored
                 result[:, place] = read(reading, others)
         return result[:count]
-
-    @property
-    def _near_count(self) -> int:
-        return _NEAREST[self.situation]
 
     @property
     def _wide_count(self) -> int:
@@ -186,7 +181,7 @@ class Evidence:
     def _code(self, reading: Reading, others: bool) -> Array:
         off = reading.hidden - torch.from_numpy(self.middle).float()
         along = off @ torch.from_numpy(self.directions).float()
-        return _mean_distances(along, self.features, _NEAREST["normal"], others)
+        return _mean_distances(along, self.features, 1, others)
 
     def _restored(self, reading: Reading, others: bool) -> Array:
         moves = reading.moves / self.residual[:, None].astype(np.float32)
