@@ -38,6 +38,8 @@ GUARANTEES = {
     "are estimated from their inner part",
 }
 
+_BORROWED = "if the autoencoder was fitted to other rows than these"
+
 _STOREY = 0.5
 _LEAST_ESTIMATE = 0.01
 """Estimated p-values go no lower than this share of the smallest counted one."""
@@ -55,11 +57,14 @@ class Calibration:
         Where they come from; see `GUARANTEES`.
     confidence : float or None
         With which p-values hold given these rows; None: on average over such rows.
+    borrowed : bool
+        Whether an autoencoder that was fitted before scores rows.
     """
 
     scores: Array
     kind: str
     confidence: float | None = None
+    borrowed: bool = False
 
     def p_values(self, scores: Array) -> Array:
         """Return the chance that a normal row is as odd as each of these."""
@@ -75,7 +80,8 @@ class Calibration:
         kind = self.kind
         if self.confidence is not None and kind != "estimated":
             kind = "conditional" if kind == "split" else "cross conditional"
-        return GUARANTEES[kind].format(confidence=self.confidence)
+        said = GUARANTEES[kind].format(confidence=self.confidence)
+        return f"{said}, {_BORROWED}" if self.borrowed else said
 
     def threshold(self, rate: float) -> float:
         """Return the score above which p-values are at most ``rate``.

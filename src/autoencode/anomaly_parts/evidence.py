@@ -86,6 +86,7 @@ class Evidence:
         max_epochs: Any,
         *,
         learns: bool = True,
+        reading: Reading | None = None,
     ) -> Evidence:
         """Learn from rows.
 
@@ -103,6 +104,8 @@ class Evidence:
             Of the network.
         learns : bool
             Whether there is a network.
+        reading : Reading or None
+            What another network says of these rows; then none is trained.
         """
         generator = np.random.default_rng([seed, 7])
         values = numbers.values
@@ -112,11 +115,14 @@ class Evidence:
         center, whitening = _inner_half(values, covariance, situation)
         restorer, residual = None, np.zeros((len(LEVELS), values.shape[1]))
         hidden = np.zeros((len(chosen), 0))
-        if learns and values.shape[1] and situation == "normal":
+        said = None if reading is None else reading.rows(chosen)
+        if learns and said is None and values.shape[1] and situation == "normal":
             restorer = fit_restorer(values, covariance, seed, max_epochs)
-            moves, own = restorer.read(references)
-            residual = np.sqrt(np.square(moves).mean(1, dtype=np.float64)) + _LEAST_DEVIATION
-            hidden = own.double().numpy()
+            said = restorer.read(references)
+        if said is not None:
+            squares = np.square(said.moves).mean(1, dtype=np.float64)
+            residual = np.sqrt(squares) + _LEAST_DEVIATION
+            hidden = said.hidden.double().numpy()
         middle, directions = _leading(hidden)
         features = (hidden - middle) @ directions
         usual = np.ones(len(KINDS[situation]))
@@ -132,18 +138,21 @@ class Evidence:
             restorer,
             residual,
         )
-        some = numbers.rows(chosen[:: max(1, len(chosen) // _MEASURED)])
-        plain = fitted._measured(some.values, others=True)
+        few = chosen[:: max(1, len(chosen) // _MEASURED)]
+        said = None if reading is None else reading.rows(few)
+        plain = fitted._measured(values[few], said, others=True)
         usual[:] = np.maximum(_LEAST_SHARE * plain.mean(0), 1e-3)
         return fitted
 
-    def logs(self, numbers: Numbers) -> Array:
+    def logs(self, numbers: Numbers, reading: Reading | None = None) -> Array:
         """Return the evidence of each kind, and the number of broken constants.
 
         Parameters
         ----------
         numbers : Numbers
             Rows in the units of the fit.
+        reading : Reading or None
+            What another network says of them.
 
         Returns
         -------
@@ -151,10 +160,10 @@ class Evidence:
             Logarithms of distances, higher is odder; and the number as it is.
         """
         others = self.situation == "contaminated"
-        found = np.log(self._measured(numbers.values, others=others) + self.usual)
+        found = np.log(self._measured(numbers.values, reading, others=others) + self.usual)
         return np.column_stack([found, numbers.broken.sum(1)])
 
-    def _measured(self, values: Array, *, others: bool) -> Array:
+    def _measured(self, values: Array, reading: Reading | None, *, others: bool) -> Array:
         """Return distances of every kind."""
         count = len(values)
         # So many rows at a time: what is said of a row does not depend on how many there are.
@@ -162,7 +171,8 @@ class Evidence:
         result = np.zeros((len(values), len(self.usual)))
         if not values.shape[1]:
             return result[:count]
-        reading = None if self.restorer is None else self.restorer.read(values)
+        if self.restorer is not None:
+            reading = self.restorer.read(values)
         for place, kind in enumerate(KINDS[self.situation]):
             if kind == "central":
                 result[:, place] = _central(values, self.center, self.whitening)
@@ -171,7 +181,8 @@ class Evidence:
                 result[:, place] = _mean_distances(values, self.references, nearest, others)
             elif reading is not None:
                 read = self._code if kind == "code" else self._restored
-                result[:, place] = read(reading, others)
+                found = read(reading, others)
+                result[: len(found), place] = found
         return result[:count]
 
     @property
@@ -179,12 +190,13 @@ class Evidence:
         return max(_FEWEST_WIDE, round(_WIDE_SHARE * len(self.references)))
 
     def _code(self, reading: Reading, others: bool) -> Array:
-        off = reading.hidden - torch.from_numpy(self.middle).float()
-        along = off @ torch.from_numpy(self.directions).float()
+        kind = reading.hidden.dtype
+        off = reading.hidden - torch.from_numpy(self.middle).to(kind)
+        along = off @ torch.from_numpy(self.directions).to(kind)
         return _mean_distances(along, self.features, 1, others)
 
     def _restored(self, reading: Reading, others: bool) -> Array:
-        moves = reading.moves / self.residual[:, None].astype(np.float32)
+        moves = reading.moves / self.residual[:, None].astype(reading.moves.dtype)
         # The geometric mean over levels of the root mean square over values.
         squares = np.einsum("lnv,lnv->ln", moves, moves) / moves.shape[2]
         found: Array = np.exp(0.5 * np.log(squares + 1e-12, dtype=np.float64).mean(0))

@@ -48,13 +48,21 @@ class Reading(NamedTuple):
     Attributes
     ----------
     moves : ndarray of shape (n_levels, n, n_values)
-        Restored rows, less the rows, at every level; float32.
+        Restored rows, less the rows, at every level.
     hidden : Tensor
         ``(n, width)``: the encoder's last hidden layer, at the middle level.
     """
 
-    moves: npt.NDArray[np.float32]
+    moves: npt.NDArray[np.floating[Any]]
     hidden: Tensor
+
+    def rows(self, places: Any) -> Reading:
+        """Return what is said of some of the rows."""
+        return Reading(self.moves[:, places], self.hidden[places])
+
+    def scaled(self, kept: npt.NDArray[np.bool_], scale: Array) -> Reading:
+        """Return moves of these values, divided by their scale."""
+        return Reading(self.moves[:, :, kept] / scale[kept], self.hidden)
 
 
 @dataclass(frozen=True)

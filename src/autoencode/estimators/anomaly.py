@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
@@ -18,7 +19,8 @@ from autoencode.anomaly_parts.conformal import Flags, flagged, share_between
 from autoencode.anomaly_parts.streams import DriftTest, OnlineControl, Stream
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
-from autoencode.estimators.fitted import rows_like_fit, with_names
+from autoencode.estimators.fitted import FittedCoding, rows_like_fit, with_names
+from autoencode.estimators.storing import file_contents
 from autoencode.explanation import reason_texts
 from autoencode.model_file import write_model
 from autoencode.opening import open_for_fit
@@ -52,6 +54,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         fit, for all rows to come; None: on average over such rows.
     false_alarm_rate : float, default=0.05
         Share of normal rows that `predict` may call anomalies.
+    estimator : Autoencoder or None, default=None
+        With ``novelty=True``: a fitted autoencoder of this package, whose codes and
+        reconstructions take the place of the network that is trained otherwise. Fit to rows
+        that it has not seen: those that it has, it restores better than rows to come.
     columns : mapping of str to str, default=None
         Kinds of a table's columns that are not to be found by looking.
     max_epochs : "auto" or int, default="auto"
@@ -78,6 +84,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         calibration: str = "cross",
         confidence: float | None = None,
         false_alarm_rate: float = 0.05,
+        estimator: Any = None,
         columns: Any = None,
         max_epochs: Any = "auto",
         random_state: Any = None,
@@ -86,6 +93,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.calibration = calibration
         self.confidence = confidence
         self.false_alarm_rate = false_alarm_rate
+        self.estimator = estimator
         self.columns = columns
         self.max_epochs = max_epochs
         self.random_state = random_state
@@ -113,13 +121,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             If a parameter is not allowed.
         """
         wishes = self._wishes()
-        rows = open_for_fit(X, self.columns)
+        model = self._model()
+        rows = open_for_fit(X, self.columns) if model is None else model._check(X)
         if rows.n_rows < 2:
             raise DataError(
                 f"Found array with {rows.n_rows} sample(s) (shape={(rows.n_rows, rows.n_columns)})"
                 " while a minimum of 2 is required by AnomalyDetector."
             )
-        detector = fit_detector(rows, wishes)
+        detector = fit_detector(rows, wishes, model)
         _check_feature_names(self, with_names(rows), reset=True)
         self.n_features_in_ = rows.n_columns
         self._adopt(detector)
@@ -145,6 +154,24 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             defaults.positive("max_epochs", self.max_epochs, whole=True)
         seed = _seed(self.random_state)
         return Wishes(bool(self.novelty), self.calibration, confidence, seed, self.max_epochs)
+
+    def _model(self) -> Any:
+        """Return the fitted autoencoder that was given, if one was."""
+        model = self.estimator
+        if isinstance(model, FrozenEstimator):
+            model = model.estimator
+        if model is None:
+            return None
+        if not isinstance(model, FittedCoding):
+            raise SpecError(
+                f"estimator={model!r} should be a fitted autoencoder of this package, or None"
+            )
+        if not self.novelty:
+            raise SpecError("estimator needs rows that are all normal: pass novelty=True")
+        if self.columns is not None or self.max_epochs != "auto":
+            raise SpecError("columns and max_epochs are those of the estimator: leave them out")
+        model._require_decoder()
+        return model
 
     def _adopt(self, detector: Detector) -> None:
         """Set the fitted attributes."""
@@ -300,7 +327,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         header, tensors = self._detector.to_file()
-        parameters = self.get_params() | {"random_state": None}
+        parameters = self.get_params(deep=False) | {"random_state": None, "estimator": None}
+        inner = self._detector.model
+        if inner is not None:
+            header["autoencoder"], own = file_contents(inner, inner._state)
+            tensors |= {f"autoencoder.{name}": part for name, part in own.items()}
         if isinstance(self.random_state, int | np.integer):
             parameters["random_state"] = int(self.random_state)
         header |= {
@@ -313,7 +344,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _check(self, X: Any) -> Rows:
         check_is_fitted(self)
-        return rows_like_fit(self, X, self._detector.schema)
+        model = self._detector.model
+        return rows_like_fit(self, X, self._detector.schema) if model is None else model._check(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
