@@ -104,6 +104,8 @@ def measure(
         else:
             scores = known[key["method"]](*standardised(rows, judge), key["seed"])
     truth = labels[judged]
+    # Some of PyOD's divide by a variance of zero.
+    scores = np.nan_to_num(scores, posinf=np.finfo(np.float32).max)
     line["auroc"] = float(roc_auc_score(truth, scores))
     line["ap"] = float(average_precision_score(truth, scores))
     return line
