@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from autoencode.anomaly_parts.borrowed import read_by
 from autoencode.anomaly_parts.conformal import Calibration
@@ -14,6 +15,7 @@ from autoencode.anomaly_parts.evidence import KINDS, Evidence, Fusion
 from autoencode.anomaly_parts.reasons import reasons
 from autoencode.anomaly_parts.restoring import Reading
 from autoencode.anomaly_parts.scaled_values import Numbers, Units, plain_values
+from autoencode.anomaly_parts.windows import Windows
 from autoencode.data.rows import Rows
 from autoencode.errors import ModelFileError
 from autoencode.explanation import explained_anomalies
@@ -52,6 +54,10 @@ class Wishes:
         The only source of randomness.
     max_epochs : "auto" or int
         Of each network.
+    window : None, "auto" or int
+        Steps of a window, where rows are steps of a series.
+    gap : int
+        How many rows share values with one before them; those of a series are windows.
     """
 
     novelty: bool
@@ -59,6 +65,8 @@ class Wishes:
     confidence: float | None
     seed: int
     max_epochs: Any
+    window: Any = None
+    gap: int = 0
 
     @property
     def situation(self) -> str:
@@ -141,12 +149,37 @@ class Detector:
     facts: dict[str, Any]
     model: Any = None
 
+    @property
+    def windows(self) -> Windows | None:
+        """How a series becomes rows; None where rows are rows."""
+        header = self.facts.get("windows")
+        return None if header is None else Windows(**header)
+
     def scores(self, rows: Rows) -> Array:
-        """Return how odd rows are; 0 is usual, higher is odder."""
+        """Return how odd rows are, or steps; 0 is usual, higher is odder."""
+        windows = self.windows
+        if windows is None:
+            return self._scores(rows)
+        parts = [self._scores(part) for part in windows.pieces(rows)]
+        return windows.by_step(np.concatenate(parts))
+
+    def _scores(self, rows: Rows) -> Array:
         return self.fusion.totals(self.fitted.logs(Given.of(rows, self.model)))
 
     def explained(self, rows: Rows) -> Any:
         """Return a table of cells with how odd they are; see `explained_anomalies`."""
+        windows = self.windows
+        if windows is None:
+            return self._explained(rows)
+        found, first = [], windows.width - 1
+        for part in windows.pieces(rows):
+            table = self._explained(part)
+            steps = pa.array(table["row"].to_numpy() + first)
+            found.append(table.set_column(0, "row", steps))
+            first += part.n_rows
+        return pa.concat_tables(found)
+
+    def _explained(self, rows: Rows) -> Any:
         values, novel = plain_values(rows)
         units, references = self.fitted.units, self.fitted.evidence.references
         found = reasons(units, references, units.numbers(values, novel), self.facts["n_rows"])
@@ -227,6 +260,8 @@ def fit_detector(rows: Rows, wishes: Wishes, model: Any = None) -> Detector:
     DataError
         If a value is infinite, or rows are too wide.
     """
+    if wishes.window is not None:
+        return _fit_series(rows, wishes)
     given = Given.of(rows, model)
     values = given.values
     search = _Search(rows, given, wishes)
@@ -235,10 +270,10 @@ def fit_detector(rows: Rows, wishes: Wishes, model: Any = None) -> Detector:
         kind = "estimated"
     elif wishes.calibration == "split":
         fitted, fusion, scores = search.split()
-        kind = "split"
+        kind = "windows" if wishes.gap else "split"
     else:
         fitted, fusion, scores = search.crossed(np.arange(len(values)), search.n_folds())
-        kind = "cross"
+        kind = "windows" if wishes.gap else "cross"
     calibration = Calibration(np.sort(scores), kind, wishes.confidence, model is not None)
     facts = {
         "n_rows": len(values),
@@ -250,6 +285,15 @@ def fit_detector(rows: Rows, wishes: Wishes, model: Any = None) -> Detector:
     }
     schema = rows.schema if isinstance(rows, TableRows) else None
     return Detector(fitted, fusion, calibration, schema, facts, model)
+
+
+def _fit_series(rows: Rows, wishes: Wishes) -> Detector:
+    windows = Windows.fit(rows, wishes.window)
+    cut = windows.of_fit(rows)
+    detector = fit_detector(cut, replace(wishes, window=None, gap=windows.gap))
+    detector.schema = rows.schema if isinstance(rows, TableRows) else None
+    detector.facts["windows"] = windows.header()
+    return detector
 
 
 Found = tuple[Fitted, Fusion, Array]
@@ -276,24 +320,38 @@ class _Search:
         most = -(-_MOST_CALIBRATED // n_folds)
         found = []
         for fold in range(n_folds):
-            apart = order[fold::n_folds]
-            others = np.setdiff1d(places, apart)
+            apart, others = self._apart(places, order, fold, n_folds)
             one = self._fit(others, int(seeds[fold]), learns=learns)
-            few = apart[:most]
+            few = apart[:: -(-len(apart) // most)]
             found.append(one.logs(self.given.rows(few)))
         logs = np.concatenate(found)
         fusion = Fusion.fit(logs, self.wishes.situation)
         fitted = self._fit(places, int(seeds[-1]), learns=learns)
         return fitted, fusion, fusion.totals(logs)
 
+    def _apart(
+        self, places: Places, order: Places, fold: int, n_folds: int
+    ) -> tuple[Places, Places]:
+        """Return the rows of a fold, and those that have nothing in common with them."""
+        gap = self.wishes.gap
+        if not gap:
+            apart = order[fold::n_folds]
+            return apart, np.setdiff1d(places, apart)
+        edges = np.linspace(0, len(places), n_folds + 1).astype(int)
+        apart = places[edges[fold] : edges[fold + 1]]
+        near = (places > apart[0] - gap) & (places < apart[-1] + gap)
+        return apart, places[~near]
+
     def split(self) -> Found:
         """Fit to half of the rows, and calibrate by the others."""
         order = self.generator.permutation(len(self.values))
+        if self.wishes.gap:
+            order = np.arange(len(self.values))
         half = (len(order) + 1) // 2
         training = np.sort(order[:half])
         folds = min(_FUSION_FOLDS, half)
         fitted, fusion, _ = self.crossed(training, folds)
-        others = order[half:][:_MOST_CALIBRATED]
+        others = order[half + max(0, self.wishes.gap - 1) :][:_MOST_CALIBRATED]
         logs = fitted.logs(self.given.rows(others))
         return fitted, fusion, fusion.totals(logs)
 

@@ -34,6 +34,7 @@ GUARANTEES = {
     '(cross-conformal), and calibration="split" would be proven',
     "cross conditional": "empirical, and allowing for chance in the calibration rows with "
     "probability {confidence:g} (cross-conformal, calibration-conditional)",
+    "windows": "empirical; steps of a series hang together, which p-values do not allow for",
     "estimated": "none; the rows of the fit may hold anomalies, and the scores of normal rows "
     "are estimated from their inner part",
 }
@@ -53,7 +54,7 @@ class Calibration:
     ----------
     scores : ndarray of shape (n,)
         Ascending; higher is odder.
-    kind : {"split", "cross", "estimated"}
+    kind : {"split", "cross", "windows", "estimated"}
         Where they come from; see `GUARANTEES`.
     confidence : float or None
         With which p-values hold given these rows; None: on average over such rows.
@@ -78,7 +79,7 @@ class Calibration:
     def guarantee(self) -> str:
         """Return in a line what holds."""
         kind = self.kind
-        if self.confidence is not None and kind != "estimated":
+        if self.confidence is not None and kind in ("split", "cross"):
             kind = "conditional" if kind == "split" else "cross conditional"
         said = GUARANTEES[kind].format(confidence=self.confidence)
         return f"{said}, {_BORROWED}" if self.borrowed else said

@@ -17,6 +17,7 @@ from autoencode import defaults
 from autoencode.anomaly import Detector, Wishes, fit_detector
 from autoencode.anomaly_parts.conformal import Flags, flagged, share_between
 from autoencode.anomaly_parts.streams import DriftTest, OnlineControl, Stream
+from autoencode.anomaly_parts.windows import window_wish
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.fitted import FittedCoding, rows_like_fit, with_names
@@ -54,6 +55,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         fit, for all rows to come; None: on average over such rows.
     false_alarm_rate : float, default=0.05
         Share of normal rows that `predict` may call anomalies.
+    window : None, "auto" or int, default=None
+        If rows are steps of a series, in the order of time: how many steps are judged
+        together. A step is as odd as the window that ends there; "auto" is the series'
+        strongest period. Columns of numbers count, others are left out.
     estimator : Autoencoder or None, default=None
         With ``novelty=True``: a fitted autoencoder of this package, whose codes and
         reconstructions take the place of the network that is trained otherwise. Fit to rows
@@ -73,6 +78,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Rows that p-values rest on.
     guarantee_ : str
         What p-values are worth, and why.
+    window_ : int or None
+        Steps of a window.
     n_features_in_, feature_names_in_
         Number of columns, and their names if they have any.
     """
@@ -84,6 +91,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         calibration: str = "cross",
         confidence: float | None = None,
         false_alarm_rate: float = 0.05,
+        window: Any = None,
         estimator: Any = None,
         columns: Any = None,
         max_epochs: Any = "auto",
@@ -93,6 +101,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.calibration = calibration
         self.confidence = confidence
         self.false_alarm_rate = false_alarm_rate
+        self.window = window
         self.estimator = estimator
         self.columns = columns
         self.max_epochs = max_epochs
@@ -152,8 +161,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             )
         if self.max_epochs != "auto":
             defaults.positive("max_epochs", self.max_epochs, whole=True)
-        seed = _seed(self.random_state)
-        return Wishes(bool(self.novelty), self.calibration, confidence, seed, self.max_epochs)
+        window = window_wish(self.window)
+        if window is not None and (confidence is not None or self.estimator is not None):
+            raise SpecError("confidence and estimator are for single rows: leave out window")
+        seed, novelty = _seed(self.random_state), bool(self.novelty)
+        return Wishes(novelty, self.calibration, confidence, seed, self.max_epochs, window)
 
     def _model(self) -> Any:
         """Return the fitted autoencoder that was given, if one was."""
@@ -180,6 +192,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.offset_ = -calibration.threshold(float(self.false_alarm_rate))
         self.n_calibration_ = len(calibration.scores)
         self.guarantee_ = calibration.guarantee()
+        windows = detector.windows
+        self.window_ = None if windows is None else windows.width
 
     def score_samples(self, X: Any) -> Array:
         """Return how normal rows are: 0 is usual, lower is odder, ``(n_samples,)``.
@@ -278,6 +292,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         known = self._detector.calibration
         if known.kind == "estimated":
             raise SpecError("partial_calibrate needs a fit to normal rows: pass novelty=True")
+        self._require_rows("partial_calibrate")
         scores = np.sort(np.concatenate([known.scores, -self.score_samples(X)]))
         self._detector.calibration = replace(known, scores=scores)
         self._detector.facts["n_calibration"] = len(scores)
@@ -312,6 +327,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         calibration = self._detector.calibration
         if calibration.kind == "estimated":
             raise SpecError("a stream needs a fit to normal rows: pass novelty=True")
+        self._require_rows("a stream")
         drift = DriftTest(calibration.scores, false_alarm_rate, _seed(random_state))
         return Stream(
             lambda rows: -self.score_samples(rows), calibration, OnlineControl(fdr), drift
@@ -341,6 +357,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             "n_features": self.n_features_in_,
         }
         write_model(path, header, tensors)
+
+    def _require_rows(self, what: str) -> None:
+        if self.window_ is not None:
+            raise SpecError(f"{what} is for single rows: leave out window; pass windows as rows")
 
     def _check(self, X: Any) -> Rows:
         check_is_fitted(self)
