@@ -93,7 +93,7 @@ class Restorer:
             Scaled rows.
         """
         moves = np.empty((len(LEVELS), *values.shape), dtype=np.float32)
-        hidden = torch.empty(len(values), self._width)
+        hidden = torch.empty(len(values), _composition(len(self.covariance)).hidden_layer_sizes[-1])
         with torch.inference_mode(), matrix_products("ieee"):
             for start in range(0, len(values), _PIECE):
                 x = torch.from_numpy(values[start : start + _PIECE]).float()
@@ -115,10 +115,6 @@ class Restorer:
         place = LEVELS.index(_CODE_LEVEL)
         hidden = features.hidden.unflatten(0, (len(LEVELS), -1))[place]
         return moves, hidden
-
-    @property
-    def _width(self) -> int:
-        return int(self.network.encoder.layers[-1].out_features)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return header and tensors."""
