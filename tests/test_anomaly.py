@@ -194,7 +194,7 @@ def test_split_and_confidence_are_named_and_more_careful() -> None:
     split = AnomalyDetector(novelty=True, calibration="split", **QUICK).fit(rows)
     sure = AnomalyDetector(novelty=True, calibration="split", confidence=0.9, **QUICK).fit(rows)
     assert split.n_calibration_ == 100
-    assert split.guarantee_.startswith("proven: ")
+    assert split.guarantee_.startswith("proven; ")
     assert sure.guarantee_.startswith("proven with probability 0.9")
     assert (sure.p_values(judged) >= split.p_values(judged)).all()
     assert (sure.p_values(judged) > split.p_values(judged)).any()
@@ -282,6 +282,15 @@ def test_what_cannot_be_done_is_said(normal: AnomalyDetector) -> None:
             refused()
 
 
+def test_a_row_is_scored_alike_alone_and_among_others(normal: AnomalyDetector) -> None:
+    rows = np.r_[curve(20, 1), odd(20, 2)]
+    together = normal.score_samples(rows)
+    alone = np.concatenate([normal.score_samples(row[None]) for row in rows])
+    np.testing.assert_allclose(alone, together, rtol=0, atol=1e-7)
+    again = normal.score_samples(rows.astype(np.float32))
+    np.testing.assert_allclose(again, together, rtol=0, atol=1e-3)
+
+
 def test_distances_are_those_of_all_pairs() -> None:
     import torch
 
@@ -299,14 +308,12 @@ def test_distances_are_those_of_all_pairs() -> None:
 
 def test_a_restorer_moves_rows_along_the_slope_of_their_density() -> None:
     """Of normal rows of covariance C it is ``-s (C + s)^-1 x`` for noise of variance s."""
-    import torch
-
     rng = np.random.default_rng(0)
     mix = np.array([[1.0, 0.0], [0.9, 0.44]])
     rows = rng.normal(size=(1500, 2)) @ mix.T
     covariance = rows.T @ rows / len(rows)
     restorer = fit_restorer(rows, covariance, 0, 30)
-    moves = restorer.moves(rows, torch.float64)
+    moves = restorer.read(rows).moves
     for level, found in zip(LEVELS, moves, strict=True):
         variance = level**2
         exact = -variance * rows @ np.linalg.inv(covariance + variance * np.eye(2))

@@ -7,12 +7,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["distances"]
+__all__ = ["FEWEST", "distances"]
 
 Array = npt.NDArray[np.float64]
 
-_PIECE_NUMBERS = 1 << 21
-_SAME = 1e-11
+FEWEST = 8
+"""Fewer rows go through other kernels, whose rounding is another."""
+_PIECE_NUMBERS = 1 << 19
+_SAME = {torch.float64: 1e-11, torch.float32: 1e-6}
 """Share of a row's squared length below which a squared distance is rounding."""
 
 
@@ -39,7 +41,7 @@ def distances(queries: Tensor, references: Tensor, count: int, *, others: bool =
     wanted = min(count + others, len(references))
     kept = max(1, min(count, len(references) - others))
     result = queries.new_empty(len(queries), kept)
-    step = max(1, _PIECE_NUMBERS // max(1, len(references)))
+    step = max(1, _PIECE_NUMBERS // max(1, len(references)) // FEWEST) * FEWEST
     for start in range(0, len(queries), step):
         piece = queries[start : start + step]
         # Without the row's own length the order is the same.
@@ -47,7 +49,7 @@ def distances(queries: Tensor, references: Tensor, count: int, *, others: bool =
         nearest = _smallest(table, wanted)
         own = piece.square().sum(1, keepdim=True)
         squares = (nearest + own).clamp_min_(0.0)
-        squares[squares <= _SAME * (1.0 + own)] = 0.0
+        squares[squares <= _SAME[queries.dtype] * (1.0 + own)] = 0.0
         if others:
             itself = squares[:, 0] == 0
             last = squares[:, -kept:]

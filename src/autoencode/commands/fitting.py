@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from autoencode import kinds
+from autoencode.commands.detector_fitting import (
+    AllNormal,
+    DetectorJob,
+    Split,
+    fit_detector_file,
+    require_detector_options,
+)
 from autoencode.commands.display import print_json
 from autoencode.commands.fit_job import FitJob, fit_and_write, print_result, result_as_json
 from autoencode.commands.options import (
@@ -148,11 +156,11 @@ KeptState = Annotated[
     ),
 ]
 Kind = Annotated[
-    Literal["autoencoder", "denoising", "sparse", "variational", "convolutional"],
+    Literal["autoencoder", "denoising", "sparse", "variational", "convolutional", "anomaly"],
     typer.Option(
         help="autoencoder: short codes; denoising: takes noise out of rows; sparse: many parts, "
         "of which each row has few; variational: codes with a prior, rows with a likelihood; "
-        "convolutional: pictures.",
+        "convolutional: pictures; anomaly: a detector of odd rows, for detect.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -282,6 +290,8 @@ def fit(
     posterior: Posterior = "auto",
     free_bits: FreeBits = "auto",
     augmentation: Augmentation = "auto",
+    normal: AllNormal = False,
+    split: Split = False,
     device: Device = "auto",
     threads: Threads = "auto",
     seed: Seed = 0,
@@ -299,8 +309,15 @@ def fit(
     size and mode, which are brought to one form. What is printed are
     figures on rows that nothing saw: by column, and the share of variance explained
     by length and beside PCA's. Ctrl-C saves what was learned so far.
+    --kind anomaly gives a detector, for autoencode detect MODEL DATA.
     """
-    given = _parameters(locals())
+    arguments = dict(locals())
+    if kind == "anomaly":
+        _fit_detector(arguments)
+        return
+    if normal or split:
+        raise typer.BadParameter(f"--{'normal' if normal else 'split'} is for --kind anomaly")
+    given = _parameters(arguments)
     files = (data, output, report, drop or (), held_out, target)
     parameters = _chosen(kind, given, target)
     carried = [*(keep or ())]
@@ -312,6 +329,28 @@ def fit(
     wish = PictureWish(size, fitting, skip_bad)
     job = FitJob(*files, parameters, quiet, force, kind, checkpoint, carried, label, wish)
     _run(job, as_json=as_json)
+
+
+def _fit_detector(given: Mapping[str, Any]) -> None:
+    defaults = {name: part.default for name, part in signature(fit).parameters.items()}
+    require_detector_options(given, defaults)
+    job = DetectorJob(
+        given["data"],
+        given["output"],
+        given["drop"] or (),
+        given["keep"] or (),
+        {
+            "novelty": given["normal"],
+            "calibration": "split" if given["split"] else "cross",
+            "columns": parse_columns(given["column"]),
+            "max_epochs": given["max_epochs"],
+            "random_state": given["seed"],
+        },
+        PictureWish(given["size"], given["fitting"], given["skip_bad"]),
+        given["quiet"],
+        given["force"],
+    )
+    fit_detector_file(job, as_json=given["as_json"])
 
 
 def _run(job: FitJob, *, as_json: bool) -> None:
