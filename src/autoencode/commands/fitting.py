@@ -313,21 +313,37 @@ def fit(
     arguments = dict(locals())
     if kind == "anomaly":
         _fit_detector(arguments)
-        return
-    if normal or split:
-        raise typer.BadParameter(f"--{'normal' if normal else 'split'} is for --kind anomaly")
-    given = _parameters(arguments)
-    files = (data, output, report, drop or (), held_out, target)
-    parameters = _chosen(kind, given, target)
-    carried = [*(keep or ())]
+    else:
+        _run(_job(arguments), as_json=as_json)
+
+
+def _job(given: Mapping[str, Any]) -> FitJob:
+    """Return what the arguments of ``fit`` ask for."""
+    kind, label, target = given["kind"], given["label"], given["target"]
+    for name in ("normal", "split"):
+        if given[name]:
+            raise typer.BadParameter(f"--{name} is for --kind anomaly")
+    parameters = _chosen(kind, _parameters(given), target)
+    carried = [*(given["keep"] or ())]
     if label is not None:
         if kind not in _LABELLED:
             raise typer.BadParameter(f"--label is for --kind {' or '.join(_LABELLED)}")
         parameters["conditional"] = True
         carried += [] if label in carried else [label]
-    wish = PictureWish(size, fitting, skip_bad)
-    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, carried, label, wish)
-    _run(job, as_json=as_json)
+    return FitJob(
+        *(given[name] for name in ("data", "output", "report")),
+        given["drop"] or (),
+        given["held_out"],
+        target,
+        parameters,
+        given["quiet"],
+        given["force"],
+        kind,
+        given["checkpoint"],
+        carried,
+        label,
+        PictureWish(given["size"], given["fitting"], given["skip_bad"]),
+    )
 
 
 def _fit_detector(given: Mapping[str, Any]) -> None:
