@@ -330,30 +330,18 @@ def _job(given: Mapping[str, Any]) -> FitJob:
             raise typer.BadParameter(f"--label is for --kind {' or '.join(_LABELLED)}")
         parameters["conditional"] = True
         carried += [] if label in carried else [label]
-    return FitJob(
-        *(given[name] for name in ("data", "output", "report")),
-        given["drop"] or (),
-        given["held_out"],
-        target,
-        parameters,
-        given["quiet"],
-        given["force"],
-        kind,
-        given["checkpoint"],
-        carried,
-        label,
-        PictureWish(given["size"], given["fitting"], given["skip_bad"]),
-    )
+    files = [given[name] for name in ("data", "output", "report")]
+    others = [given[name] for name in ("quiet", "force", "kind", "checkpoint")]
+    files += [given["drop"] or (), given["held_out"], target]
+    wish = PictureWish(given["size"], given["fitting"], given["skip_bad"])
+    return FitJob(*files, parameters, *others, carried, label, wish)
 
 
 def _fit_detector(given: Mapping[str, Any]) -> None:
     defaults = {name: part.default for name, part in signature(fit).parameters.items()}
     require_detector_options(given, defaults)
     job = DetectorJob(
-        given["data"],
-        given["output"],
-        given["drop"] or (),
-        given["keep"] or (),
+        *(given["data"], given["output"], given["drop"] or (), given["keep"] or ()),
         {
             "novelty": given["normal"],
             "calibration": "split" if given["split"] else "cross",
@@ -362,8 +350,7 @@ def _fit_detector(given: Mapping[str, Any]) -> None:
             "random_state": given["seed"],
         },
         PictureWish(given["size"], given["fitting"], given["skip_bad"]),
-        given["quiet"],
-        given["force"],
+        *(given["quiet"], given["force"]),
     )
     fit_detector_file(job, as_json=given["as_json"])
 
