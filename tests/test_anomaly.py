@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from autoencode import AnomalyDetector, load
-from autoencode.anomaly_parts.neighbours import distances
+from autoencode.anomaly_parts.neighbours import distances, nearest
 from autoencode.anomaly_parts.restoring import LEVELS, fit_restorer
 from autoencode.errors import DataError, ModelFileError, SpecError
 
@@ -304,6 +304,18 @@ def test_distances_are_those_of_all_pairs() -> None:
     found = distances(references, references, 3, others=True)
     torch.testing.assert_close(found, own[:, 1:4])
     assert distances(rows, references[:2], 5).shape == (40, 2)
+
+
+def test_the_nearest_is_exact_where_rows_are_far_out_and_close() -> None:
+    """Single precision alone would be off by as much as rows of length 100 are apart."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    references = torch.from_numpy(rng.normal(size=(60, 3)) + 60.0)
+    rows = references[:30] + 1e-2 * torch.from_numpy(rng.normal(size=(30, 3)))
+    rows = torch.cat([rows, references[:1], references[:9] + 5.0])
+    exact = torch.cdist(rows, references, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    torch.testing.assert_close(nearest(rows, references), exact, rtol=5e-3, atol=1e-6)
 
 
 def test_a_restorer_moves_rows_along_the_slope_of_their_density() -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoencode.anomaly_parts.neighbours import FEWEST, distances
+from autoencode.anomaly_parts.neighbours import FEWEST, distances, nearest
 from autoencode.anomaly_parts.restoring import LEVELS, Reading, Restorer, fit_restorer
 from autoencode.anomaly_parts.scaled_values import Numbers
 
@@ -176,9 +176,12 @@ class Evidence:
         for place, kind in enumerate(KINDS[self.situation]):
             if kind == "central":
                 result[:, place] = _central(values, self.center, self.whitening)
+            elif kind == "near" and not others:
+                known = torch.from_numpy(self.references)
+                result[:, place] = nearest(torch.from_numpy(values), known).numpy()
             elif kind not in ("code", "restored"):
-                nearest = 1 if kind == "near" else self._wide_count
-                result[:, place] = _mean_distances(values, self.references, nearest, others)
+                wanted = 1 if kind == "near" else self._wide_count
+                result[:, place] = _mean_distances(values, self.references, wanted, others)
             elif reading is not None:
                 read = self._code if kind == "code" else self._restored
                 found = read(reading, others)

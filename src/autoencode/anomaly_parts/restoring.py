@@ -39,7 +39,7 @@ _WIDEST = 128
 _HELD_OUT, _MOST_HELD_OUT = 0.1, 512
 _PATIENCE = 6
 _AVERAGING = 0.02
-_PIECE = 512
+_PIECE = 2048
 
 
 class Reading(NamedTuple):

@@ -314,31 +314,35 @@ def fit(
     arguments = dict(locals())
     if kind == "anomaly":
         _fit_detector(arguments)
-        return
-    if normal or split:
-        raise typer.BadParameter(f"--{'normal' if normal else 'split'} is for --kind anomaly")
-    given = _parameters(arguments)
-    files = (data, output, report, drop or (), held_out, target)
-    parameters = _chosen(kind, given, target)
-    carried = [*(keep or ())]
+    else:
+        _run(_job(arguments), as_json=as_json)
+
+
+def _job(given: Mapping[str, Any]) -> FitJob:
+    """Return what the arguments of ``fit`` ask for."""
+    kind, label, target = given["kind"], given["label"], given["target"]
+    for name in ("normal", "split"):
+        if given[name]:
+            raise typer.BadParameter(f"--{name} is for --kind anomaly")
+    parameters = _chosen(kind, _parameters(given), target)
+    carried = [*(given["keep"] or ())]
     if label is not None:
         if kind not in _LABELLED:
             raise typer.BadParameter(f"--label is for --kind {' or '.join(_LABELLED)}")
         parameters["conditional"] = True
         carried += [] if label in carried else [label]
-    wish = PictureWish(size, fitting, skip_bad)
-    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, carried, label, wish)
-    _run(job, as_json=as_json)
+    files = [given[name] for name in ("data", "output", "report")]
+    others = [given[name] for name in ("quiet", "force", "kind", "checkpoint")]
+    files += [given["drop"] or (), given["held_out"], target]
+    wish = PictureWish(given["size"], given["fitting"], given["skip_bad"])
+    return FitJob(*files, parameters, *others, carried, label, wish)
 
 
 def _fit_detector(given: Mapping[str, Any]) -> None:
     defaults = {name: part.default for name, part in signature(fit).parameters.items()}
     require_detector_options(given, defaults)
     job = DetectorJob(
-        given["data"],
-        given["output"],
-        given["drop"] or (),
-        given["keep"] or (),
+        *(given["data"], given["output"], given["drop"] or (), given["keep"] or ()),
         {
             "novelty": given["normal"],
             "calibration": "split" if given["split"] else "cross",
@@ -347,8 +351,7 @@ def _fit_detector(given: Mapping[str, Any]) -> None:
             "random_state": given["seed"],
         },
         PictureWish(given["size"], given["fitting"], given["skip_bad"]),
-        given["quiet"],
-        given["force"],
+        *(given["quiet"], given["force"]),
     )
     fit_detector_file(job, as_json=given["as_json"])
 
