@@ -132,8 +132,8 @@ def _encode_columns(
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
     coded = {_COLUMNS: b""}
     n_rows = len(columns[0])
-    if parts.columns and narrow:
-        coded[_COLUMNS] = encode_integers(parts.columns, n_rows, effort)
+    if parts.columns:
+        coded[_COLUMNS] = encode_integers(parts.columns, n_rows, effort, modelled=narrow)
     shape = field_shape((n_rows, len(parts.columns)))
     if (
         shape is not None
@@ -143,8 +143,6 @@ def _encode_columns(
         woven = np.array([column.values for column in parts.columns], np.int64).T.ravel()
         whole = [Column(woven, max(column.size for column in parts.columns))]
         coded[_COLUMNS_AS_FIELD] = encode_fields(whole, shape, effort)
-        if not narrow:
-            del coded[_COLUMNS]
     packed = pack(head.encode())
     return [
         bytes([method]) + join([packed, body, *parts.buffers]) for method, body in coded.items()
