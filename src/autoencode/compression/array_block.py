@@ -27,6 +27,7 @@ from autoencode.compression.packing import join, pack, split
 from autoencode.compression.plans import require
 from autoencode.compression.quantising import aligned, quantise
 from autoencode.compression.table_planning import Column
+from autoencode.errors import DataError
 from autoencode.strict_json import write_json
 
 __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
@@ -230,9 +231,10 @@ def _decode_columns(
     if n_integers and shape is not None:
         integers = decode_fields(coded, n_integers, n_rows, shape)
     elif n_integers and woven:
-        shape = field_shape((n_rows, n_integers))
-        require(shape is not None, "a block of no field claims to be one")
-        flat = decode_fields(coded, 1, n_rows * n_integers, shape)
+        matrix = field_shape((n_rows, n_integers))
+        if matrix is None:
+            raise DataError("a block of no field claims to be one")
+        flat = decode_fields(coded, 1, n_rows * n_integers, matrix)
         integers = flat.reshape(n_rows, n_integers).T
     elif n_integers:
         upto = None if stop is None else sum(integers_of(item) for item in described[:stop])
