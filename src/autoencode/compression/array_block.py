@@ -26,6 +26,8 @@ from autoencode.compression.numbers import Values
 from autoencode.compression.packing import join, pack, split
 from autoencode.compression.plans import require
 from autoencode.compression.quantising import aligned, quantise
+from autoencode.compression.table_planning import Column
+from autoencode.errors import DataError
 from autoencode.strict_json import write_json
 
 __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
@@ -33,7 +35,9 @@ __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
 # Rows of more values are not taken as columns: planning each takes too long.
 MOST_COLUMNS = 1024
 _MOST_PIXELS = 256
-_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD = range(5)
+# A matrix of more columns may be a picture, whose neighbours say as much.
+_NARROW = 128
+_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD, _COLUMNS_AS_FIELD = range(6)
 
 
 def encode_array(
@@ -65,12 +69,13 @@ def encode_array(
     modelled = bool(values.size) and not effort.stored_only
     if modelled and as_columns:
         columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
-        offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
+        offers += _encode_columns(columns, errors, effort, _is_narrow(n_rows, n_columns, effort))
     if modelled and shape is not None and as_field:
         offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0], effort))
-    if modelled and not as_columns and not as_field:
+    if modelled and not as_columns and not (as_field and effort.fast):
         whole = [np.ascontiguousarray(values).ravel()]
-        offers.append(bytes([_WHOLE]) + _encode_columns(whole, [min(errors)], effort))
+        ((_, *rest),) = _encode_columns(whole, [min(errors)], effort, True)
+        offers.append(bytes([_WHOLE, *rest]))
     if not (offers and any(errors) and effort.fast):
         # Within a bound, too: nothing may be larger than it is without loss.
         beat = math.inf if effort.patient or not offers else min(len(offer) for offer in offers)
@@ -94,6 +99,11 @@ def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort)
     return n_columns <= most and (n_columns <= 64 or n_columns <= 4 * n_rows)
 
 
+def _is_narrow(n_rows: int, n_columns: int, effort: Effort) -> bool:
+    """Whether each column may be predicted from those before it."""
+    return n_columns <= _NARROW or 4 * n_columns <= n_rows or effort.patient
+
+
 def _is_field(inner: Sequence[int], effort: Effort) -> bool:
     """Whether neighbours may say more than columns: what a matrix's do is tried if slow."""
     return not effort.fast or len(inner) != 1
@@ -108,7 +118,10 @@ def _encode_field(values: Values, shape: FieldShape, error: float, effort: Effor
     return join([pack(head.encode()), fields, *parts.buffers])
 
 
-def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: Effort) -> bytes:
+def _encode_columns(
+    columns: Sequence[Values], errors: Sequence[float], effort: Effort, narrow: bool
+) -> list[bytes]:
+    """Code columns given each other if there are few, and by neighbours in the matrix."""
     parts = Parts(fast=effort.fast)
     numbers = aligned(
         [quantise(column, error) for column, error in zip(columns, errors, strict=True)]
@@ -118,10 +131,23 @@ def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: 
         for found, column, error in zip(numbers, columns, errors, strict=True)
     ]
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
-    coded = b""
+    coded = {_COLUMNS: b""}
+    n_rows = len(columns[0])
     if parts.columns:
-        coded = encode_integers(parts.columns, len(columns[0]), effort)
-    return join([pack(head.encode()), coded, *parts.buffers])
+        coded[_COLUMNS] = encode_integers(parts.columns, n_rows, effort, modelled=narrow)
+    shape = field_shape((n_rows, len(parts.columns)))
+    if (
+        shape is not None
+        and min(len(columns), len(parts.columns)) > 1
+        and not (narrow and effort.fast)
+    ):
+        woven = np.array([column.values for column in parts.columns], np.int64).T.ravel()
+        whole = [Column(woven, max(column.size for column in parts.columns))]
+        coded[_COLUMNS_AS_FIELD] = encode_fields(whole, shape, effort)
+    packed = pack(head.encode())
+    return [
+        bytes([method]) + join([packed, body, *parts.buffers]) for method, body in coded.items()
+    ]
 
 
 def decode_array(
@@ -172,12 +198,17 @@ def decode_array(
         require(shape is not None, "a block of no field claims to be one")
         (whole,) = _decode_columns(body, count, errors[:1], dtype, shape)
         return whole.reshape(n_rows, n_columns)
-    require(method in (_COLUMNS, _WHOLE), "a block names an unknown method")
+    known = (_COLUMNS, _WHOLE, _COLUMNS_AS_FIELD)
+    require(method in known, "a block names an unknown method")
     if method == _WHOLE:
         (whole,) = _decode_columns(body, count, [min(errors)], dtype)
         return whole.reshape(n_rows, n_columns)
     found = np.zeros((n_rows, n_columns), dtype)
-    for place, column in enumerate(_decode_columns(body, n_rows, errors, dtype, stop=stop)):
+    if method == _COLUMNS_AS_FIELD:
+        columns = _decode_columns(body, n_rows, errors, dtype, woven=True)
+    else:
+        columns = _decode_columns(body, n_rows, errors, dtype, stop=stop)
+    for place, column in enumerate(columns):
         found[:, place] = column
     return found
 
@@ -189,6 +220,7 @@ def _decode_columns(
     dtype: np.dtype[Any],
     shape: FieldShape | None = None,
     stop: int | None = None,
+    woven: bool = False,
 ) -> list[Values]:
     pieces = split(body)
     require(len(pieces) >= 2, "a block has too few pieces")
@@ -198,6 +230,12 @@ def _decode_columns(
     integers: Any = ()
     if n_integers and shape is not None:
         integers = decode_fields(coded, n_integers, n_rows, shape)
+    elif n_integers and woven:
+        matrix = field_shape((n_rows, n_integers))
+        if matrix is None:
+            raise DataError("a block of no field claims to be one")
+        flat = decode_fields(coded, 1, n_rows * n_integers, matrix)
+        integers = flat.reshape(n_rows, n_integers).T
     elif n_integers:
         upto = None if stop is None else sum(integers_of(item) for item in described[:stop])
         integers = decode_integers(coded, n_integers, n_rows, upto)

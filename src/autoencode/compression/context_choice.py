@@ -267,7 +267,7 @@ def _scales(
         offers.append(scales)
         costs.append(np.bincount(contexts, weights=bits, minlength=len(centre)))
     # Where no row is, the given one stands.
-    costs[-steps.start] -= 1e-9
+    costs[-steps.start] = costs[-steps.start] - 1e-9
     best = np.argmin(costs, axis=0)
     chosen = np.array(offers)[best, np.arange(len(centre))]
     return float(np.min(costs, axis=0).sum()) / 256, chosen

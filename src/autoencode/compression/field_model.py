@@ -189,9 +189,9 @@ class FieldWalk:
         if source.kind == "surprises":
             return (self._shares @ self._surprises.take(self._around + places)).astype(np.int64)
         at = places + self.shape.offsets[source.place]
-        if source.kind == "value":
-            return self.values[at]
-        return self._surprises[at].astype(np.int64)
+        seen = self.values if source.kind == "value" else self._surprises
+        found: IntArray = seen[at].astype(np.int64)
+        return found
 
 
 def around(shape: FieldShape) -> tuple[IntArray, FloatArray]:

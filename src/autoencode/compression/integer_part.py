@@ -29,7 +29,9 @@ _WORTH_STEPS = 0.99
 _MOST_PACKED = 1 << 24
 
 
-def encode_integers(columns: Sequence[Column], n_rows: int, effort: Effort) -> bytes:
+def encode_integers(
+    columns: Sequence[Column], n_rows: int, effort: Effort, *, modelled: bool = True
+) -> bytes:
     """Code columns of integers together.
 
     Parameters
@@ -40,12 +42,16 @@ def encode_integers(columns: Sequence[Column], n_rows: int, effort: Effort) -> b
         Their number.
     effort : Effort
         How much to try.
+    modelled : bool
+        Whether to predict columns from each other, too.
 
     Returns
     -------
     bytes
         One byte for the method, then the rest.
     """
+    if not modelled:
+        return min(_packed(columns, math.inf), key=len)
     offers = [bytes([_TABLE]) + _best_table(columns, n_rows, effort)]
     if len(columns) * n_rows <= _MOST_PACKED and not effort.fast:
         offers.extend(_packed(columns, math.inf if effort.patient else len(offers[0])))

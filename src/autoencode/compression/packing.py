@@ -33,6 +33,8 @@ _DEFLATE_TO = 1 << 13
 # xz and zstd at their slowest rarely make less than this share of what quick zstd makes.
 _STRONGEST = 0.6
 _SAMPLE_BYTES = 1 << 14
+# A sample decides about what quick zstd hardly makes smaller, and about what is long.
+_DENSE, _LONG = 0.75, 1 << 20
 _LENGTH_BYTES = 5
 _COUNT_BYTES, _SIZE_BYTES = 2, 4
 
@@ -85,7 +87,7 @@ def _may_beat(data: bytes, quick: int, beat: float) -> bool:
     if beat == math.inf:
         return True
     share = _STRONGEST
-    if len(data) > 4 * _SAMPLE_BYTES:
+    if len(data) > 4 * _SAMPLE_BYTES and (quick > _DENSE * len(data) or len(data) > _LONG):
         sample = data[len(data) // 2 :][:_SAMPLE_BYTES]
         before = len(pa.Codec("zstd", 3).compress(sample, asbytes=True))
         share = 0.95 * len(_xz(sample)) / before

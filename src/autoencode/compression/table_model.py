@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -264,7 +265,7 @@ class TableWalk:
         lag, column = divmod(source.place, len(self.plans))
         if lag >= len(before):
             return self.plans[column].centre if source.kind == "value" else 0
-        table = self.values if source.kind == "value" else self._surprises
+        table: npt.NDArray[Any] = self.values if source.kind == "value" else self._surprises
         return _chosen(table[column, before[lag]], kept)
 
 
