@@ -187,6 +187,7 @@ def choose_residual_context(
     predictions: IntArray,
     candidates: Sequence[Candidate],
     weight: float,
+    spreads: IntArray | None = None,
 ) -> tuple[tuple[Source, ...], str, list[int], float]:
     """Choose a context for frozen tables, their family, and the scale in each context.
 
@@ -198,6 +199,8 @@ def choose_residual_context(
         What a context may look at.
     weight : float
         Rows for each one of the sample.
+    spreads : ndarray of int64, optional
+        What is added to the scale of each row.
 
     Returns
     -------
@@ -210,7 +213,8 @@ def choose_residual_context(
     bits : float
         What the sample's rows take, times the weight.
     """
-    off = np.abs(16 * values + 8 - predictions) / 16.0 + 0.05
+    added = np.zeros(len(values), np.int64) if spreads is None else spreads
+    off = (np.abs(16 * values + 8 - predictions) / 16.0 + 0.05) * 2.0 ** (-added / 4)
 
     def cost(contexts: IntArray, n_contexts: int) -> float:
         counts = np.bincount(contexts, minlength=n_contexts)
@@ -228,7 +232,7 @@ def choose_residual_context(
         contexts = contexts * (len(source.edges) + 1) + parts(source, candidate)
         n_contexts *= len(source.edges) + 1
     found = [
-        (*_scales(family, values, predictions, contexts, n_contexts, off), family)
+        (*_scales(family, values, predictions, (contexts, n_contexts, added), off), family)
         for family in FAMILIES
     ]
     bits, scales, family = min(found, key=lambda item: item[0])
@@ -239,11 +243,11 @@ def _scales(
     family: str,
     values: IntArray,
     predictions: IntArray,
-    contexts: IntArray,
-    n_contexts: int,
+    given: tuple[IntArray, int, IntArray],
     off: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
 ) -> tuple[float, list[int]]:
     """Find the best scale in each context among those near what residuals suggest."""
+    contexts, n_contexts, added = given
     counts = np.bincount(contexts, minlength=n_contexts)
     means = np.bincount(contexts, weights=off, minlength=n_contexts) / np.maximum(counts, 1)
     means[counts == 0] = means[counts > 0].mean() if counts.any() else 1.0
@@ -252,7 +256,8 @@ def _scales(
     costs = []
     for step in range(-6, 4, 1):
         scales = np.clip(centre + step, 0, LARGEST_SCALE)
-        bits = residual_bits(family, predictions, scales[contexts], values)
+        moved = np.clip(scales[contexts] + added, 0, LARGEST_SCALE)
+        bits = residual_bits(family, predictions, moved, values)
         offers.append(scales)
         costs.append(np.bincount(contexts, weights=bits, minlength=n_contexts))
     best = np.argmin(costs, axis=0)

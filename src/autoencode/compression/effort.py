@@ -23,18 +23,23 @@ class Effort:
         Try no model at all.
     patient : bool
         Plan every column of arrays of many, too.
+    training_steps, training_seconds : int, float
+        Updates of the weights of networks, for each block; no network is trained if 0. The
+        seconds are a limit that should not be reached: what is learned depends on it.
     """
 
     fast: bool = False
     series: bool = True
     stored_only: bool = False
     patient: bool = False
+    training_steps: int = 0
+    training_seconds: float = 0.0
 
 
 EFFORTS = {
     "fast": Effort(fast=True, series=False),
-    "default": Effort(),
-    "best": Effort(patient=True),
+    "default": Effort(training_steps=4000, training_seconds=60.0),
+    "best": Effort(patient=True, training_steps=20_000, training_seconds=300.0),
 }
 
 

@@ -10,9 +10,19 @@ import numpy.typing as npt
 
 from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
 from autoencode.compression.frequencies import IntArray
-from autoencode.compression.plans import ColumnPlan, Source
+from autoencode.compression.masked import MaskedNetwork, NetworkStep
+from autoencode.compression.plans import LARGEST_SCALE, ColumnPlan, Source
 
-__all__ = ["Layout", "TableWalk", "predicted", "recent", "row_steps", "surprise"]
+__all__ = [
+    "Layout",
+    "LearnedWalk",
+    "TableWalk",
+    "moved_scales",
+    "predicted",
+    "recent",
+    "row_steps",
+    "surprise",
+]
 
 # Tables learn from group to group: each is a fourth of what is known before it.
 _FIRST_ROWS, _MOST_ROWS, _SHARE = 16, 8192, 4
@@ -93,12 +103,19 @@ class TableWalk:
         The order of rows.
     given : mapping of int to ndarray
         Columns known beforehand.
+    network : MaskedNetwork, optional
+        What adds to the predictions.
     """
 
     def __init__(
-        self, plans: Sequence[ColumnPlan], layout: Layout, given: Mapping[int, IntArray]
+        self,
+        plans: Sequence[ColumnPlan],
+        layout: Layout,
+        given: Mapping[int, IntArray],
+        network: MaskedNetwork | None = None,
     ) -> None:
         self.plans, self.layout = plans, layout
+        self._learned = None if network is None else LearnedWalk(network, self)
         shape = (len(plans), layout.n_rows)
         self.values = np.zeros(shape, np.int64)
         self.surprises = np.zeros(shape, np.int16)
@@ -126,6 +143,8 @@ class TableWalk:
             The values as they are read.
         """
         for rows in self.layout.steps():
+            if self._learned is not None:
+                self._learned.begin(rows)
             for place, plan in enumerate(self.plans):
                 self._code(place, plan, rows, channel, known)
         return self.values
@@ -145,24 +164,40 @@ class TableWalk:
             rows = rows[stored]
         if not len(rows):
             return
-        predictions = predicted(plan, [self._centred(at, rows) for at in plan.regressors])
+        linear = predictions = predicted(
+            plan, [self.centred(at, rows) for at in plan.regressors]
+        )
+        spreads = None
+        if self._learned is not None:
+            predictions, spreads = self._learned.said(place, rows, predictions)
         if plan.mode != "given":
             wanted = None if known is None else known[place, rows]
-            contexts = self._contexts(place, rows, predictions)
+            contexts = self._contexts(place, rows, predictions, spreads)
             if plan.mode == "levels":
                 values = self.tables[place].code(contexts, wanted, channel)
             else:
                 if predictions is None:
                     predictions = np.full(len(rows), 16 * plan.centre)
-                scales = np.array(plan.scales, np.int64)[contexts]
+                scales = moved_scales(np.array(plan.scales, np.int64)[contexts], spreads)
                 values = code_residuals(plan, predictions, scales, wanted, channel)
             self.values[place, rows] = values
         self.surprises[place, rows] = surprise(self.values[place, rows], predictions, plan)
+        if self._learned is not None:
+            self._learned.heard(place, rows, linear)
 
-    def _contexts(self, place: int, rows: IntArray, predictions: IntArray | None) -> IntArray:
+    def _contexts(
+        self,
+        place: int,
+        rows: IntArray,
+        predictions: IntArray | None,
+        spreads: IntArray | None,
+    ) -> IntArray:
         contexts = np.zeros(len(rows), np.int64)
         for source in self.plans[place].sources:
-            seen = self._seen(source, place, rows, predictions)
+            if source.kind == "spread":
+                seen = np.zeros(len(rows), np.int64) if spreads is None else spreads
+            else:
+                seen = self._seen(source, place, rows, predictions)
             contexts *= len(source.edges) + 1
             contexts += np.searchsorted(source.edges, seen, side="right")
         return contexts
@@ -185,7 +220,8 @@ class TableWalk:
         found = self.surprises[column, at].astype(np.int64)
         return np.where(first, 0, found) if lag else found
 
-    def _centred(self, place: int, rows: IntArray) -> IntArray:
+    def centred(self, place: int, rows: IntArray) -> IntArray:
+        """Return values less their centre; a place beyond the columns is one of earlier rows."""
         lag, column = divmod(place, len(self.plans))
         at, first = self._earlier(rows, lag)
         found = self.values[column, at] - self.plans[column].centre
@@ -197,6 +233,63 @@ class TableWalk:
             return rows, np.zeros(0, np.bool_)
         first = rows % self.layout.length < lag
         return np.maximum(rows - lag, 0), first
+
+
+class LearnedWalk:
+    """What a network has to say on the way.
+
+    Parameters
+    ----------
+    network : MaskedNetwork
+        The network.
+    walk : TableWalk
+        Whose values it is told.
+    """
+
+    def __init__(self, network: MaskedNetwork, walk: TableWalk) -> None:
+        network.check(walk.plans)
+        self._network, self._walk = network, walk
+
+    def begin(self, rows: IntArray) -> None:
+        """Go on to other rows: tell what is known of them from the start."""
+        walk, self._rows = self._walk, rows
+        self._step = NetworkStep(self._network, len(rows))
+        for place in self._step.places:
+            column = place % len(walk.plans)
+            plan = walk.plans[column]
+            if place >= len(walk.plans) or plan.mode == "given":
+                self._step.tell(place, walk.centred(place, rows), plan.centre, None)
+
+    def said(
+        self, place: int, rows: IntArray, linear: IntArray | None
+    ) -> tuple[IntArray | None, IntArray | None]:
+        """Return predictions in sixteenths, and what to add to scales."""
+        found = self._step.say(place)
+        if found is None:
+            return linear, None
+        location, spreads = found
+        if len(rows) < len(self._rows):
+            kept = np.isin(self._rows, rows, assume_unique=True)
+            location, spreads = location[kept], spreads[kept]
+        start = 16 * self._walk.plans[place].centre if linear is None else linear
+        return np.clip(location + start, -_FARTHEST, _FARTHEST), spreads
+
+    def heard(self, place: int, rows: IntArray, linear: IntArray | None) -> None:
+        """Tell the network a column's values."""
+        walk, plan = self._walk, self._walk.plans[place]
+        if plan.mode == "given":
+            return
+        innovation = None
+        if linear is not None:
+            innovation = np.zeros(len(self._rows), np.int64)
+            kept = np.isin(self._rows, rows, assume_unique=True)
+            innovation[kept] = 16 * walk.values[place, rows] - linear
+        self._step.tell(place, walk.centred(place, self._rows), plan.centre, innovation)
+
+
+def moved_scales(scales: IntArray, spreads: IntArray | None) -> IntArray:
+    """Return scales of residuals, moved by what a network says."""
+    return scales if spreads is None else np.clip(scales + spreads, 0, LARGEST_SCALE)
 
 
 def recent(surprises: npt.NDArray[np.int16], place: int, rows: IntArray) -> IntArray:

@@ -19,7 +19,7 @@ from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan
 from autoencode.compression.regression import Gram, regression
 from autoencode.compression.table_model import Layout, predicted, recent, surprise
 
-__all__ = ["Column", "Planned", "plan_table"]
+__all__ = ["Column", "Planned", "Planner", "plan_table"]
 
 _SAMPLE_ROWS = 16384
 _GRAM_ROWS = 1 << 18
@@ -59,8 +59,16 @@ class Planned:
     n_bytes: float
 
 
-class _Planner:
-    """Plans one column after the other."""
+class Planner:
+    """Plans one column after the other.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        At least one; all of ``layout.n_rows`` rows.
+    layout : Layout
+        The order of rows.
+    """
 
     def __init__(self, columns: Sequence[Column], layout: Layout) -> None:
         self.columns, self.layout = columns, layout
@@ -127,12 +135,13 @@ class _Planner:
         allowed[self.n_columns :] = True
         regressors, weights, shift = regression(self.gram, place, allowed, self.sizes, len(rows))
         plan = replace(plan, regressors=regressors, weights=weights, shift=shift)
-        predictions = predicted(plan, [self._place(at)[rows] for at in regressors])
+        predictions = predicted(plan, [self.place(at)[rows] for at in regressors])
         base = plan.centre if predictions is None else (predictions + 8) >> 4
         off = float(np.abs(self.values[place, rows] - base).mean())
         return replace(plan, exponent=max(0, round(math.log2(max(off, 1.0))))), predictions
 
-    def _place(self, at: int) -> IntArray:
+    def place(self, at: int) -> IntArray:
+        """Return centred values; a place beyond the columns is one of earlier rows."""
         lag, column = divmod(at, self.n_columns)
         found: IntArray = self.places[lag][column]
         return found
@@ -153,7 +162,7 @@ class _Planner:
         weight = float(thin)
         values = self.values[place, rows]
         here = np.full(len(rows), 16 * plan.centre) if predictions is None else predictions[::thin]
-        candidates = self._candidates(plan, place, known, rows, here)
+        candidates = self.candidates(plan, place, known, rows, here)
         offers = []
         sources, family, scales, bits = choose_residual_context(
             values, here, [item for item in candidates if item.kind != "value"], weight
@@ -162,13 +171,13 @@ class _Planner:
             (bits, replace(plan, mode="residual", sources=sources, family=family, scales=scales))
         )
         if plan.size <= LARGEST_LEVELS:
-            ranked = self._ranked(values, plan.size, candidates)
+            ranked = self.ranked(values, plan.size, candidates)
             sources, bits = choose_levels_context(values, plan.size, ranked, weight)
             offers.append((bits, replace(plan, mode="levels", sources=sources)))
         bits, plan = min(offers, key=lambda offer: offer[0])
         return plan, bits / 8 + 2 * len(plan.regressors)
 
-    def _candidates(
+    def candidates(
         self, plan: ColumnPlan, place: int, known: list[int], rows: IntArray, here: IntArray
     ) -> list[Candidate]:
         """Return what the context may look at."""
@@ -183,14 +192,14 @@ class _Planner:
         for lag in range(1, self.lags + 1):
             # In the planning of a column its own surprises are not known: its values are.
             at = lag * self.n_columns + place
-            found.append(Candidate("value", at, self._place(at)[rows] + plan.centre))
+            found.append(Candidate("value", at, self.place(at)[rows] + plan.centre))
         few = [at for at in known if at != place]
         if len(few) > 64:
             few = list(dict.fromkeys([*strong, *(at for at in few if at >= place - 8)]))
         found.extend(Candidate("value", at, self.values[at, rows]) for at in few)
         return found
 
-    def _ranked(self, values: IntArray, size: int, candidates: list[Candidate]) -> list[Candidate]:
+    def ranked(self, values: IntArray, size: int, candidates: list[Candidate]) -> list[Candidate]:
         """Return the candidates that say most alone, by a sample."""
         if len(candidates) <= _RANKED:
             return candidates
@@ -219,7 +228,7 @@ def plan_table(columns: Sequence[Column], layout: Layout) -> Planned:
     Planned
         A plan for each column.
     """
-    planner = _Planner(columns, layout)
+    planner = Planner(columns, layout)
     found = [planner.plan(place, set()) for place in range(len(columns))]
     given = {
         place
