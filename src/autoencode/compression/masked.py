@@ -93,6 +93,8 @@ class MaskedNetwork:
         Of the units. All weights are whole numbers.
     outward, base : ndarray of float64, shape (2, n_targets, n_units), (2, n_targets)
         Of the location of each target, then of its spread.
+    skip : ndarray of float64, shape (2, n_targets, n_features)
+        The same, from inputs directly.
     """
 
     n_columns: int
@@ -105,6 +107,35 @@ class MaskedNetwork:
     bias: FloatArray
     outward: FloatArray
     base: FloatArray
+    skip: FloatArray
+
+    @classmethod
+    def zeros(
+        cls,
+        n_columns: int,
+        n_units: int,
+        inputs: Sequence[tuple[Feature, int]],
+        targets: Sequence[tuple[int, int, int]],
+    ) -> MaskedNetwork:
+        """Return a network without weights.
+
+        Parameters
+        ----------
+        n_columns, n_units : int
+            Its size.
+        inputs : sequence of tuple
+            Each input, and from which degree on it is seen.
+        targets : sequence of tuple
+            Each target, its factor and its shift.
+        """
+        features, first = zip(*inputs, strict=True)
+        places, factors, shifts = zip(*targets, strict=True)
+        outputs = (2, len(targets))
+        return cls(
+            n_columns, features, first, places, factors, shifts,
+            np.zeros((n_units, len(inputs))), np.zeros(n_units),
+            np.zeros((*outputs, n_units)), np.zeros(outputs), np.zeros((*outputs, len(inputs))),
+        )  # fmt: skip
 
     @cached_property
     def degrees(self) -> IntArray:
@@ -123,6 +154,13 @@ class MaskedNetwork:
         found: npt.NDArray[np.bool_] = np.array(self.targets, np.int64)[:, None] >= self.degrees
         return found
 
+    @cached_property
+    def direct(self) -> npt.NDArray[np.bool_]:
+        """Which target sees which input, ``(n_targets, n_features)``."""
+        targets = np.array(self.targets, np.int64)
+        found: npt.NDArray[np.bool_] = targets[:, None] >= np.array(self.first, np.int64)
+        return found
+
     def to_bytes(self) -> bytes:
         """Return it as joined pieces: what it looks at, and its weights."""
         numbers = [len(self.features), len(self.targets), len(self.bias)]
@@ -135,6 +173,7 @@ class MaskedNetwork:
         groups = [self.inward[self.seen], self.bias]
         groups += [part[self.used] for part in self.outward]
         groups += list(self.base)
+        groups += [part[self.direct] for part in self.skip]
         return join([head, store_weights([group.astype(np.int64) for group in groups])])
 
     @classmethod
@@ -155,21 +194,15 @@ class MaskedNetwork:
         n_targets = within(numbers[1], 1, n_columns, "the number of outputs")
         n_units = within(numbers[2], 1, _MOST_UNITS, "the number of units")
         require(count == 3 + 5 * n_features + 3 * n_targets, "a network is cut off")
-        features, first = [], []
+        inputs = []
         for at in range(3, 3 + 5 * n_features, 5):
             feature, counted = _read_feature(numbers[at : at + 5], n_columns, lags)
-            features.append(feature)
-            first.append(feature.place + 1 if counted else 0)
+            inputs.append((feature, feature.place + 1 if counted else 0))
         rest = numbers[3 + 5 * n_features :]
-        targets = tuple(within(place, 0, n_columns - 1, "an output") for place in rest[::3])
-        require(list(targets) == sorted(set(targets)), "outputs are out of order")
-        factors = tuple(within(factor, 1, 1 << 42, "a factor") for factor in rest[1::3])
-        shifts = tuple(within(shift, 0, 62, "a shift") for shift in rest[2::3])
-        empty = cls(
-            n_columns, tuple(features), tuple(first), targets, factors, shifts,
-            np.zeros((n_units, n_features)), np.zeros(n_units),
-            np.zeros((2, n_targets, n_units)), np.zeros((2, n_targets)),
-        )  # fmt: skip
+        targets = [_read_target(rest[at : at + 3], n_columns) for at in range(0, len(rest), 3)]
+        places = [place for place, _, _ in targets]
+        require(places == sorted(set(places)), "outputs are out of order")
+        empty = cls.zeros(n_columns, n_units, inputs, targets)
         empty._fill(weights)
         return empty
 
@@ -177,11 +210,13 @@ class MaskedNetwork:
         n_inward, n_outward = int(self.seen.sum()), int(self.used.sum())
         n_units, n_targets = len(self.bias), len(self.targets)
         counts = [n_inward, n_units, n_outward, n_outward, n_targets, n_targets]
+        counts += [int(self.direct.sum())] * 2
         groups = load_weights(weights, counts)
         self.inward[self.seen], self.bias[:] = groups[0], groups[1]
         for side in range(2):
             self.outward[side][self.used] = groups[2 + side]
             self.base[side] = groups[4 + side]
+            self.skip[side][self.direct] = groups[6 + side]
 
     def check(self, plans: Sequence[ColumnPlan]) -> None:
         """Refuse a network that looks at what is not known in time.
@@ -205,6 +240,12 @@ def _read_feature(numbers: list[int], n_columns: int, lags: int) -> tuple[Featur
     counted = within(numbers[4], 0, 1, "an input") == 1
     require(place < n_columns or not (counted or kind == "innovation"), "an input is wrong")
     return Feature(kind, place, factor, shift), counted
+
+
+def _read_target(numbers: list[int], n_columns: int) -> tuple[int, int, int]:
+    place = within(numbers[0], 0, n_columns - 1, "an output")
+    factor = within(numbers[1], 1, 1 << 42, "a factor")
+    return place, factor, within(numbers[2], 0, 62, "a shift")
 
 
 class NetworkStep:
@@ -280,9 +321,10 @@ class NetworkStep:
         upto = int(np.searchsorted(network.degrees, place, side="right"))
         if upto > self._done:
             self._advance(upto)
-        units = self._units[:upto]
-        location = _scaled(network.outward[0, at, :upto] @ units + network.base[0, at])
-        spread = _scaled(network.outward[1, at, :upto] @ units + network.base[1, at])
+        total = network.outward[:, at, :upto] @ self._units[:upto]
+        total += network.skip[:, at] @ self._inputs
+        total += network.base[:, at, None]
+        location, spread = _scaled(total)
         moved = location * network.factors[at] >> network.shifts[at]
         turned = (4 * spread + ONE // 2) // ONE
         return moved, np.clip(turned, -_LARGEST_SPREAD, _LARGEST_SPREAD)

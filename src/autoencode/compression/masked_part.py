@@ -16,7 +16,7 @@ from autoencode.compression.context_choice import (
 )
 from autoencode.compression.effort import Effort
 from autoencode.compression.frequencies import IntArray
-from autoencode.compression.masked import ONE, Feature, MaskedNetwork, NetworkStep, degrees_of
+from autoencode.compression.masked import ONE, Feature, MaskedNetwork, NetworkStep
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan
 from autoencode.compression.table_model import Layout, predicted, surprise
 from autoencode.compression.table_part import encode_table
@@ -60,7 +60,8 @@ def encode_masked(
     if not fits or not effort.training_steps or len(columns) > _MOST_COLUMNS:
         return None
     rows = _Rows(columns, planned, layout)
-    network = rows.network(min(_MOST_UNITS, max(_FEWEST_UNITS, limit // _BYTES_PER_UNIT)))
+    n_units = int(min(_MOST_UNITS, max(_FEWEST_UNITS, planned.n_bytes / _BYTES_PER_UNIT)))
+    network = rows.network(n_units)
     if network is None:
         return None
     from autoencode.compression.masked_training import TrainingBudget, train_masked
@@ -96,37 +97,24 @@ class _Rows:
     def network(self, n_units: int) -> MaskedNetwork | None:
         """Return a network of zeros; None if there is nothing for it to say."""
         n_columns = len(self.plans)
-        last = int(degrees_of(n_units, n_columns)[-1])
-        features: list[Feature] = []
-        first: list[int] = []
+        inputs: list[tuple[Feature, int]] = []
         for place, plan in enumerate(self.plans):
             degree = 0 if plan.mode == "given" else place + 1
-            if plan.size < 2 or degree > last:
-                continue
-            found = self._features(place, plan)
-            features += found
-            first += [degree] * len(found)
+            if plan.size > 1 and degree < n_columns:
+                inputs += [(feature, degree) for feature in self._features(place, plan)]
         for lag in range(1, self.layout.lags + 1):
             for place, plan in enumerate(self.plans):
                 if plan.size > 2:
                     spread = float(self.planner.values[place].std())
-                    features.append(_value("value", lag * n_columns + place, spread))
-                    first.append(0)
+                    inputs.append((_value("value", lag * n_columns + place, spread), 0))
         targets = [
-            place
+            (place, *_fraction(16 * self._scale(place) / ONE))
             for place, plan in enumerate(self.plans)
             if plan.mode != "given" and plan.size > 2 and (place or self.layout.lags)
         ]
-        units = [16 * self._scale(place) / ONE for place in targets]
-        shifts = [max(0, 10 - math.frexp(unit)[1]) for unit in units]
-        factors = [round(math.ldexp(unit, shift)) for unit, shift in zip(units, shifts, strict=True)]
-        if not targets or not features or max(factors) > 1 << 42:
+        if not targets or not inputs or max(factor for _, factor, _ in targets) > 1 << 42:
             return None
-        return MaskedNetwork(
-            n_columns, tuple(features), tuple(first), tuple(targets), tuple(factors),
-            tuple(shifts), np.zeros((n_units, len(features))), np.zeros(n_units),
-            np.zeros((2, len(targets), n_units)), np.zeros((2, len(targets))),
-        )  # fmt: skip
+        return MaskedNetwork.zeros(n_columns, n_units, inputs, targets)
 
     def _features(self, place: int, plan: ColumnPlan) -> list[Feature]:
         found = [_value("value", place, float(self.planner.values[place].std()))]
@@ -154,7 +142,7 @@ class _Rows:
         for at, place in enumerate(network.targets):
             linear = self.linear[place]
             start = 16.0 * self.plans[place].centre if linear is None else linear
-            off = self.planner.values[place] - (np.asarray(start) - 0) / 16.0
+            off = self.planner.values[place] - np.divide(start, 16.0)
             wanted[at] = np.where(self.planner.stored[place], off, np.nan)
         return step.inputs, wanted, np.array([self._scale(place) for place in network.targets])
 
@@ -174,9 +162,13 @@ class _Rows:
 
 def _value(kind: str, place: int, spread: float) -> Feature:
     """Scale an input so that its usual size is 1."""
-    unit = ONE / max(spread, _SMALLEST_SPREAD)
-    shift = max(0, 10 - math.frexp(unit)[1])
-    return Feature(kind, place, max(1, round(math.ldexp(unit, shift))), shift)
+    return Feature(kind, place, *_fraction(ONE / max(spread, _SMALLEST_SPREAD)))
+
+
+def _fraction(number: float) -> tuple[int, int]:
+    """Return a factor and a shift: ``factor / 2 ** shift`` is the number, to ten bits."""
+    shift = max(0, 10 - math.frexp(number)[1])
+    return max(1, round(math.ldexp(number, shift))), shift
 
 
 class _MaskedPlanner(Planner):

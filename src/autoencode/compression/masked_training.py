@@ -76,6 +76,7 @@ class MaskedModule(nn.Module):
 
     seen: Tensor
     used: Tensor
+    direct: Tensor
     scales: Tensor
 
     def __init__(
@@ -84,6 +85,7 @@ class MaskedModule(nn.Module):
         super().__init__()
         self.register_buffer("seen", torch.from_numpy(network.seen).float())
         self.register_buffer("used", torch.from_numpy(network.used).float())
+        self.register_buffer("direct", torch.from_numpy(network.direct).float())
         self.register_buffer("scales", torch.from_numpy(scales).float())
         n_units, n_features = network.seen.shape
         fan = self.seen.sum(1, keepdim=True).clamp_min(1.0)
@@ -92,6 +94,7 @@ class MaskedModule(nn.Module):
         self.bias = nn.Parameter(0.3 * torch.randn(n_units, generator=rng))
         self.outward = nn.Parameter(torch.zeros(2, len(self.used), n_units))
         self.base = nn.Parameter(torch.zeros(2, len(self.used)))
+        self.skip = nn.Parameter(torch.zeros(2, len(self.used), n_features))
         self.usual = nn.Parameter((0.55 * self.scales).clamp_min(0.1).log())
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,8 +102,9 @@ class MaskedModule(nn.Module):
         inward = rounded(self.inward) * self.seen
         units = (inputs @ inward.T + self.bias).clamp(0.0, 16.0 - 1.0 / ONE)
         outward = rounded(self.outward) * self.used
-        location = units @ outward[0].T + self.base[0]
-        spread = units @ outward[1].T + self.base[1]
+        skip = rounded(self.skip) * self.direct
+        location = units @ outward[0].T + inputs @ skip[0].T + self.base[0]
+        spread = units @ outward[1].T + inputs @ skip[1].T + self.base[1]
         return location * self.scales, self.usual + math.log(2.0) * spread
 
     def nats(self, rows: Tensor) -> Tensor:
@@ -117,10 +121,12 @@ class MaskedModule(nn.Module):
 
     def weight_nats(self) -> Tensor:
         """Return about the nats that all weights take in a file."""
-        sizes = [
-            torch.log1p(weights.abs() * _STEP).mul(mask).sum()
-            for weights, mask in ((self.inward, self.seen), (self.outward, self.used))
-        ]
+        masked = (
+            (self.inward, self.seen),
+            (self.outward, self.used),
+            (self.skip, self.direct),
+        )
+        sizes = [torch.log1p(part.abs() * _STEP).mul(mask).sum() for part, mask in masked]
         return torch.stack(sizes).sum()
 
     def whole(self, network: MaskedNetwork) -> MaskedNetwork:
@@ -135,6 +141,7 @@ class MaskedModule(nn.Module):
             bias=numbers(self.bias, _STEP * ONE),
             outward=numbers(self.outward * self.used, _STEP),
             base=numbers(self.base, _STEP * ONE),
+            skip=numbers(self.skip * self.direct, _STEP),
         )
 
 
