@@ -218,7 +218,7 @@ class _MaskedPlanner(Planner):
             base = plan.centre if predictions is None else (predictions + 8) >> 4
             off = float(np.abs(values - base).mean())
             plan = replace(plan, exponent=max(0, round(math.log2(max(off, 1.0)))))
-        n_bytes = self.columns[place].stored_bytes
+        n_bytes = self.columns[place].stored_bytes if plan.mode == "given" else 0.0
         if plan.mode != "given" and plan.size > 1:
             known = [at for at in range(self.n_columns) if at < place or at in given]
             plan, n_bytes = self._learned(plan, place, known, rows, predictions)
