@@ -22,6 +22,7 @@ from autoencode.compression.number_columns import (
 )
 from autoencode.compression.numbers import Values
 from autoencode.compression.packing import join, pack, split
+from autoencode.compression.pixel_part import are_pictures, decode_pixels, encode_pixels
 from autoencode.compression.plans import require
 from autoencode.compression.quantising import aligned, quantise
 from autoencode.strict_json import write_json
@@ -31,7 +32,7 @@ __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
 # Rows of more values are not taken as columns: planning each takes too long.
 MOST_COLUMNS = 1024
 _MOST_PIXELS = 256
-_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD = range(5)
+_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD, _PICTURES = range(6)
 
 
 def encode_array(
@@ -73,6 +74,9 @@ def encode_array(
     as_field = shape is not None and len(set(errors)) == 1 and _is_field(inner, effort)
     if values.size and shape is not None and as_field:
         offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0]))
+        learned = _encode_pictures(values, shape, errors[0], effort, min(map(len, offers)))
+        if learned is not None:
+            offers.append(bytes([_PICTURES]) + learned)
     if values.size and not as_columns and not as_field:
         whole = [np.ascontiguousarray(values).ravel()]
         offers.append(bytes([_WHOLE]) + _encode_columns(whole, [min(errors)], effort))
@@ -97,6 +101,19 @@ def _encode_field(values: Values, shape: FieldShape, error: float) -> bytes:
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
     fields = encode_fields(parts.columns, shape) if parts.columns else b""
     return join([pack(head.encode()), fields, *parts.buffers])
+
+
+def _encode_pictures(
+    values: Values, shape: FieldShape, error: float, effort: Effort, limit: int
+) -> bytes | None:
+    if not are_pictures(shape):
+        return None
+    parts = Parts(fast=True)
+    flat = np.ascontiguousarray(values).ravel()
+    described = [write_numbers(quantise(flat, error), parts, flat, error)]
+    head = pack(write_json({"c": described, "n": len(parts.columns)}, "a block").encode())
+    coded = encode_pixels(parts.columns, shape, effort, limit - len(head))
+    return None if coded is None else join([head, coded, *parts.buffers])
 
 
 def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: Effort) -> bytes:
@@ -155,10 +172,11 @@ def decode_array(
         return read_values(body, count, dtype).reshape(n_rows, n_columns)
     if method == _STORED_BY_COLUMN:
         return read_values(body, count, dtype).reshape(n_columns, n_rows).T
-    if method == _FIELD:
+    if method in (_FIELD, _PICTURES):
         shape = field_shape((n_rows, *inner))
         require(shape is not None, "a block of no field claims to be one")
-        (whole,) = _decode_columns(body, count, errors[:1], dtype, shape)
+        pictures = method == _PICTURES
+        (whole,) = _decode_columns(body, count, errors[:1], dtype, shape, pictures=pictures)
         return whole.reshape(n_rows, n_columns)
     require(method in (_COLUMNS, _WHOLE), "a block names an unknown method")
     if method == _WHOLE:
@@ -176,6 +194,8 @@ def _decode_columns(
     errors: Sequence[float],
     dtype: np.dtype[Any],
     shape: FieldShape | None = None,
+    *,
+    pictures: bool = False,
 ) -> list[Values]:
     pieces = split(body)
     require(len(pieces) >= 2, "a block has too few pieces")
@@ -183,7 +203,10 @@ def _decode_columns(
     described, n_integers = parse_head(head, 3 * len(errors))
     require(len(described) == len(errors), "a block has another number of columns")
     integers: Any = ()
-    if n_integers and shape is not None:
+    if pictures and shape is not None:
+        require(n_integers == 1, "pictures have another number of columns")
+        integers = decode_pixels(coded, shape)
+    elif n_integers and shape is not None:
         integers = decode_fields(coded, n_integers, n_rows, shape)
     elif n_integers:
         integers = decode_integers(coded, n_integers, n_rows)
