@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -58,35 +59,43 @@ def encode_array(
     """
     n_rows, n_columns = values.shape
     offers = []
-    if not (any(errors) and effort.fast and values.size):
-        # Within a bound, too: nothing may be larger than it is without loss.
-        offers.append(bytes([_STORED]) + store_values(values, fast=effort.fast))
-        if n_columns > 1 and n_rows > 1:
-            turned = np.ascontiguousarray(values.T)
-            offers.append(bytes([_STORED_BY_COLUMN]) + store_values(turned, fast=effort.fast))
-    if effort.stored_only and offers:
-        return min(offers, key=len)
     as_columns = _is_table(n_rows, inner, n_columns, effort)
-    if values.size and as_columns:
-        columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
-        offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
     shape = field_shape((n_rows, *inner))
     as_field = shape is not None and len(set(errors)) == 1 and _is_field(inner, effort)
-    if values.size and shape is not None and as_field:
-        offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0]))
+    modelled = bool(values.size) and not effort.stored_only
+    if modelled and as_columns:
+        columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
+        offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
+    if modelled and shape is not None and as_field:
+        offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0], effort))
         learned = _encode_pictures(values, shape, errors[0], effort, min(map(len, offers)))
         if learned is not None:
             offers.append(bytes([_PICTURES]) + learned)
-    if values.size and not as_columns and not as_field:
+    if modelled and not as_columns and not as_field:
         whole = [np.ascontiguousarray(values).ravel()]
         offers.append(bytes([_WHOLE]) + _encode_columns(whole, [min(errors)], effort))
+    if not (offers and any(errors) and effort.fast):
+        # Within a bound, too: nothing may be larger than it is without loss.
+        beat = math.inf if effort.patient or not offers else min(len(offer) for offer in offers)
+        offers += _stored(values, effort, beat)
     return min(offers, key=len)
+
+
+def _stored(values: Values, effort: Effort, beat: float) -> list[bytes]:
+    """Return the numbers as they are, by rows and by columns."""
+    by_row = bytes([_STORED]) + store_values(values, fast=effort.fast, beat=beat)
+    if min(values.shape) < 2:
+        return [by_row]
+    turned = np.ascontiguousarray(values.T)
+    beat = beat if effort.patient else min(beat, len(by_row))
+    return [by_row, bytes([_STORED_BY_COLUMN]) + store_values(turned, fast=effort.fast, beat=beat)]
 
 
 def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort) -> bool:
     """Whether a model of each column may pay for the time of making it."""
     most = MOST_COLUMNS if len(inner) == 1 or effort.patient else _MOST_PIXELS
-    return n_columns <= most and (n_columns <= 64 or n_columns <= 4 * n_rows)
+    narrow = n_columns <= 64 or (effort.patient and n_columns <= 4 * n_rows)
+    return n_columns <= most and (narrow or n_columns * 4 <= n_rows)
 
 
 def _is_field(inner: Sequence[int], effort: Effort) -> bool:
@@ -94,12 +103,12 @@ def _is_field(inner: Sequence[int], effort: Effort) -> bool:
     return not effort.fast or len(inner) != 1
 
 
-def _encode_field(values: Values, shape: FieldShape, error: float) -> bytes:
+def _encode_field(values: Values, shape: FieldShape, error: float, effort: Effort) -> bytes:
     parts = Parts(fast=True)
     flat = np.ascontiguousarray(values).ravel()
     described = [write_numbers(quantise(flat, error), parts, flat, error)]
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
-    fields = encode_fields(parts.columns, shape) if parts.columns else b""
+    fields = encode_fields(parts.columns, shape, effort) if parts.columns else b""
     return join([pack(head.encode()), fields, *parts.buffers])
 
 

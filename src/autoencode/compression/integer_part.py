@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,9 @@ __all__ = ["decode_integers", "encode_integers"]
 
 _TABLE, _BY_ROW, _BY_COLUMN, _LEARNED = range(4)
 _SERIES_ROWS = 64
-_LONGEST_LANE, _SHORTEST_LANE, _FEWEST_LANES = 256, 16, 32
+# Lanes are as long as leaves many of them, which makes them fast, if that is not too short.
+_LONGEST_LANE, _MIDDLE_LANE, _SHORTEST_LANE = 256, 64, 16
+_MANY_LANES, _FEWEST_LANES = 1024, 32
 # What looking at earlier rows has to save: reading them back takes many short steps.
 _WORTH_STEPS = 0.99
 # Whole matrices are packed in one piece up to this many integers: xz takes a second for a
@@ -47,32 +50,31 @@ def encode_integers(columns: Sequence[Column], n_rows: int, effort: Effort) -> b
     planned, layout = _best_plan(columns, n_rows, effort)
     offers = [bytes([_TABLE]) + encode_table(columns, planned, layout)]
     if len(columns) * n_rows <= _MOST_PACKED and not effort.fast:
-        offers.extend(_packed(columns))
+        offers.extend(_packed(columns, math.inf if effort.patient else len(offers[0])))
     best = min(offers, key=len)
     learned = encode_masked(columns, planned, layout, effort, len(best) - 1)
     return best if learned is None else bytes([_LEARNED]) + learned
 
 
-def _best_plan(
-    columns: Sequence[Column], n_rows: int, effort: Effort
-) -> tuple[Planned, Layout]:
+def _best_plan(columns: Sequence[Column], n_rows: int, effort: Effort) -> tuple[Planned, Layout]:
     """Plan the linear model, without and with earlier rows."""
     layouts = [Layout(n_rows)]
     if n_rows >= _SERIES_ROWS and effort.series:
-        length = min(_LONGEST_LANE, max(_SHORTEST_LANE, n_rows // _FEWEST_LANES))
+        length = max(_SHORTEST_LANE, min(_LONGEST_LANE, n_rows // _MANY_LANES))
+        length = max(length, min(_MIDDLE_LANE, n_rows // _FEWEST_LANES))
         layouts.append(Layout(n_rows, 2 if len(columns) <= 16 else 1, length))
-    found, layout = plan_table(columns, layouts[0]), layouts[0]
+    found, layout = plan_table(columns, layouts[0], effort), layouts[0]
     for other in layouts[1:]:
-        series = plan_table(columns, other)
+        series = plan_table(columns, other, effort)
         if series.n_bytes < _WORTH_STEPS * found.n_bytes:
             found, layout = series, other
     return found, layout
 
 
-def _packed(columns: Sequence[Column]) -> list[bytes]:
+def _packed(columns: Sequence[Column], beat: float) -> list[bytes]:
     matrix = np.array([column.values for column in columns], np.int64)
-    by_row = bytes([_BY_ROW]) + store_integers(matrix.T.ravel())
-    return [by_row, bytes([_BY_COLUMN]) + store_integers(matrix.ravel())]
+    by_row = bytes([_BY_ROW]) + store_integers(matrix.T.ravel(), beat=beat)
+    return [by_row, bytes([_BY_COLUMN]) + store_integers(matrix.ravel(), beat=beat)]
 
 
 def decode_integers(data: bytes, n_columns: int, n_rows: int) -> IntArray:

@@ -18,9 +18,10 @@ from autoencode.compression.effort import Effort
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.masked import ONE, Feature, MaskedNetwork, NetworkStep
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan
-from autoencode.compression.table_model import Layout, predicted, surprise
+from autoencode.compression.table_model import Layout, surprise
 from autoencode.compression.table_part import encode_table
 from autoencode.compression.table_planning import Column, Planned, Planner
+from autoencode.compression.weighted_sums import predicted
 
 __all__ = ["encode_masked"]
 
@@ -28,9 +29,7 @@ __all__ = ["encode_masked"]
 _FEWEST_ROWS, _FEWEST_BYTES, _MOST_COLUMNS = 500, 10_000, 256
 _BYTES_PER_UNIT, _FEWEST_UNITS, _MOST_UNITS = 1800, 12, 96
 _LISTED_LEVELS = 8
-_STEP_ROWS = 8192
 _SMALLEST_SPREAD = 0.3
-_SAMPLE_ROWS = 16384
 
 
 def encode_masked(
@@ -69,8 +68,7 @@ def encode_masked(
     inputs, wanted, scales = rows.training(network)
     budget = TrainingBudget(effort.training_steps, effort.training_seconds)
     network = train_masked(network, inputs, wanted, scales, budget)
-    planner = _MaskedPlanner(columns, planned, layout, network)
-    found = planner.planned()
+    found = _MaskedPlanner(columns, rows, network, effort).planned()
     coded = encode_table(columns, found, layout, network)
     return coded if len(coded) < limit else None
 
@@ -80,19 +78,36 @@ class _Rows:
 
     def __init__(self, columns: Sequence[Column], planned: Planned, layout: Layout) -> None:
         self.layout, self.plans = layout, planned.plans
-        self.planner = Planner(columns, layout)
-        self.linear = [self._linear(plan) for plan in self.plans]
+        self.stored = [
+            np.ones(layout.n_rows, np.bool_) if column.mask < 0 else columns[column.mask].values == 0
+            for column in columns
+        ]
+        self.centred = [
+            np.where(stored, column.values - plan.centre, 0)
+            for column, stored, plan in zip(columns, self.stored, self.plans, strict=True)
+        ]
+        self.linear = [
+            predicted(plan, [self.place(at) for at in plan.regressors]) for plan in self.plans
+        ]
 
-    def _linear(self, plan: ColumnPlan) -> IntArray | None:
-        return predicted(plan, [self.planner.place(at) for at in plan.regressors])
+    def place(self, at: int) -> IntArray:
+        """Return centred values; a place beyond the columns is one of earlier rows."""
+        lag, column = divmod(at, len(self.plans))
+        values = self.centred[column]
+        if not lag:
+            return values
+        found = np.zeros_like(values)
+        found[lag:] = values[:-lag]
+        found[np.arange(len(found)) % self.layout.length < lag] = 0
+        return found
 
     def innovation(self, place: int) -> IntArray | None:
         """Return how far off linear predictions are, in sixteenths; 0 where none is stored."""
         linear = self.linear[place]
         if linear is None:
             return None
-        off = 16 * self.planner.values[place] - linear
-        return np.where(self.planner.stored[place], off, 0)
+        off = 16 * (self.centred[place] + self.plans[place].centre) - linear
+        return np.where(self.stored[place], off, 0)
 
     def network(self, n_units: int) -> MaskedNetwork | None:
         """Return a network of zeros; None if there is nothing for it to say."""
@@ -105,7 +120,7 @@ class _Rows:
         for lag in range(1, self.layout.lags + 1):
             for place, plan in enumerate(self.plans):
                 if plan.size > 2:
-                    spread = float(self.planner.values[place].std())
+                    spread = float(self.centred[place].std())
                     inputs.append((_value("value", lag * n_columns + place, spread), 0))
         targets = [
             (place, *_fraction(16 * self._scale(place) / ONE))
@@ -117,7 +132,7 @@ class _Rows:
         return MaskedNetwork.zeros(n_columns, n_units, inputs, targets)
 
     def _features(self, place: int, plan: ColumnPlan) -> list[Feature]:
-        found = [_value("value", place, float(self.planner.values[place].std()))]
+        found = [_value("value", place, float(self.centred[place].std()))]
         innovation = self.innovation(place)
         if innovation is not None and plan.mode != "given":
             found.append(_value("innovation", place, float(np.abs(innovation).mean()) * 1.25))
@@ -129,8 +144,7 @@ class _Rows:
         """Return the usual distance from the linear prediction."""
         innovation = self.innovation(place)
         if innovation is None:
-            off = np.abs(self.planner.values[place] - self.plans[place].centre)
-            return max(_SMALLEST_SPREAD, 1.25 * float(off.mean()))
+            return max(_SMALLEST_SPREAD, 1.25 * float(np.abs(self.centred[place]).mean()))
         return max(_SMALLEST_SPREAD, 1.25 * float(np.abs(innovation).mean()) / 16)
 
     def training(
@@ -140,10 +154,9 @@ class _Rows:
         step = self.told(network, np.arange(self.layout.n_rows))
         wanted = np.empty((len(network.targets), self.layout.n_rows))
         for at, place in enumerate(network.targets):
-            linear = self.linear[place]
-            start = 16.0 * self.plans[place].centre if linear is None else linear
-            off = self.planner.values[place] - np.divide(start, 16.0)
-            wanted[at] = np.where(self.planner.stored[place], off, np.nan)
+            innovation = self.innovation(place)
+            off = self.centred[place] if innovation is None else innovation / 16.0
+            wanted[at] = np.where(self.stored[place], off, np.nan)
         return step.inputs, wanted, np.array([self._scale(place) for place in network.targets])
 
     def told(self, network: MaskedNetwork, rows: IntArray) -> NetworkStep:
@@ -153,7 +166,7 @@ class _Rows:
             innovation = self.innovation(place) if place < len(self.plans) else None
             step.tell(
                 place,
-                self.planner.place(place)[rows],
+                self.place(place)[rows],
                 self.plans[place % len(self.plans)].centre,
                 None if innovation is None else innovation[rows],
             )
@@ -177,27 +190,18 @@ class _MaskedPlanner(Planner):
     def __init__(
         self,
         columns: Sequence[Column],
-        planned: Planned,
-        layout: Layout,
+        seen: _Rows,
         network: MaskedNetwork,
+        effort: Effort,
     ) -> None:
-        super().__init__(columns, layout)
-        self.before, self.network = planned.plans, network
-        rows = _Rows(columns, planned, layout)
-        self.linear = rows.linear
-        self.location: dict[int, IntArray] = {}
-        self.spread: dict[int, IntArray] = {}
-        pieces: dict[int, list[tuple[IntArray, IntArray]]] = {}
-        for start in range(0, layout.n_rows, _STEP_ROWS):
-            some = np.arange(start, min(start + _STEP_ROWS, layout.n_rows))
-            step = rows.told(network, some)
-            for place in network.targets:
-                found = step.say(place)
-                assert found is not None
-                pieces.setdefault(place, []).append(found)
-        for place, found in pieces.items():
-            self.location[place] = np.concatenate([location for location, _ in found])
-            self.spread[place] = np.concatenate([spread for _, spread in found])
+        super().__init__(columns, seen.layout, effort)
+        self.before, self.seen = seen.plans, seen
+        self.said: dict[int, tuple[IntArray, IntArray]] = {}
+        step = seen.told(network, self.rows)
+        for place in network.targets:
+            found = step.say(place)
+            if found is not None:
+                self.said[place] = found
 
     def planned(self) -> Planned:
         """Return plans of all columns."""
@@ -208,11 +212,11 @@ class _MaskedPlanner(Planner):
     def _replanned(self, place: int, given: set[int]) -> tuple[ColumnPlan, float]:
         plan = self.before[place]
         rows = np.flatnonzero(self.stored[place])
-        linear = self.linear[place]
-        predictions = None if linear is None else linear[rows]
-        if place in self.location:
+        linear = self.seen.linear[place]
+        predictions = None if linear is None else linear[self.rows][rows]
+        if place in self.said:
             start = 16 * plan.centre if predictions is None else predictions
-            predictions = np.clip(self.location[place][rows] + start, -(1 << 56), 1 << 56)
+            predictions = np.clip(self.said[place][0][rows] + start, -(1 << 56), 1 << 56)
         values = self.values[place, rows]
         if len(rows):
             base = plan.centre if predictions is None else (predictions + 8) >> 4
@@ -234,26 +238,27 @@ class _MaskedPlanner(Planner):
         predictions: IntArray | None,
     ) -> tuple[ColumnPlan, float]:
         """Choose contexts, levels or residuals."""
-        thin = max(1, -(-len(rows) // _SAMPLE_ROWS))
-        rows, weight = rows[::thin], float(thin)
         if not len(rows):
             return plan, 0.0
+        weight = self.n_stored[place] / len(rows)
         values = self.values[place, rows]
-        here = np.full(len(rows), 16 * plan.centre) if predictions is None else predictions[::thin]
-        spreads = self.spread[place][rows] if place in self.spread else None
+        here = np.full(len(rows), 16 * plan.centre) if predictions is None else predictions
+        spreads = self.said[place][1][rows] if place in self.said else None
         candidates = self.candidates(plan, place, known, rows, here)
-        if place in self.location and not plan.regressors:
+        if place in self.said and not plan.regressors:
             candidates.insert(0, Candidate("prediction", 0, here))
         if spreads is not None:
             candidates.insert(0, Candidate("spread", 0, spreads))
         numbers = [item for item in candidates if item.kind != "value"]
         sources, family, scales, bits = choose_residual_context(
-            values, here, numbers, weight, spreads
+            values, here, numbers, weight, most=self.effort.most_sources, spreads=spreads
         )
         best = replace(plan, mode="residual", sources=sources, family=family, scales=scales)
         if plan.size <= LARGEST_LEVELS:
             ranked = self.ranked(values, plan.size, candidates)
-            sources, by_levels = choose_levels_context(values, plan.size, ranked, weight)
+            sources, by_levels = choose_levels_context(
+                values, plan.size, ranked, weight, most=self.effort.most_sources
+            )
             if by_levels < bits:
                 bits = by_levels
                 best = replace(plan, mode="levels", sources=sources, scales=[])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autoencode.compression.column_coding import Channel
+from autoencode.compression.column_coding import Channel, LevelTables
 from autoencode.compression.frequencies import (
     FRACTIONS,
     SCALES,
@@ -33,7 +33,7 @@ _EXPECTED_ZERO, _EXPECTED = 24, 48
 _REBUILT_SHARE, _REBUILT_AFTER = 8, 2048
 
 
-class ExpectedTables:
+class ExpectedTables(LevelTables):
     """Adaptive tables that begin as expected.
 
     Parameters
@@ -46,36 +46,28 @@ class ExpectedTables:
 
     def __init__(self, expected: IntArray, count: int) -> None:
         self._expected, self._unit = expected, TOTAL // count
-        self._counts = np.zeros(expected.shape, np.int64)
-        self._frequencies, self._cumulative = np.zeros((2, *expected.shape), np.int64)
-        self._bases = np.arange(len(expected))[:, None] * TOTAL
         self._grown = np.ones(len(expected), np.bool_)
-        self._seen = self._built = 0
-        self._build()
+        super().__init__(*expected.shape)
 
     def code(self, contexts: IntArray, known: IntArray | None, channel: Channel) -> IntArray:
         """Code values, each by the table of its context, and learn from them; return them."""
         if self._seen - self._built > max(_REBUILT_AFTER, self._built // _REBUILT_SHARE):
             self._build()
-        starts = contexts * self._counts.shape[1]
-        places = channel.symbols(
-            self._frequencies.ravel(),
-            self._cumulative.ravel(),
-            contexts,
-            None if known is None else starts + known,
-        )
-        np.add.at(self._counts.ravel(), places, 1)
+        starts = self.bases(contexts)
+        places = channel.symbols(self, contexts, None if known is None else starts + known)
+        values = places - starts
+        np.add.at(self._counts.ravel(), contexts * self.size + values, 1)
         self._grown[contexts] = True
         self._seen += len(places)
-        return places - starts
+        return values
 
     def _build(self) -> None:
         """Make the tables anew that values were added to."""
         grown = np.flatnonzero(self._grown)
-        frequencies = normalised(self._counts[grown] * self._unit + self._expected[grown])
-        self._frequencies[grown] = frequencies
-        cumulative = np.cumsum(frequencies, axis=1) - frequencies
-        self._cumulative[grown] = cumulative + self._bases[grown]
+        made = normalised(self._counts[grown] * self._unit + self._expected[grown])
+        frequencies, cumulative = self._tables
+        frequencies[grown, : self.size] = made
+        cumulative[grown, : self.size] = np.cumsum(made, axis=1) - made
         self._grown[:] = False
         self._built = self._seen
 
