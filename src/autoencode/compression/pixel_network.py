@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -138,7 +139,7 @@ class PixelNetwork:
         linear = [within(n, -(1 << 20), 1 << 20, "a weight") for n in numbers[2 + n_layers :]]
         widths = [N_INPUTS, *units, N_OUTPUTS]
         counts = []
-        for wide, narrow in zip(widths[:-1], widths[1:], strict=True):
+        for wide, narrow in pairwise(widths):
             counts += [wide * narrow, narrow]
         groups = [group.astype(np.float64) for group in load_weights(stored, counts)]
         shapes = zip(widths[1:], widths[:-1], strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ from autoencode.training import Budget, History, Settings, Task, train
 __all__ = ["PixelModule", "train_pixels"]
 
 _BATCH, _JUDGED = 4096, 1 << 16
-_RATE = 4e-3
+_RATE, _AVERAGING = 4e-3, 0.01
 _STEP = 1 << WEIGHT_BITS
 # The frozen scale of the first spread; every second doubles it.
 _FIRST_SCALE = 0.18
@@ -55,8 +56,8 @@ class PixelModule(nn.Module):
         self.size, self.unit = size, scale / 16
         self.usual = math.log(_FIRST_SCALE) + spread_of(scale) * math.log(2.0) / 2
         self.matrices, self.biases = nn.ParameterList(), nn.ParameterList()
-        for wide, narrow in zip(widths[:-1], widths[1:], strict=True):
-            last = narrow is widths[-1] and len(self.matrices) == len(units)
+        for wide, narrow in pairwise(widths):
+            last = len(self.matrices) == len(units)
             drawn = torch.randn(narrow, wide, generator=rng) * (2.0 / wide) ** 0.5
             self.matrices.append(nn.Parameter(torch.zeros_like(drawn) if last else drawn))
             self.biases.append(nn.Parameter(torch.zeros(narrow)))
@@ -164,7 +165,12 @@ def train_pixels(
     batch = min(_BATCH, max(64, len(pixels) // 64))
     task = Task(flat, TensorBatches(pixels, None, batch), _Step(module, flat, n_coded), evaluate)
     epochs = max(2, round(budget.steps * batch / len(pixels)))
-    settings = Settings(learning_rate=_RATE, weight_decay=0.0, patience=max(10, epochs // 4))
+    settings = Settings(
+        learning_rate=_RATE,
+        weight_decay=0.0,
+        patience=max(10, epochs // 4),
+        averaging=_AVERAGING,
+    )
     limits = Budget(epochs, budget.seconds)
     try:
         with threads(1), matrix_products("ieee"):
