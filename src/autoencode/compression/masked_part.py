@@ -79,7 +79,9 @@ class _Rows:
     def __init__(self, columns: Sequence[Column], planned: Planned, layout: Layout) -> None:
         self.layout, self.plans = layout, planned.plans
         self.stored = [
-            np.ones(layout.n_rows, np.bool_) if column.mask < 0 else columns[column.mask].values == 0
+            np.ones(layout.n_rows, np.bool_)
+            if column.mask < 0
+            else columns[column.mask].values == 0
             for column in columns
         ]
         self.centred = [

@@ -222,4 +222,3 @@ def train_masked(
     finally:
         flat.release()
     return module.whole(network)
-

@@ -115,7 +115,9 @@ class PixelNetwork:
         units = [len(bias) for bias in self.biases[:-1]]
         numbers = [self.scale, len(units), *units, *self.linear.tolist()]
         head = len(numbers).to_bytes(4, "little") + pack_integers(np.array(numbers, np.int64))
-        groups = [group.ravel() for pair in zip(self.weights, self.biases, strict=True) for group in pair]
+        groups = [
+            group.ravel() for pair in zip(self.weights, self.biases, strict=True) for group in pair
+        ]
         return join([head, store_weights([group.astype(np.int64) for group in groups])])
 
     @classmethod

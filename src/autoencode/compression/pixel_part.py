@@ -161,9 +161,7 @@ def _trained(pictures: IntArray, size: int, effort: Effort) -> PixelNetwork:
     return train_pixels(flat, linear, (size, scale, _UNITS), pictures.size, budget)
 
 
-def _linear(
-    seen: npt.NDArray[np.uint8], pictures: IntArray, size: int
-) -> tuple[IntArray, int]:
+def _linear(seen: npt.NDArray[np.uint8], pictures: IntArray, size: int) -> tuple[IntArray, int]:
     """Return weights of neighbours by least squares, and the usual distance in sixteenths."""
     n_around = len(AROUND)
     wanted = np.moveaxis(pictures, 0, 2).astype(np.float64).ravel()
@@ -172,7 +170,9 @@ def _linear(
     rows = seen[:, :, :n_around].astype(np.float32)
     flat = np.moveaxis(rows, 2, 0).reshape(n_around, -1)
     for start in range(0, flat.shape[1], 1 << 16):
-        piece = np.vstack([flat[:, start : start + (1 << 16)], np.ones(len(wanted[start : start + (1 << 16)]))])
+        piece = np.vstack(
+            [flat[:, start : start + (1 << 16)], np.ones(len(wanted[start : start + (1 << 16)]))]
+        )
         products += piece @ piece.T
         towards += piece @ wanted[start : start + (1 << 16)]
     ridge = 1e-3 * np.trace(products) / len(products) * np.eye(len(products)) * 1e-3

@@ -72,9 +72,7 @@ def encode_table(
     return join([*learned, *coded, *stored])
 
 
-def decode_table(
-    data: bytes, n_columns: int, n_rows: int, *, learned: bool = False
-) -> IntArray:
+def decode_table(data: bytes, n_columns: int, n_rows: int, *, learned: bool = False) -> IntArray:
     """Return the integers of a table.
 
     Parameters
