@@ -24,6 +24,7 @@ from autoencode.compression.number_columns import (
 )
 from autoencode.compression.numbers import Values
 from autoencode.compression.packing import join, pack, split
+from autoencode.compression.pixel_part import are_pictures, decode_pixels, encode_pixels
 from autoencode.compression.plans import require
 from autoencode.compression.quantising import aligned, quantise
 from autoencode.compression.table_planning import Column
@@ -37,7 +38,7 @@ MOST_COLUMNS = 1024
 _MOST_PIXELS = 256
 # A matrix of more columns may be a picture, whose neighbours say as much.
 _NARROW = 128
-_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD, _COLUMNS_AS_FIELD = range(6)
+_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD, _COLUMNS_AS_FIELD, _PICTURES = range(7)
 
 
 def encode_array(
@@ -72,6 +73,9 @@ def encode_array(
         offers += _encode_columns(columns, errors, effort, _is_narrow(n_rows, n_columns, effort))
     if modelled and shape is not None and as_field:
         offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0], effort))
+        learned = _encode_pictures(values, shape, errors[0], effort, min(map(len, offers)))
+        if learned is not None:
+            offers.append(bytes([_PICTURES]) + learned)
     if modelled and not as_columns and not (as_field and effort.fast):
         whole = [np.ascontiguousarray(values).ravel()]
         ((_, *rest),) = _encode_columns(whole, [min(errors)], effort, True)
@@ -116,6 +120,19 @@ def _encode_field(values: Values, shape: FieldShape, error: float, effort: Effor
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
     fields = encode_fields(parts.columns, shape, effort) if parts.columns else b""
     return join([pack(head.encode()), fields, *parts.buffers])
+
+
+def _encode_pictures(
+    values: Values, shape: FieldShape, error: float, effort: Effort, limit: int
+) -> bytes | None:
+    if not are_pictures(shape):
+        return None
+    parts = Parts(fast=True)
+    flat = np.ascontiguousarray(values).ravel()
+    described = [write_numbers(quantise(flat, error), parts, flat, error)]
+    head = pack(write_json({"c": described, "n": len(parts.columns)}, "a block").encode())
+    coded = encode_pixels(parts.columns, shape, effort, limit - len(head))
+    return None if coded is None else join([head, coded, *parts.buffers])
 
 
 def _encode_columns(
@@ -193,10 +210,11 @@ def decode_array(
         return read_values(body, count, dtype).reshape(n_rows, n_columns)
     if method == _STORED_BY_COLUMN:
         return read_values(body, count, dtype).reshape(n_columns, n_rows).T
-    if method == _FIELD:
+    if method in (_FIELD, _PICTURES):
         shape = field_shape((n_rows, *inner))
         require(shape is not None, "a block of no field claims to be one")
-        (whole,) = _decode_columns(body, count, errors[:1], dtype, shape)
+        pictures = method == _PICTURES
+        (whole,) = _decode_columns(body, count, errors[:1], dtype, shape, pictures=pictures)
         return whole.reshape(n_rows, n_columns)
     known = (_COLUMNS, _WHOLE, _COLUMNS_AS_FIELD)
     require(method in known, "a block names an unknown method")
@@ -219,8 +237,10 @@ def _decode_columns(
     errors: Sequence[float],
     dtype: np.dtype[Any],
     shape: FieldShape | None = None,
+    *,
     stop: int | None = None,
     woven: bool = False,
+    pictures: bool = False,
 ) -> list[Values]:
     pieces = split(body)
     require(len(pieces) >= 2, "a block has too few pieces")
@@ -228,7 +248,10 @@ def _decode_columns(
     described, n_integers = parse_head(head, 3 * len(errors))
     require(len(described) == len(errors), "a block has another number of columns")
     integers: Any = ()
-    if n_integers and shape is not None:
+    if pictures and shape is not None:
+        require(n_integers == 1, "pictures have another number of columns")
+        integers = decode_pixels(coded, shape)
+    elif n_integers and shape is not None:
         integers = decode_fields(coded, n_integers, n_rows, shape)
     elif n_integers and woven:
         matrix = field_shape((n_rows, n_integers))

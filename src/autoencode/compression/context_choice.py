@@ -196,6 +196,7 @@ def choose_residual_context(
     weight: float,
     *,
     most: int = _MOST_SOURCES,
+    spreads: IntArray | None = None,
 ) -> tuple[tuple[Source, ...], str, list[int], float]:
     """Choose a context for frozen tables, their family, and the scale in each context.
 
@@ -209,6 +210,8 @@ def choose_residual_context(
         Rows for each one of the sample.
     most : int
         The most parts.
+    spreads : ndarray of int64, optional
+        What is added to the scale of each row.
 
     Returns
     -------
@@ -221,7 +224,8 @@ def choose_residual_context(
     bits : float
         What the sample's rows take, times the weight.
     """
-    off = np.abs(16 * values + 8 - predictions) / 16.0 + 0.05
+    added = np.zeros(len(values), np.int64) if spreads is None else spreads
+    off = (np.abs(16 * values + 8 - predictions) / 16.0 + 0.05) * 2.0 ** (-added / 4)
 
     def cost(contexts: IntArray, n_contexts: int) -> float:
         counts = np.bincount(contexts, minlength=n_contexts)
@@ -243,11 +247,11 @@ def choose_residual_context(
     means[counts == 0] = means[counts > 0].mean() if counts.any() else 1.0
     centre = np.rint(4 * np.log2(np.maximum(means, 1e-3) / 0.09)).astype(np.int64) - 3
     thin = slice(None, None, max(1, len(values) // _FAMILY_ROWS))
-    short = values[thin], predictions[thin], contexts[thin]
+    short = values[thin], predictions[thin], contexts[thin], added[thin]
     tried = [(*_scales(family, *short, centre, range(-6, 4)), family) for family in FAMILIES]
     _, scales, family = min(tried, key=lambda item: item[0])
     # What few rows chose is chosen anew by all, from near it.
-    bits, scales = _scales(family, values, predictions, contexts, scales, range(-2, 3))
+    bits, scales = _scales(family, values, predictions, contexts, added, scales, range(-2, 3))
     return sources, family, [int(scale) for scale in scales], weight * bits
 
 
@@ -256,6 +260,7 @@ def _scales(
     values: IntArray,
     predictions: IntArray,
     contexts: IntArray,
+    added: IntArray,
     centre: IntArray,
     steps: range,
 ) -> tuple[float, IntArray]:
@@ -263,7 +268,8 @@ def _scales(
     offers, costs = [], []
     for step in steps:
         scales = np.clip(centre + step, 0, LARGEST_SCALE)
-        bits = residual_bits(family, predictions, scales[contexts], values)
+        moved = np.clip(scales[contexts] + added, 0, LARGEST_SCALE)
+        bits = residual_bits(family, predictions, moved, values)
         offers.append(scales)
         costs.append(np.bincount(contexts, weights=bits, minlength=len(centre)))
     # Where no row is, the given one stands.

@@ -27,6 +27,9 @@ class Effort:
         Rows by which the context of a column is chosen.
     most_sources : int
         Of which a context may be made.
+    training_steps, training_seconds : int, float
+        Updates of the weights of networks, for each block; no network is trained if 0. The
+        seconds are a limit that should not be reached: what is learned depends on it.
     """
 
     fast: bool = False
@@ -35,12 +38,20 @@ class Effort:
     patient: bool = False
     sample_rows: int = 1 << 13
     most_sources: int = 3
+    training_steps: int = 0
+    training_seconds: float = 0.0
 
 
 EFFORTS = {
     "fast": Effort(fast=True, series=False, sample_rows=1 << 11, most_sources=1),
-    "default": Effort(),
-    "best": Effort(patient=True, sample_rows=1 << 15, most_sources=4),
+    "default": Effort(training_steps=4000, training_seconds=60.0),
+    "best": Effort(
+        patient=True,
+        sample_rows=1 << 15,
+        most_sources=4,
+        training_steps=20_000,
+        training_seconds=300.0,
+    ),
 }
 
 

@@ -118,6 +118,7 @@ def _read_plan(head: bytes, place: int, shape: FieldShape) -> tuple[ColumnPlan, 
         raise DataError("the file is damaged: a plan ends too early") from error
     require(next(numbers, None) is None, "a plan is too long")
     require(plan.mode in ("levels", "residual") and plan.mask == -1, "a field has another mode")
+    require(all(source.kind != "spread" for source in plan.sources), "a field has no network")
     others = [replace(plan, mode="given", regressors=[], weights=[], sources=())] * own
     check_order([*others, plan], 0)
     return plan, mask, lanes

@@ -9,15 +9,16 @@ import numpy as np
 
 from autoencode.compression.effort import Effort
 from autoencode.compression.frequencies import IntArray
+from autoencode.compression.masked_part import encode_masked
 from autoencode.compression.plans import require
 from autoencode.compression.stored_integers import load_integers, store_integers
 from autoencode.compression.table_model import Layout
 from autoencode.compression.table_part import decode_table, encode_table
-from autoencode.compression.table_planning import Column, plan_table
+from autoencode.compression.table_planning import Column, Planned, plan_table
 
 __all__ = ["decode_integers", "encode_integers"]
 
-_TABLE, _BY_ROW, _BY_COLUMN = range(3)
+_TABLE, _BY_ROW, _BY_COLUMN, _LEARNED = range(4)
 _SERIES_ROWS = 64
 # Lanes are as long as leaves many of them, which makes them fast, if that is not too short.
 _LONGEST_LANE, _MIDDLE_LANE, _SHORTEST_LANE = 256, 64, 16
@@ -52,14 +53,17 @@ def encode_integers(
     """
     if not modelled:
         return min(_packed(columns, math.inf), key=len)
-    offers = [bytes([_TABLE]) + _best_table(columns, n_rows, effort)]
+    planned, layout = _best_plan(columns, n_rows, effort)
+    offers = [bytes([_TABLE]) + encode_table(columns, planned, layout)]
     if len(columns) * n_rows <= _MOST_PACKED and not effort.fast:
         offers.extend(_packed(columns, math.inf if effort.patient else len(offers[0])))
-    return min(offers, key=len)
+    best = min(offers, key=len)
+    learned = encode_masked(columns, planned, layout, effort, len(best) - 1)
+    return best if learned is None else bytes([_LEARNED]) + learned
 
 
-def _best_table(columns: Sequence[Column], n_rows: int, effort: Effort) -> bytes:
-    """Code by the linear model, without and with earlier rows."""
+def _best_plan(columns: Sequence[Column], n_rows: int, effort: Effort) -> tuple[Planned, Layout]:
+    """Plan the linear model, without and with earlier rows."""
     layouts = [Layout(n_rows)]
     if n_rows >= _SERIES_ROWS and effort.series:
         length = max(_SHORTEST_LANE, min(_LONGEST_LANE, n_rows // _MANY_LANES))
@@ -70,7 +74,7 @@ def _best_table(columns: Sequence[Column], n_rows: int, effort: Effort) -> bytes
         series = plan_table(columns, other, effort)
         if series.n_bytes < _WORTH_STEPS * found.n_bytes:
             found, layout = series, other
-    return encode_table(columns, found, layout)
+    return found, layout
 
 
 def _packed(columns: Sequence[Column], beat: float) -> list[bytes]:
@@ -103,8 +107,8 @@ def decode_integers(data: bytes, n_columns: int, n_rows: int, stop: int | None =
     """
     require(len(data) > 0, "coded integers are cut off")
     method = data[0]
-    if method == _TABLE:
-        return decode_table(data[1:], n_columns, n_rows, stop)
+    if method in (_TABLE, _LEARNED):
+        return decode_table(data[1:], n_columns, n_rows, stop, learned=method == _LEARNED)
     require(method in (_BY_ROW, _BY_COLUMN), "integers name an unknown method")
     flat = load_integers(data[1:], n_columns * n_rows, 1 << 63)
     if method == _BY_ROW:

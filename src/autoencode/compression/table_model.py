@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
 from autoencode.compression.frequencies import IntArray
+from autoencode.compression.masked import MaskedNetwork
+from autoencode.compression.masked_walk import MaskedWalk, moved_scales
 from autoencode.compression.plans import ColumnPlan, Source
 from autoencode.compression.weighted_sums import WeightedSum
 
@@ -120,10 +122,16 @@ class TableWalk:
         The order of rows.
     given : mapping of int to ndarray
         Columns known beforehand.
+    network : MaskedNetwork, optional
+        What adds to predictions and scales.
     """
 
     def __init__(
-        self, plans: Sequence[ColumnPlan], layout: Layout, given: Mapping[int, IntArray]
+        self,
+        plans: Sequence[ColumnPlan],
+        layout: Layout,
+        given: Mapping[int, IntArray],
+        network: MaskedNetwork | None = None,
     ) -> None:
         self.plans, self.layout = plans, layout
         shape = (len(plans), layout.n_rows)
@@ -144,9 +152,10 @@ class TableWalk:
             if plan.mode == "levels"
         }
         self._scales = [np.array(plan.scales, np.int64) for plan in plans]
+        self._learned = None if network is None else MaskedWalk(network, plans, self.values)
 
     def _list(self, source: Source) -> npt.NDArray[np.uint16] | None:
-        if source.kind == "prediction":
+        if source.kind in ("prediction", "spread"):
             return None
         largest = _LARGEST_SURPRISE * (4 if source.kind == "surprises" else 1)
         if source.kind == "value":
@@ -175,9 +184,13 @@ class TableWalk:
         ordered = None if known is None else self.layout.ordered(known)
         if self.layout.lags:
             for before in self.layout.steps():
+                if self._learned is not None:
+                    self._learned.begin(before)
                 for place in range(len(self.plans)):
                     self._code(place, before, channel, ordered)
         else:
+            if self._learned is not None:
+                self._learned.begin([slice(0, self.layout.n_rows)])
             for place, plan in enumerate(self.plans[:stop]):
                 for rows in _groups(self.layout.n_rows, plan.mode):
                     self._code(place, [rows], channel, ordered)
@@ -198,18 +211,22 @@ class TableWalk:
             if plan.mode != "given":
                 own[:] = plan.centre
             self._note(place, rows, own)
+            self._heard(place, rows, kept, None)
             return
-        predictions = self._sums[place].predict(self._floats, before, kept)
+        linear = predictions = self._sums[place].predict(self._floats, before, kept)
+        spreads: IntArray | None = None
+        if self._learned is not None:
+            predictions, spreads = self._learned.said(place, rows, kept, predictions)
         if plan.mode != "given":
             wanted = None if known is None else _chosen(known[place, rows], kept)
             count = rows.stop - rows.start if kept is None else len(kept)
-            contexts = self._contexts(place, before, kept, predictions, count)
+            contexts = self._contexts(place, before, kept, (predictions, spreads), count)
             if plan.mode == "levels":
                 values = self._tables[place].code(contexts, wanted, channel)
             else:
                 if predictions is None:
                     predictions = np.full(count, 16 * plan.centre)
-                scales = self._scales[place].take(contexts)
+                scales = moved_scales(self._scales[place].take(contexts), spreads)
                 values = code_residuals(plan, predictions, scales, wanted, channel)
             if kept is None:
                 own[:] = values
@@ -217,6 +234,7 @@ class TableWalk:
                 own[:] = plan.centre
                 own[kept] = values
         self._note(place, rows, own)
+        self._heard(place, rows, kept, linear)
         if place in self._surprising:
             found = surprise(_chosen(own, kept), predictions, plan)
             self._surprises[place, rows][slice(None) if kept is None else kept] = found
@@ -231,18 +249,24 @@ class TableWalk:
         if place in self._regressors:
             self._floats[place, rows] = values
 
+    def _heard(
+        self, place: int, rows: slice, kept: IntArray | None, linear: IntArray | None
+    ) -> None:
+        if self._learned is not None and self.plans[place].mode != "given":
+            self._learned.heard(place, rows, kept, linear)
+
     def _contexts(
         self,
         place: int,
         before: Sequence[slice],
         kept: IntArray | None,
-        predictions: IntArray | None,
+        said: tuple[IntArray | None, IntArray | None],
         count: int,
     ) -> IntArray:
         contexts = np.zeros(count, np.int64)
         for source, listed in zip(self.plans[place].sources, self._lists[place], strict=True):
             contexts *= len(source.edges) + 1
-            seen = self._seen(source, place, before, kept, predictions)
+            seen = self._seen(source, place, before, kept, said)
             if listed is not None:
                 contexts += listed.take(seen)
             else:
@@ -255,11 +279,13 @@ class TableWalk:
         place: int,
         before: Sequence[slice],
         kept: IntArray | None,
-        predictions: IntArray | None,
+        said: tuple[IntArray | None, IntArray | None],
     ) -> IntArray | int:
         """Return what a part of the context looks at."""
         if source.kind == "prediction":
-            return 16 * self.plans[place].centre if predictions is None else predictions
+            return 16 * self.plans[place].centre if said[0] is None else said[0]
+        if source.kind == "spread":
+            return 0 if said[1] is None else said[1]
         if source.kind == "surprises":
             return _chosen(recent(self._surprises, place - 1, before[0]), kept)
         lag, column = divmod(source.place, len(self.plans))

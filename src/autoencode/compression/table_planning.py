@@ -21,7 +21,7 @@ from autoencode.compression.regression import Gram, regression
 from autoencode.compression.table_model import Layout, recent, surprise
 from autoencode.compression.weighted_sums import predicted
 
-__all__ = ["Column", "Planned", "plan_table"]
+__all__ = ["Column", "Planned", "Planner", "plan_table"]
 
 # Beyond so many places the products of all with all take too long.
 _MOST_PLACES = 2500
@@ -65,8 +65,23 @@ def _thinned(n_rows: int, most: int) -> IntArray:
     return np.arange(0, n_rows, max(1, -(-n_rows // most)))
 
 
-class _Planner:
-    """Plans one column after the other."""
+class Planner:
+    """Plans one column after the other.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        At least one; all of ``layout.n_rows`` rows.
+    layout : Layout
+        The order of rows.
+    effort : Effort
+        How much to try.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        Those by which contexts are chosen.
+    """
 
     def __init__(self, columns: Sequence[Column], layout: Layout, effort: Effort) -> None:
         self.columns, self.layout, self.effort = columns, layout, effort
@@ -83,7 +98,7 @@ class _Planner:
             rows = _thinned(layout.n_rows, 8 * effort.sample_rows)
             self.gram = Gram(np.concatenate(self._centred(rows, stored)))
         # All else is chosen by fewer rows.
-        rows = _thinned(layout.n_rows, effort.sample_rows)
+        rows = self.rows = _thinned(layout.n_rows, effort.sample_rows)
         self.places = self._centred(rows, stored)
         self.values = self.places[0] + np.array(self.centres, np.int64)[:, None]
         self.stored = [kept[rows] for kept in stored]
@@ -136,12 +151,13 @@ class _Planner:
             self.gram, place, allowed, self.sizes, self.n_stored[place]
         )
         plan = replace(plan, regressors=regressors, weights=weights, shift=shift)
-        predictions = predicted(plan, [self._place(at)[rows] for at in regressors])
+        predictions = predicted(plan, [self.place(at)[rows] for at in regressors])
         base = plan.centre if predictions is None else (predictions + 8) >> 4
         off = float(np.abs(self.values[place, rows] - base).mean())
         return replace(plan, exponent=max(0, round(math.log2(max(off, 1.0))))), predictions
 
-    def _place(self, at: int) -> IntArray:
+    def place(self, at: int) -> IntArray:
+        """Return centred values; a place beyond the columns is one of earlier rows."""
         lag, column = divmod(at, self.n_columns)
         found: IntArray = self.places[lag][column]
         return found
@@ -165,7 +181,7 @@ class _Planner:
         weight = self.n_stored[place] / len(rows)
         values = self.values[place, rows]
         here = np.full(len(rows), 16 * plan.centre) if predictions is None else predictions
-        candidates = self._candidates(plan, place, known, rows, here)
+        candidates = self.candidates(plan, place, known, rows, here)
         offers = []
         sources, family, scales, bits = choose_residual_context(
             values,
@@ -178,7 +194,7 @@ class _Planner:
             (bits, replace(plan, mode="residual", sources=sources, family=family, scales=scales))
         )
         if plan.size <= (_FAST_LEVELS if self.effort.fast else LARGEST_LEVELS):
-            ranked = self._ranked(values, plan.size, candidates)
+            ranked = self.ranked(values, plan.size, candidates)
             sources, bits = choose_levels_context(
                 values, plan.size, ranked, weight, most=self.effort.most_sources
             )
@@ -186,7 +202,7 @@ class _Planner:
         bits, plan = min(offers, key=lambda offer: offer[0])
         return plan, bits / 8 + 2 * len(plan.regressors)
 
-    def _candidates(
+    def candidates(
         self, plan: ColumnPlan, place: int, known: list[int], rows: IntArray, here: IntArray
     ) -> list[Candidate]:
         """Return what the context may look at."""
@@ -201,14 +217,14 @@ class _Planner:
         for lag in range(1, self.lags + 1):
             # In the planning of a column its own surprises are not known: its values are.
             at = lag * self.n_columns + place
-            found.append(Candidate("value", at, self._place(at)[rows] + plan.centre))
+            found.append(Candidate("value", at, self.place(at)[rows] + plan.centre))
         few = [at for at in known if at != place]
         if len(few) > 64:
             few = list(dict.fromkeys([*strong, *(at for at in few if at >= place - 8)]))
         found.extend(Candidate("value", at, self.values[at, rows]) for at in few)
         return found
 
-    def _ranked(self, values: IntArray, size: int, candidates: list[Candidate]) -> list[Candidate]:
+    def ranked(self, values: IntArray, size: int, candidates: list[Candidate]) -> list[Candidate]:
         """Return the candidates that say most alone, by a sample."""
         if len(candidates) <= _RANKED:
             return candidates
@@ -241,7 +257,7 @@ def plan_table(
     Planned
         A plan for each column.
     """
-    planner = _Planner(columns, layout, effort)
+    planner = Planner(columns, layout, effort)
     found = [planner.plan(place, set()) for place in range(len(columns))]
     given = {
         place
