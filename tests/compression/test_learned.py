@@ -255,7 +255,7 @@ def test_a_block_of_pictures_comes_back(pictures: Any, monkeypatch: pytest.Monke
     body = array_block._encode_pictures(flat, shape, 0.0, few, 1 << 20)
     assert body is not None
     assert array_block._encode_pictures(flat, shape, 0.0, few, 100) is None
-    found = array_block.decode_array(b"\x05" + body, 260, (8, 8), flat.dtype, (0.0,) * 64)
+    found = array_block.decode_array(b"\x06" + body, 260, (8, 8), flat.dtype, (0.0,) * 64)
     assert (found == flat).all()
 
 
@@ -301,3 +301,13 @@ def test_a_network_of_pixels_is_exact() -> None:
             low, high = (-(1 << 20), 1 << 20) if place == 2 else (0, 16 * 256 - 1)
             values = [min(max(total, low), high) for total in sums]
         assert found[:, row].tolist() == values
+
+
+def test_blocks_of_a_file_share_what_is_trained() -> None:
+    whole = effort_named("default")
+    assert whole.shared(1) == whole.shared(0) == whole
+    quarter = whole.shared(4)
+    assert (quarter.training_steps, quarter.training_seconds) == (1000, 15.0)
+    none = whole.shared(5)
+    assert (none.training_steps, none.training_seconds) == (0, 0.0)
+    assert replace(none, training_steps=4000, training_seconds=60.0) == whole

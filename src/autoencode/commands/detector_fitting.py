@@ -12,7 +12,9 @@ import typer
 
 from autoencode.commands.display import print_json
 from autoencode.commands.files import naming, read_for_fit, require_writable
+from autoencode.commands.options import parse_columns
 from autoencode.commands.progress import Progress
+from autoencode.data.picture_wish import PictureWish
 
 if TYPE_CHECKING:
     from autoencode.estimators import AnomalyDetector
@@ -22,7 +24,6 @@ __all__ = [
     "DetectorJob",
     "Split",
     "fit_detector_file",
-    "require_detector_options",
 ]
 
 _TAKEN = (
@@ -67,8 +68,8 @@ class DetectorJob:
         Columns that are not used.
     parameters : mapping
         Of `AnomalyDetector`.
-    pictures : object
-        A `PictureWish`: how files of pictures are to be read.
+    pictures : PictureWish
+        How files of pictures are to be read.
     quiet, force : bool
         No progress; replace the file.
     """
@@ -78,24 +79,39 @@ class DetectorJob:
     left_out: Sequence[str]
     carried: Sequence[str]
     parameters: Mapping[str, Any]
-    pictures: Any
+    pictures: PictureWish
     quiet: bool
     force: bool
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> DetectorJob:
+        """Return what the arguments of ``fit`` ask for.
 
-def require_detector_options(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Refuse options of ``fit`` that a detector does not have.
+        Parameters
+        ----------
+        given, defaults : mapping
+            Of every argument of ``fit``, its value and what it is if it is not given.
 
-    Parameters
-    ----------
-    given, defaults : mapping
-        Of every argument of ``fit``, its value and what it is if it is not given.
+        Raises
+        ------
+        typer.BadParameter
+            Naming an option that a detector does not have.
+        """
+        _require_options(given, defaults)
+        parameters = {
+            "novelty": given["normal"],
+            "calibration": "split" if given["split"] else "cross",
+            "columns": parse_columns(given["column"]),
+            "max_epochs": given["max_epochs"],
+            "random_state": given["seed"],
+        }
+        wish = PictureWish(given["size"], given["fitting"], given["skip_bad"])
+        left_out, carried = given["drop"] or (), given["keep"] or ()
+        ends = given["quiet"], given["force"]
+        return cls(given["data"], given["output"], left_out, carried, parameters, wish, *ends)
 
-    Raises
-    ------
-    typer.BadParameter
-        Naming the option.
-    """
+
+def _require_options(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name not in _TAKEN and value != defaults[name]:
             option = "--" + name.replace("_", "-")

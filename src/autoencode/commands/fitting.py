@@ -15,7 +15,6 @@ from autoencode.commands.detector_fitting import (
     DetectorJob,
     Split,
     fit_detector_file,
-    require_detector_options,
 )
 from autoencode.commands.display import print_json
 from autoencode.commands.fit_job import FitJob, fit_and_write, print_result, result_as_json
@@ -313,7 +312,8 @@ def fit(
     """
     arguments = dict(locals())
     if kind == "anomaly":
-        _fit_detector(arguments)
+        defaults = {name: part.default for name, part in signature(fit).parameters.items()}
+        fit_detector_file(DetectorJob.of(arguments, defaults), as_json=as_json)
     else:
         _run(_job(arguments), as_json=as_json)
 
@@ -331,29 +331,23 @@ def _job(given: Mapping[str, Any]) -> FitJob:
             raise typer.BadParameter(f"--label is for --kind {' or '.join(_LABELLED)}")
         parameters["conditional"] = True
         carried += [] if label in carried else [label]
-    files = [given[name] for name in ("data", "output", "report")]
-    others = [given[name] for name in ("quiet", "force", "kind", "checkpoint")]
-    files += [given["drop"] or (), given["held_out"], target]
-    wish = PictureWish(given["size"], given["fitting"], given["skip_bad"])
-    return FitJob(*files, parameters, *others, carried, label, wish)
-
-
-def _fit_detector(given: Mapping[str, Any]) -> None:
-    defaults = {name: part.default for name, part in signature(fit).parameters.items()}
-    require_detector_options(given, defaults)
-    job = DetectorJob(
-        *(given["data"], given["output"], given["drop"] or (), given["keep"] or ()),
-        {
-            "novelty": given["normal"],
-            "calibration": "split" if given["split"] else "cross",
-            "columns": parse_columns(given["column"]),
-            "max_epochs": given["max_epochs"],
-            "random_state": given["seed"],
-        },
-        PictureWish(given["size"], given["fitting"], given["skip_bad"]),
-        *(given["quiet"], given["force"]),
+    names = (
+        "data",
+        "output",
+        "report",
+        "held_out",
+        "target",
+        "quiet",
+        "force",
+        "kind",
+        "checkpoint",
     )
-    fit_detector_file(job, as_json=given["as_json"])
+    further = {name: given[name] for name in (*names, "label")}
+    wish = PictureWish(given["size"], given["fitting"], given["skip_bad"])
+    left_out = given["drop"] or ()
+    return FitJob(
+        left_out=left_out, parameters=parameters, carried=carried, pictures=wish, **further
+    )
 
 
 def _run(job: FitJob, *, as_json: bool) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import gammaln
 
 from autoencode.compression.frequencies import (
@@ -265,7 +266,8 @@ def _scales(
     steps: range,
 ) -> tuple[float, IntArray]:
     """Find the best scale in each context among those near a given one, and what it takes."""
-    offers, costs = [], []
+    offers: list[IntArray] = []
+    costs: list[npt.NDArray[Any]] = []
     for step in steps:
         scales = np.clip(centre + step, 0, LARGEST_SCALE)
         moved = np.clip(scales[contexts] + added, 0, LARGEST_SCALE)

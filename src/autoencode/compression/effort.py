@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoencode.errors import SpecError
 
 __all__ = ["EFFORTS", "Effort", "effort_named"]
+
+_FEWEST_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Effort:
     most_sources : int
         Of which a context may be made.
     training_steps, training_seconds : int, float
-        Updates of the weights of networks, for each block; no network is trained if 0. The
-        seconds are a limit that should not be reached: what is learned depends on it.
+        Updates of the weights of networks, in all; no network is trained if 0. The seconds are
+        a limit that should not be reached: what is learned depends on it.
     """
 
     fast: bool = False
@@ -40,6 +42,14 @@ class Effort:
     most_sources: int = 3
     training_steps: int = 0
     training_seconds: float = 0.0
+
+    def shared(self, n_blocks: int) -> Effort:
+        """Return what each of so many blocks gets of it: no network where that would be little."""
+        steps = self.training_steps // max(1, n_blocks)
+        if steps < _FEWEST_STEPS:
+            return replace(self, training_steps=0, training_seconds=0.0)
+        seconds = self.training_seconds / max(1, n_blocks)
+        return replace(self, training_steps=steps, training_seconds=seconds)
 
 
 EFFORTS = {

@@ -133,7 +133,8 @@ class MaskedModule(nn.Module):
         """Return the network with these weights, as whole numbers."""
 
         def numbers(values: Tensor, unit: int) -> npt.NDArray[np.float64]:
-            return np.rint(values.detach().double().numpy() * unit) + 0.0
+            whole: npt.NDArray[np.float64] = np.rint(values.detach().double().numpy() * unit)
+            return whole + 0.0
 
         return replace(
             network,

@@ -26,6 +26,7 @@ __all__ = [
     "TableMember",
     "blocks_of",
     "member_from_json",
+    "n_blocks_of",
     "rows_per_block",
 ]
 
@@ -260,6 +261,11 @@ def _array_member(value: Mapping[str, Any], name: str, errors: tuple[float, ...]
 
 def _tupled(value: Any) -> Any:
     return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
+
+
+def n_blocks_of(member: Member) -> int:
+    """Return into how many blocks a member is cut."""
+    return -(-member.n_rows // rows_per_block(member.n_columns))
 
 
 def blocks_of(rows: Any, member: Member) -> Iterator[tuple[int, Any]]:

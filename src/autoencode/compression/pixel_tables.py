@@ -141,7 +141,8 @@ class PixelTables:
                 values = np.arange(whole - radius, whole + radius + 2)
                 row = found[self._starts[spread] + place]
                 np.add.at(row, np.clip(values[values > 0], 0, self.size - 1), own[values > 0])
-        return found * TOTAL // found.sum(axis=1, keepdims=True)
+        shares: IntArray = found * TOTAL // found.sum(axis=1, keepdims=True)
+        return shares
 
 
 def _n_places(size: int, cut: int) -> int:

@@ -120,7 +120,7 @@ class _Step:
         self.flat.gradients.zero_()
         pixels = self.module.nats(batch.x).mean()
         own = self.module.weight_nats() / self.n_coded
-        (pixels + own).backward()  # type: ignore[no-untyped-call]
+        (pixels + own).backward()
         return torch.stack([pixels, own]).detach()
 
 

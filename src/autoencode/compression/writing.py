@@ -13,7 +13,7 @@ import xxhash
 from autoencode.compression.container import SectionWriter
 from autoencode.compression.effort import Effort
 from autoencode.compression.in_order import in_order
-from autoencode.compression.members import Member, TableMember
+from autoencode.compression.members import Member, TableMember, n_blocks_of
 from autoencode.compression.packing import pack, pack_integers
 from autoencode.strict_json import write_json
 
@@ -70,6 +70,7 @@ def write_members(
     tail = b"".join(bytes(schema.serialize()) for schema in schemas)
     writer.write(b"HEAD", pack(len(text).to_bytes(4, "little") + text + tail))
     index: list[int] = []
+    effort = effort.shared(sum(map(n_blocks_of, members)))
     decoded = xxhash.xxh3_64()
     for place, (member, blocks) in enumerate(zip(members, contents, strict=True)):
         for first, n_rows, body, digest in in_order(
