@@ -2,7 +2,9 @@
 
 Half of the normal rows are fitted to; as many of the others are judged as ``--judged`` says, and
 anomalies drawn so that they are a tenth of all. The mean share of normal rows among the flagged
-should be at most the rate that was asked for. ``--cap`` makes the rows of the fit few.
+should be at most the rate that was asked for. ``--cap`` makes the rows of the fit few, and
+``--max-epochs`` shortens training, which costs power and not the rate. Tables with fewer than twice
+the rows of the fit are left out.
 """
 
 from __future__ import annotations
@@ -35,7 +37,12 @@ def measure(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str, Any
     n_odd = round(ODD_SHARE / (1 - ODD_SHARE) * len(rest))
     odd = rng.permutation(np.flatnonzero(labels == 1))[: max(1, n_odd)]
     judged, truth = np.r_[rest, odd], np.r_[np.zeros(len(rest)), np.ones(len(odd))] > 0
-    model = AnomalyDetector(novelty=True, calibration=key["calibration"], random_state=key["seed"])
+    model = AnomalyDetector(
+        novelty=True,
+        calibration=key["calibration"],
+        max_epochs=key["epochs"] or "auto",
+        random_state=key["seed"],
+    )
     model.fit(values[fitted])
     p_values = model.p_values(values[judged])
     line: dict[str, Any] = {"rows": half, "anomalies": len(odd)}
@@ -50,22 +57,37 @@ def measure(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str, Any
     return line
 
 
+def enough(arguments: argparse.Namespace) -> list[str]:
+    """Return the tables with enough normal rows, and with anomalies for a tenth of those judged."""
+    found = []
+    for name in tables(arguments.data):
+        labels = load(arguments.data, name)[1]
+        normal, odd = int((labels == 0).sum()), int((labels == 1).sum())
+        wanted = round(ODD_SHARE / (1 - ODD_SHARE) * min(arguments.judged, normal // 2))
+        if normal >= 2 * arguments.cap and odd >= wanted:
+            found.append(name)
+    return found
+
+
 def main() -> None:
     """Run, and print."""
     parser = table_parser(__doc__ or "", (), 100)
     parser.add_argument("--cap", type=int, default=2000, help="rows to fit to, at most")
     parser.add_argument("--judged", type=int, default=500, help="normal rows that are judged")
+    parser.add_argument(
+        "--max-epochs", type=int, help="of each network; about 400 steps if not given"
+    )
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.cap, arguments.judged, arguments.seeds = 200, 200, arguments.seeds[:2]
-    names = arguments.tables or tables(arguments.data)
+    names = arguments.tables or enough(arguments)
     results = Results(arguments.json)
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for seed in arguments.seeds:
         for table in names:
             for calibration in CALIBRATIONS:
                 key = {"table": table, "calibration": calibration, "cap": arguments.cap}
-                key |= {"judged": arguments.judged, "seed": seed}
+                key |= {"judged": arguments.judged, "seed": seed, "epochs": arguments.max_epochs}
 
                 def run(key: dict[str, Any] = key) -> dict[str, Any]:
                     return measure(arguments, key)

@@ -1,8 +1,8 @@
 """Does the column that was changed come first among the reasons?
 
-One cell of each normal row is replaced by that of another row. Counted are all rows, and those
-that the change made odd: of which the p-value is now at most 5%. Beside it the column of the
-largest z-score.
+One cell of each normal row is replaced by that of another row; rows in which that is the same
+value are left out. Counted are all rows, those that are odd then (a p-value of at most 5%), and
+those of them that were not odd before. Beside it the column of the largest z-score.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from harness import print_table
 from table_sets import Results, print_machine, table_parser
 
 ODD = 0.05
-COUNTED = ("all", "odd")
+COUNTED = ("all", "odd", "made odd")
+COUNTS = ("changed", "odd", "made odd")
 METHODS = ("ours", "z-score")
 
 
@@ -37,31 +38,34 @@ def measure(arguments: argparse.Namespace, key: dict[str, Any]) -> dict[str, Any
     changed = given.copy()
     changed[count, columns] = given[rng.permutation(len(given)), columns]
     differs = changed[count, columns] != given[count, columns]
-    changed, columns = changed[differs], columns[differs]
+    changed, columns, given = changed[differs], columns[differs], given[differs]
     model = AnomalyDetector(novelty=True, random_state=key["seed"]).fit(rows)
     odd = model.p_values(changed) <= ODD
+    made = odd & (model.p_values(given) > ODD)
     first: dict[int, int] = {}
     for cell in model.explain(changed).select(["row", "column"]).to_pylist():
         first.setdefault(cell["row"], int(cell["column"]))
     ours = np.array([first[row] for row in range(len(changed))]) == columns
     deviation = np.where(rows.std(0) > 0, rows.std(0), np.inf)
     simple = np.abs((changed - rows.mean(0)) / deviation).argmax(1) == columns
-    line: dict[str, Any] = {"rows": len(changed), "odd": int(odd.sum())}
+    chosen = dict(zip(COUNTS, (np.ones_like(odd), odd, made), strict=True))
+    line: dict[str, Any] = {name: int(rows.sum()) for name, rows in chosen.items()}
+    line["same value"] = int((~differs).sum())
     for name, right in zip(METHODS, (ours, simple), strict=True):
-        line[f"{name} all"] = float(right.mean())
-        line[f"{name} odd"] = float(right[odd].mean()) if odd.any() else None
+        for counted, rows in zip(COUNTED, chosen.values(), strict=True):
+            line[f"{name} {counted}"] = float(right[rows].mean()) if rows.any() else None
     return line
 
 
 def sums_of(lines: Sequence[dict[str, Any]]) -> list[int]:
-    """Return how many rows were changed, and how many of these are odd."""
-    return [int(np.sum([line[name] for line in lines])) for name in ("rows", "odd")]
+    """Return how many rows there are of each of `COUNTS`."""
+    return [int(np.sum([line[name] for line in lines])) for name in COUNTS]
 
 
 def pooled(lines: Sequence[dict[str, Any]]) -> list[float]:
     """Return the shares over all rows, whichever table they are of."""
     shares = []
-    for counted, weight in zip(COUNTED, ("rows", "odd"), strict=True):
+    for counted, weight in zip(COUNTED, COUNTS, strict=True):
         for method in METHODS:
             right = sum(line[weight] * (line[f"{method} {counted}"] or 0.0) for line in lines)
             shares.append(right / max(1, sum(line[weight] for line in lines)))
@@ -87,7 +91,7 @@ def main() -> None:
                 return measure(arguments, key)
 
             found.setdefault(table, []).append(results.get(key, run))
-    header = ("table", "changed", "odd", *(f"{m}, {c}" for c in COUNTED for m in METHODS))
+    header = ("table", *COUNTS, *(f"{m}, {c}" for c in COUNTED for m in METHODS))
     rows, total = [], []
     for table, lines in found.items():
         shares = []
@@ -98,7 +102,7 @@ def main() -> None:
         total.append(shares)
         rows.append([table, *sums_of(lines), *(f"{share:.1%}" for share in shares)])
     means = np.nanmean(total, axis=0)
-    rows.append(["mean", "", "", *(f"{share:.1%}" for share in means)])
+    rows.append(["mean", "", "", "", *(f"{share:.1%}" for share in means)])
     everything = [line for lines in found.values() for line in lines]
     rows.append(["by row", *sums_of(everything), *(f"{share:.1%}" for share in pooled(everything))])
     print_table("share of rows whose changed column comes first", header, rows)

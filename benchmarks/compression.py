@@ -59,14 +59,14 @@ def sets(folder: Path, most_rows: int) -> dict[str, Callable[[], np.ndarray]]:
         found[name] = lambda name=name: numeric(folder / f"{name}.parquet")[:most_rows]
     for name in ADBENCH:
         path = folder / "adbench" / f"{name}.npz"
-        found[name[name.index("_") + 1 :]] = lambda path=path: np.load(path)["X"]
+        found[name[name.index("_") + 1 :]] = lambda path=path: np.load(path)["X"][:most_rows]
     found["tecator"] = lambda: np.load(folder / "tecator.npz")["absorp"]
     found["pbmc68k"] = lambda: largest(np.load(folder / "pbmc68k_reduced.npz"))
-    found["ecg"] = lambda: largest(np.load(folder / "ecg.npz"))[:, None]
-    found["coads"] = lambda: largest(np.load(folder / "coads.npz"))
+    found["ecg"] = lambda: largest(np.load(folder / "ecg.npz"))[: 10 * most_rows, None]
+    found["coads"] = lambda: largest(np.load(folder / "coads.npz"))[: most_rows // 100]
     for name in PICTURES:
         found[name] = lambda name=name: getattr(pictures, name)()
-    found["mnist"] = lambda: largest(np.load(folder / "mnist.npz"))[:1000]
+    found["mnist"] = lambda: largest(np.load(folder / "mnist.npz"))[: most_rows // 4]
     return found
 
 
@@ -176,16 +176,24 @@ def main() -> None:
     parser.add_argument("--effort", default="default")
     parser.add_argument("--most-rows", type=int, default=20_000)
     parser.add_argument("--minutes", type=float, default=14.0, help="stop starting sets after")
-    parser.add_argument("--lines", type=Path, help="a file of JSON lines to add to")
+    parser.add_argument(
+        "--lines",
+        type=Path,
+        help="a file of JSON lines to add to; what is in it is not measured again",
+    )
     arguments = parser.parse_args()
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-    begun, lines = time.monotonic(), []
-    for name, read in sets(arguments.data, arguments.most_rows).items():
+    lines = done(arguments.lines)
+    known = {(line["name"], line["relative"]) for line in lines}
+    begun = time.monotonic()
+    read = {name: make() for name, make in sets(arguments.data, arguments.most_rows).items()}
+    for name, array in sorted(read.items(), key=lambda item: item[1].nbytes):
         if arguments.only and name not in arguments.only:
             continue
-        array = read()
         for relative in arguments.relative:
+            if (name, relative) in known:
+                continue
             if time.monotonic() - begun > 60 * arguments.minutes:
                 print(f"time is up before {name} at {relative:g}")
                 break
@@ -194,6 +202,13 @@ def main() -> None:
                 with arguments.lines.open("a") as file:
                     file.write(json.dumps(lines[-1]) + "\n")
     show(lines)
+
+
+def done(path: Path | None) -> list[dict[str, object]]:
+    """Return the lines of an earlier run, which are not measured again."""
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 if __name__ == "__main__":

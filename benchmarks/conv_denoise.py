@@ -95,6 +95,17 @@ def middle(photo: Picture, side: int) -> Picture:
     return photo[top : top + side, left : left + side]
 
 
+def draw(path: Path, truth: Picture, ways: dict[str, Callable[[Picture, float], Any]]) -> None:
+    """Write a part of a photograph: clean, noisy, and by every method asked for, in a line."""
+    from PIL import Image
+
+    noisy = truth + np.random.default_rng([25, 0]).normal(0, 25, truth.shape)
+    found = [truth, noisy, *(denoise(noisy, 25.0) for denoise in ways.values())]
+    parts = [np.pad(middle(one, 128), ((0, 0), (0, 4)), constant_values=255) for one in found]
+    line = np.clip(np.rint(np.concatenate(parts, axis=1)[:, :-4]), 0, 255)
+    Image.fromarray(line.astype(np.uint8)).save(path, optimize=True)
+
+
 def measure(arguments: argparse.Namespace) -> None:
     """Fit, then take the same noise out by every method."""
     models = {kind: fitted(kind, arguments) for kind in arguments.kinds}
@@ -114,6 +125,9 @@ def measure(arguments: argparse.Namespace) -> None:
             progress(" ".join(map(str, rows[-1])))
         rows.append(["mean", level, *found.mean(0)])
     rows.append(["seconds of the processor", None, *times.values()])
+    if arguments.picture is not None:
+        shown = {way: ways[way] for way in ("BM3D", "clean, told", "noisy, told") if way in ways}
+        draw(arguments.picture, truth[0], shown)
     print_table("PSNR in dB", ["photograph", "noise", *ways], rows)
     finish("conv_denoise", arguments, {"rows": rows, "names": list(ways)})
 
@@ -127,6 +141,7 @@ def main() -> None:
     options.add_argument("--widths", type=int, nargs="+", help="channels of the network")
     options.add_argument("--side", type=int, default=256, help="of what is tested, in the middle")
     options.add_argument("--models", type=Path, help="folder to keep models in, and take them from")
+    options.add_argument("--picture", type=Path, help="file for a line of pictures")
     measure(options.parse_args())
 
 

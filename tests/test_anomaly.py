@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from autoencode import AnomalyDetector, load
-from autoencode.anomaly_parts.neighbours import distances
+from autoencode.anomaly_parts.neighbours import distances, nearest
 from autoencode.anomaly_parts.restoring import LEVELS, fit_restorer
 from autoencode.errors import DataError, ModelFileError, SpecError
 
@@ -194,7 +194,7 @@ def test_split_and_confidence_are_named_and_more_careful() -> None:
     split = AnomalyDetector(novelty=True, calibration="split", **QUICK).fit(rows)
     sure = AnomalyDetector(novelty=True, calibration="split", confidence=0.9, **QUICK).fit(rows)
     assert split.n_calibration_ == 100
-    assert split.guarantee_.startswith("proven: ")
+    assert split.guarantee_.startswith("proven; ")
     assert sure.guarantee_.startswith("proven with probability 0.9")
     assert (sure.p_values(judged) >= split.p_values(judged)).all()
     assert (sure.p_values(judged) > split.p_values(judged)).any()
@@ -282,6 +282,15 @@ def test_what_cannot_be_done_is_said(normal: AnomalyDetector) -> None:
             refused()
 
 
+def test_a_row_is_scored_alike_alone_and_among_others(normal: AnomalyDetector) -> None:
+    rows = np.r_[curve(20, 1), odd(20, 2)]
+    together = normal.score_samples(rows)
+    alone = np.concatenate([normal.score_samples(row[None]) for row in rows])
+    np.testing.assert_allclose(alone, together, rtol=0, atol=1e-7)
+    again = normal.score_samples(rows.astype(np.float32))
+    np.testing.assert_allclose(again, together, rtol=0, atol=1e-3)
+
+
 def test_distances_are_those_of_all_pairs() -> None:
     import torch
 
@@ -297,16 +306,26 @@ def test_distances_are_those_of_all_pairs() -> None:
     assert distances(rows, references[:2], 5).shape == (40, 2)
 
 
-def test_a_restorer_moves_rows_along_the_slope_of_their_density() -> None:
-    """Of normal rows of covariance C it is ``-s (C + s)^-1 x`` for noise of variance s."""
+def test_the_nearest_is_exact_where_rows_are_far_out_and_close() -> None:
+    """Single precision alone would be off by as much as rows of length 100 are apart."""
     import torch
 
+    rng = np.random.default_rng(0)
+    references = torch.from_numpy(rng.normal(size=(60, 3)) + 60.0)
+    rows = references[:30] + 1e-2 * torch.from_numpy(rng.normal(size=(30, 3)))
+    rows = torch.cat([rows, references[:1], references[:9] + 5.0])
+    exact = torch.cdist(rows, references, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    torch.testing.assert_close(nearest(rows, references), exact, rtol=5e-3, atol=1e-6)
+
+
+def test_a_restorer_moves_rows_along_the_slope_of_their_density() -> None:
+    """Of normal rows of covariance C it is ``-s (C + s)^-1 x`` for noise of variance s."""
     rng = np.random.default_rng(0)
     mix = np.array([[1.0, 0.0], [0.9, 0.44]])
     rows = rng.normal(size=(1500, 2)) @ mix.T
     covariance = rows.T @ rows / len(rows)
     restorer = fit_restorer(rows, covariance, 0, 30)
-    moves = restorer.moves(rows, torch.float64)
+    moves = restorer.read(rows).moves
     for level, found in zip(LEVELS, moves, strict=True):
         variance = level**2
         exact = -variance * rows @ np.linalg.inv(covariance + variance * np.eye(2))

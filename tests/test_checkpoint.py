@@ -227,7 +227,7 @@ def test_every_estimator_goes_on(case: str, bent: np.ndarray, tmp_path: Path) ->
 def test_an_imputer_goes_on(
     bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, data = tmp_path / "run.ckpt", frame(bent)[:150]
+    path, data = tmp_path / "run.ckpt", frame(bent)[:80]
     whole = Imputer(random_state=0).fit(data)
     epoch, counted, stops = Run.epoch, [], [4]
 

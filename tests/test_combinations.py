@@ -24,7 +24,7 @@ SPECS = {
     "swap": "swap:level=(0.1,0.5)",
 }
 TOLD = (*SPECS, "restoring")
-N_ROWS = 80
+N_ROWS = 60
 
 
 @functools.cache
@@ -92,7 +92,7 @@ def test_any_combination_fits_decodes_and_is_kept(
         likelihood=likelihood,
         penalties=(),
         hidden_layer_sizes=(6,),
-        max_epochs=3,
+        max_epochs=2,
         random_state=0,
     ).fit(X)
     state = model._state

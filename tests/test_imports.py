@@ -7,6 +7,7 @@ also shown to catch a planted one.
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import sys
 import tomllib
@@ -43,13 +44,25 @@ GLOBAL_SEEDS = {
 DISTRIBUTIONS = {"PIL": "pillow", "scipy": "scikit-learn", "sklearn": "scikit-learn"}
 
 
+@functools.cache
+def parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget() -> Iterator[None]:
+    """Keep the trees of all modules no longer than these tests take."""
+    yield
+    parsed.cache_clear()
+
+
 def modules(source: Path) -> Iterator[tuple[str, Path, ast.Module]]:
     """Yield the dotted name, the file and the syntax tree of every module in a package."""
     for path in sorted(source.rglob("*.py")):
         parts = path.relative_to(source).with_suffix("").parts
         if parts[-1] == "__init__":
             parts = parts[:-1]
-        yield ".".join((PACKAGE, *parts)), path, ast.parse(path.read_text("utf-8"))
+        yield ".".join((PACKAGE, *parts)), path, parsed(path.read_text("utf-8"))
 
 
 def imported(name: str, path: Path, tree: ast.Module, known: set[str]) -> Iterator[str]:
@@ -120,7 +133,7 @@ def too_long(source: Path) -> list[str]:
         text = path.read_text("utf-8")
         if (count := len(text.splitlines())) > MAX_FILE_LINES:
             found.append(f"{path.name} has {count} lines")
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 count = function_lines(node)
                 if count > MAX_FUNCTION_LINES:

@@ -184,17 +184,29 @@ def test_pairs_show_what_their_noise_is() -> None:
 
 def test_colours_are_taken_together() -> None:
     truth = drawn(6, 0, colours=3)
-    found = PictureDenoiser(rows="clean", **SMALL).fit(truth)
+    found = PictureDenoiser(rows="clean", **SMALL | {"max_epochs": 3}).fit(truth)
     given = noisy(truth, 30)
     assert rms(found.denoise(given, level=30), truth) < 0.75 * 30
     with pytest.raises(DataError, match=r"knows pictures of \(height, width, 3\)"):
         found.denoise([given[0][..., 0]])
 
 
+def test_some_parts_of_colours_are_grey_with_grey_noise() -> None:
+    picture = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0))
+    crops = Crops([picture], None, torch.zeros(1), "added", 16)
+    batch, target = crops.draw(60, torch.Generator().manual_seed(1))
+    grey = (target.x[:, 0] == target.x[:, 2]).flatten(1).all(1)
+    assert 5 <= int(grey.sum()) <= 25
+    assert (batch.x[grey, 0] == batch.x[grey, 2]).all()
+    apart = (batch.x - target.x)[~grey]
+    assert not (apart[:, 0] == apart[:, 2]).any()
+
+
 @pytest.mark.parametrize("level", [5.0, 20.0, 60.0])
 def test_the_level_of_a_picture_is_found(level: float) -> None:
-    (picture,) = noisy(drawn(3, 7)[2:], level)
-    assert noise_level(picture) == pytest.approx(level, rel=0.12)
+    rows, columns = np.mgrid[:120, :120]
+    (picture,) = noisy([120 + 80 * np.sin(rows / 9) * np.cos(columns / 7)], level)
+    assert noise_level(picture) == pytest.approx(level, rel=0.05)
     assert noise_level(picture[:3, :3]) >= 0
 
 

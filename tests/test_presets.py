@@ -20,7 +20,7 @@ def parameters(estimator: type) -> set[str]:
 
 def test_every_name_has_its_choices_and_can_be_asked_for() -> None:
     assert tuple(PRESETS) == kinds.PRESETS
-    assert get_args(get_args(Kind)[0]) == kinds.PRESETS
+    assert get_args(get_args(Kind)[0]) == (*kinds.PRESETS, "anomaly")
     assert get_args(get_args(Noise)[0]) == ("auto", *KINDS[1:])
     assert set(get_args(get_args(RowsAre)[0])) == {"auto", *SITUATIONS} - {"pairs"}
 

@@ -208,6 +208,7 @@ def test_the_commands_for_variational_autoencoders_work(run: Run, folder: Path) 
         ("docs/dimensionality_reduction.md", WINE),
         ("docs/imputation.md", ""),
         ("docs/large-data.md", ""),
+        ("docs/photographs.md", ""),
         ("docs/picture_files.md", ""),
         ("docs/pictures.md", ""),
         ("docs/sparse.md", ""),

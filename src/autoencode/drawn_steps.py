@@ -84,7 +84,7 @@ class ManyDrawsStep:
         with torch.no_grad():
             few = max(1, _MOST_VALUES // max(1, target.x.numel()))
             parts = [rows(self.neck.drawn(stats, some)) for some in noise.split(few)]
-            log_weights = -torch.cat([sum(part.values()) for part in parts])  # type: ignore[arg-type]
+            log_weights = -torch.cat([torch.stack([*part.values()]).sum(0) for part in parts])
             shares = log_weights.softmax(0)
             kept = drawn_by(shares, N_KEPT, context.rng)
             places = kept[..., None].expand(-1, -1, shape[2])

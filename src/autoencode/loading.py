@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autoencode.anomaly import Detector
+from autoencode.anomaly import Detector, group
 from autoencode.errors import ModelFileError
 from autoencode.estimators import (
     AnomalyDetector,
@@ -65,12 +65,21 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Any:
         return SparseAutoencoder.from_dictionary(path)
     header, tensors = read_model(path)
     if header.get("estimator") == AnomalyDetector.__name__:
-        return _detector(os.fspath(path), header, tensors)
+        return _detector(os.fspath(path), header, tensors, trusted)
     if header.get("estimator") == PictureDenoiser.__name__:
         return _denoiser(os.fspath(path), header, tensors)
+    return _autoencoder(os.fspath(path), header, tensors, trusted)
+
+
+def _autoencoder(
+    path: str,
+    header: dict[str, Any],
+    tensors: dict[str, npt.NDArray[Any]],
+    trusted: tuple[str, ...],
+) -> Any:
     kind = _ESTIMATORS.get(header.get("estimator", ""))
     if kind is None:
-        raise ModelFileError(f"{os.fspath(path)} holds a {header.get('estimator')!r}, not a model")
+        raise ModelFileError(f"{path} holds a {header.get('estimator')!r}, not a model")
     try:
         parameters = header["parameters"]
         for name in ("penalties", "hidden_layer_sizes"):
@@ -81,13 +90,16 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Any:
         if header["feature_names"]:
             model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
     except (KeyError, TypeError) as error:
-        raise ModelFileError(f"{os.fspath(path)} does not fit together: {error}") from None
+        raise ModelFileError(f"{path} does not fit together: {error}") from None
     model._adopt(State.from_file(header, tensors, trusted))
     return model
 
 
 def _detector(
-    path: str, header: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]
+    path: str,
+    header: dict[str, Any],
+    tensors: dict[str, npt.NDArray[Any]],
+    trusted: tuple[str, ...],
 ) -> AnomalyDetector:
     try:
         model = AnomalyDetector(**header["parameters"])
@@ -96,7 +108,11 @@ def _detector(
             model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
     except (KeyError, TypeError) as error:
         raise ModelFileError(f"{path} does not fit together: {error}") from None
-    model._adopt(Detector.from_file(header, tensors))
+    inner = None
+    if header.get("autoencoder") is not None:
+        inner = _autoencoder(path, header["autoencoder"], group(tensors, "autoencoder."), trusted)
+        model.estimator = inner
+    model._adopt(Detector.from_file(header, tensors, inner))
     return model
 
 

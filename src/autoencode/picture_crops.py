@@ -10,12 +10,12 @@ from torch import Tensor
 
 from autoencode.interfaces import Batch
 
-__all__ = ["MOST_LEVEL", "NOISES", "CropBatches", "Crops"]
+__all__ = ["MOST_LEVEL", "CropBatches", "Crops", "on_device"]
 
-NOISES = ("added", "given", "doubled")
-"""Where the noise of a crop comes from: see `Crops`."""
 MOST_LEVEL = 75 / 255
 """Deviation of the strongest noise that is learned from clean pictures; white is 1."""
+_COLOURS, _GREY = 3, 0.25
+"""Share of the parts of pictures of three colours that are made grey, with noise that is too."""
 _DOUBLED = 0.5
 """How much of their own level noisy pictures get once more."""
 
@@ -102,6 +102,10 @@ class Crops:
         if self.noise != "given":
             noise = torch.randn(x.shape, generator=rng)
             if self.noise == "added":
+                if x.shape[1] == _COLOURS:
+                    grey = torch.rand(len(x), generator=rng) < _GREY
+                    x, noise = _in_grey(x, x.mean(1, True), grey), _in_grey(noise, noise, grey)
+                    y = x
                 levels = MOST_LEVEL * torch.rand(len(x), generator=rng)
                 x = x + levels[:, None, None, None] * noise
             else:
@@ -117,6 +121,11 @@ class Crops:
         levels = torch.full((count,), level)
         x = clean.x + level * torch.randn(clean.x.shape, generator=rng)
         return Batch(x, level=torch.stack([torch.ones_like(levels), levels.square()], 1)), clean
+
+
+def _in_grey(x: Tensor, values: Tensor, grey: Tensor) -> Tensor:
+    """Return pictures of which some have the first channel of others in all of theirs."""
+    return torch.where(grey[:, None, None, None], values[:, :1], x)
 
 
 class CropBatches:
@@ -142,9 +151,11 @@ class CropBatches:
     def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
         """Yield (parts with noise, what to reconstruct)."""
         for _ in range(self.n_steps):
-            found = self.crops.draw(self.batch_size, rng)
-            batch, target = (
-                Batch(*(None if part is None else part.to(self.device) for part in one))
-                for one in found
-            )
-            yield batch, target
+            batch, target = self.crops.draw(self.batch_size, rng)
+            yield on_device(batch, self.device), on_device(target, self.device)
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """Return rows where the network is."""
+    parts = (None if part is None else part.to(device) for part in batch)
+    return Batch(*parts)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,9 @@ def noise_level(picture: npt.NDArray[Any]) -> float:
         values = values[..., None]
     side = min(_SIDE, *values.shape[:2])
     windows = np.lib.stride_tricks.sliding_window_view(values, (side, side), axis=(0, 1))
-    patches = windows.reshape(-1, side * side) if windows.size < _MOST_PATCHES else None
-    if patches is None:
-        rows, columns, colours = windows.shape[:3]
-        every = max(1, round((rows * columns * colours / _MOST_PATCHES) ** 0.5))
-        patches = windows[::every, ::every].reshape(-1, side * side)
+    count = math.prod(windows.shape[:3])
+    every = max(1, round(math.sqrt(count / _MOST_PATCHES)))
+    patches = windows[::every, ::every].reshape(-1, side * side)
     if len(patches) < 2:
         return 0.0
     variances = np.maximum(np.linalg.eigvalsh(np.cov(patches.T)), 0.0)

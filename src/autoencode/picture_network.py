@@ -13,7 +13,7 @@ from autoencode.architectures.unet import UNet
 from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
 from autoencode.numerics import choose_threads, threads
-from autoencode.picture_crops import CropBatches, Crops
+from autoencode.picture_crops import CropBatches, Crops, on_device
 from autoencode.training import Budget, History, Settings, Task, train
 
 __all__ = ["NoiseStep", "PictureTraining", "told_levels", "trained"]
@@ -63,7 +63,7 @@ class NoiseStep:
     The error of good denoising grows about as the level does; so all levels count alike.
     """
 
-    terms = ("error",)
+    terms: tuple[str, ...] = ("error",)
 
     def __init__(self, network: UNet, flat: FlatParameters) -> None:
         self.network, self.flat = network, flat
@@ -77,7 +77,8 @@ class NoiseStep:
         squares = (self.network(batch.x, levels) - (batch.x - target.x)).square()
         loss = (squares.flatten(1).mean(1) / (levels + _QUIETEST)).mean()
         loss.backward()
-        return loss.detach()[None]
+        terms: Tensor = loss.detach()[None]
+        return terms
 
 
 def told_levels(batch: Batch) -> Tensor:
@@ -135,10 +136,8 @@ def trained(
         After the best weights are in place.
     """
     batches = [
-        tuple(
-            Batch(*(None if part is None else part.to(how.device) for part in one)) for one in pair
-        )
-        for pair in held_out_batches(held_out, rng)
+        (on_device(batch, how.device), on_device(target, how.device))
+        for batch, target in held_out_batches(held_out, rng)
     ]
     flat = FlatParameters(network)
     task = Task(

@@ -135,10 +135,9 @@ def _cards(data: AnyData) -> str:
 def _sections(data: AnyData, pictures: Sprite | None) -> Sections:
     if isinstance(data, AnomalyReportData):
         judged, drawn = anomaly_sections(data)
-        return judged | {
-            "loading": ("Load", "Load this model", loading_section(data)),
-            "facts": ("Facts", "Facts of this fit", facts_section(data)),
-        }, drawn
+        kept = {"loading": ("Load", "Load this model", loading_section(data))}
+        facts = {"facts": ("Facts", "Facts of this fit", facts_section(data))}
+        return judged | (kept if data.loading else {}) | facts, drawn
     if isinstance(data, NoiseReportData):
         first, figures = noise_sections(data)
         first |= _missing(data)

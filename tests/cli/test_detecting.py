@@ -75,6 +75,33 @@ def test_a_saved_detector_judges_alike(run: Run, shops: Path) -> None:
         assert text in page
 
 
+def test_a_detector_can_be_fitted_by_itself(run: Run, shops: Path) -> None:
+    given = ("fit", "normal.csv", "--kind", "anomaly", "--normal", "--keep", "id")
+    done = run(*given, "--max-epochs", "2", "-o", "fitted", "--json", folder=shops)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["rows"], said["calibration_rows"]) == (120, 120)
+    assert said["guarantee"].startswith("empirical; ")
+    done = run(
+        *("detect", "fitted", "new.csv", "--keep", "id", "--fdr", "0.2", "-o", "by_fitted.csv"),
+        folder=shops,
+    )
+    assert done.returncode == 0, done.stderr
+    found, known = records(shops / "by_fitted.csv"), records(shops / "judged.csv")
+    assert [row["p_value"] for row in found] == [row["p_value"] for row in known]
+
+
+def test_a_report_tells_how_to_load_what_was_kept_alone(run: Run, shops: Path) -> None:
+    done = run(
+        *("detect", "new.csv", "--keep", "id", "-o", "alone.csv", "--report", "alone.html"),
+        folder=shops,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "guarantee: none; the rows" in " ".join(done.stderr.split())
+    assert "autoencode.load" not in (shops / "alone.html").read_text("utf-8")
+    assert "autoencode.load(&#x27;detector&#x27;)" in (shops / "report.html").read_text("utf-8")
+
+
 REFUSED = [
     (["detect"], 2, "name the rows"),
     (["detect", "detector", "new.csv", "--save", "x"], 2, "leave out either"),
@@ -83,6 +110,10 @@ REFUSED = [
     (["detect", "new.csv", "-o", "x.csv", "--save", "x.csv"], 1, "hold two things"),
     (["detect", "judged.csv", "-o", "x.csv"], 1, "has a column 'anomaly' already"),
     (["detect", "new.csv", "--fdr", "2"], 2, "fdr=2.0 should lie between 0 and 1"),
+    (["fit", "new.csv", "--kind", "anomaly", "--noise", "swap", "-o", "x"], 2, "leave it out"),
+    (["fit", "new.csv", "--kind", "anomaly", "--report", "x", "-o", "x"], 2, "detect MODEL DATA"),
+    (["fit", "new.csv", "--kind", "anomaly", "--split", "-o", "x"], 2, "--split needs --normal"),
+    (["fit", "new.csv", "--normal", "-o", "x"], 2, "--normal is for --kind anomaly"),
     (["encode", "detector", "new.csv", "--keep", "id"], 1, "finds anomalies and nothing else"),
     (["export", "detector", "-o", "x.onnx"], 1, "finds anomalies and nothing else"),
 ]

@@ -109,7 +109,7 @@ class Levels:
 
     def begin_call(self) -> None:
         grown = self.seen - self.built
-        if grown and grown >= min(self.built // 4, 8192):
+        if grown and grown >= self.built // 2:
             self.build()
 
     def build(self) -> None:
@@ -127,16 +127,12 @@ class Levels:
         self.built = self.seen
 
 
-def row_groups(n_rows: int, lags: int, length: int) -> Iterator[list[int]]:
-    if lags:
-        for step in range(min(length, n_rows)):
-            yield list(range(step, n_rows, length))
-        return
-    start, size = 0, 16
+def row_groups(n_rows: int, mode: str) -> Iterator[list[int]]:
+    start, size = 0, 16 if mode == "levels" else 16384
     while start < n_rows:
         stop = min(n_rows, start + size)
         yield list(range(start, stop))
-        start, size = stop, min(8192, max(16, stop // 4))
+        start, size = stop, min(16384, max(size, stop // 2))
 
 
 class Decoder:
@@ -161,17 +157,25 @@ class Decoder:
         }
 
     def run(self) -> list[list[int]]:
-        for rows in row_groups(self.n_rows, self.lags, self.length):
+        if self.lags:
+            for step in range(min(self.length, self.n_rows)):
+                for place in range(len(self.plans)):
+                    self.group(place, list(range(step, self.n_rows, self.length)))
+        else:
             for place, plan in enumerate(self.plans):
-                if plan.mask >= 0:
-                    for row in rows:
-                        self.values[place][row] = plan.centre
-                    kept = [row for row in rows if self.values[plan.mask][row] == 0]
-                else:
-                    kept = rows
-                if kept:
-                    self.column(place, plan, kept)
+                for rows in row_groups(self.n_rows, plan.mode):
+                    self.group(place, rows)
         return self.values
+
+    def group(self, place: int, rows: list[int]) -> None:
+        plan = self.plans[place]
+        kept = rows
+        if plan.mask >= 0:
+            for row in rows:
+                self.values[place][row] = plan.centre
+            kept = [row for row in rows if self.values[plan.mask][row] == 0]
+        if kept:
+            self.column(place, plan, kept)
 
     def column(self, place: int, plan: ColumnPlan, rows: list[int]) -> None:
         predictions = [self.prediction(plan, row) for row in rows]

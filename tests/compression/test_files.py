@@ -243,3 +243,41 @@ def test_what_cannot_be_compressed_is_said(data: Any, message: str, path: Path) 
     with pytest.raises(DataError, match=message):
         compress(data, path)
     assert not path.exists()
+
+
+def test_some_columns_are_decoded_without_those_after_them(path: Path) -> None:
+    hidden = rng.normal(size=(700, 2))
+    array = np.round(hidden @ rng.normal(size=(2, 9)), 2)
+    compress(array, path, effort="fast")
+    with open_compressed(path) as opened:
+        assert (opened.read(10, 50, columns=[4, 1]) == array[10:50, [4, 1]]).all()
+        assert (opened.read(columns=[8]) == array[:, [8]]).all()
+        assert (opened.read(columns=[-1]) == array[:, [-1]]).all()
+        with pytest.raises(SpecError, match="no such column"):
+            opened.read(columns=[9])
+    table = pa.table({str(place): column for place, column in enumerate(array.T)})
+    table = table.append_column("t", pa.array([f"{value:.1f}" for value in array[:, 0]]))
+    compress(table.append_column("last", table["0"]), path, effort="fast")
+    with open_compressed(path) as opened:
+        assert opened.read(columns=["t", "3"]).equals(table.select(["t", "3"]))
+        with pytest.raises(SpecError, match="no such column"):
+            opened.read(columns=["none"])
+
+
+def test_blocks_are_the_same_with_any_number_of_threads(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "BLOCK_VALUES", 400)
+    array = np.cumsum(rng.integers(-3, 4, (300, 4)), axis=0)
+    compress(array, path, effort="fast", n_threads=1)
+    one = path.read_bytes()
+    compress(array, path, effort="fast", n_threads=3)
+    assert path.read_bytes() == one
+    assert (decompress(path, n_threads=3) == array).all()
+    damaged = bytearray(one)
+    damaged[len(one) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match="changed"):
+        decompress(path, n_threads=3)
+    with pytest.raises(SpecError, match="n_threads is 0"):
+        decompress(path, n_threads=0)

@@ -18,7 +18,7 @@ from autoencode.data.rows import Rows
 from autoencode.data.shards import open_shards
 from autoencode.errors import DataError
 
-SMALL: dict[str, Any] = {"hidden_layer_sizes": (8,), "max_epochs": 3, "random_state": 0}
+SMALL: dict[str, Any] = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
 
 
 def written(folder: Path, array: np.ndarray, *cuts: int) -> list[Path]:

@@ -27,16 +27,19 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 GUARANTEES = {
-    "split": "proven: normal rows are calibrated by rows that no model saw (split conformal)",
+    "split": "proven; normal rows are calibrated by rows that no model saw (split conformal)",
     "conditional": "proven with probability {confidence:g} over the calibration rows, for all "
     "rows to come (split conformal, calibration-conditional)",
-    "cross": "empirical: every calibration row was scored by a model that did not see it "
-    '(cross-conformal); exact were calibration="split"',
+    "cross": "empirical; every calibration row was scored by a model that did not see it "
+    '(cross-conformal), and calibration="split" would be proven',
     "cross conditional": "empirical, and allowing for chance in the calibration rows with "
     "probability {confidence:g} (cross-conformal, calibration-conditional)",
-    "estimated": "none: the rows of the fit may hold anomalies, and the scores of normal rows "
+    "windows": "empirical; steps of a series hang together, which p-values do not allow for",
+    "estimated": "none; the rows of the fit may hold anomalies, and the scores of normal rows "
     "are estimated from their inner part",
 }
+
+_BORROWED = "if the autoencoder was fitted to other rows than these"
 
 _STOREY = 0.5
 _LEAST_ESTIMATE = 0.01
@@ -51,15 +54,18 @@ class Calibration:
     ----------
     scores : ndarray of shape (n,)
         Ascending; higher is odder.
-    kind : {"split", "cross", "estimated"}
+    kind : {"split", "cross", "windows", "estimated"}
         Where they come from; see `GUARANTEES`.
     confidence : float or None
         With which p-values hold given these rows; None: on average over such rows.
+    borrowed : bool
+        Whether an autoencoder that was fitted before scores rows.
     """
 
     scores: Array
     kind: str
     confidence: float | None = None
+    borrowed: bool = False
 
     def p_values(self, scores: Array) -> Array:
         """Return the chance that a normal row is as odd as each of these."""
@@ -73,9 +79,10 @@ class Calibration:
     def guarantee(self) -> str:
         """Return in a line what holds."""
         kind = self.kind
-        if self.confidence is not None and kind != "estimated":
+        if self.confidence is not None and kind in ("split", "cross"):
             kind = "conditional" if kind == "split" else "cross conditional"
-        return GUARANTEES[kind].format(confidence=self.confidence)
+        said = GUARANTEES[kind].format(confidence=self.confidence)
+        return f"{said}, {_BORROWED}" if self.borrowed else said
 
     def threshold(self, rate: float) -> float:
         """Return the score above which p-values are at most ``rate``.

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoencode.anomaly_parts.neighbours import distances
-from autoencode.anomaly_parts.restoring import LEVELS, Restorer, fit_restorer
+from autoencode.anomaly_parts.neighbours import FEWEST, distances, nearest
+from autoencode.anomaly_parts.restoring import LEVELS, Reading, Restorer, fit_restorer
 from autoencode.anomaly_parts.scaled_values import Numbers
 
 __all__ = ["KINDS", "Evidence", "Fusion"]
@@ -20,11 +20,10 @@ Array = npt.NDArray[np.float64]
 
 KINDS = {
     "normal": {"near": 1.0, "code": 0.5, "restored": 0.5},
-    "contaminated": {"near": 1.0, "wide": 1.0, "central": 1.0},
+    "contaminated": {"wide": 1.0, "central": 1.0},
 }
 """What counts how much: where training rows are normal, and where anomalies are among them."""
 
-_NEAREST = {"normal": 1, "contaminated": 5}
 _WIDE_SHARE, _FEWEST_WIDE = 0.05, 20
 _MOST_REFERENCES = {"normal": 2000, "contaminated": 4000}
 _DIRECTIONS = 16
@@ -87,6 +86,7 @@ class Evidence:
         max_epochs: Any,
         *,
         learns: bool = True,
+        reading: Reading | None = None,
     ) -> Evidence:
         """Learn from rows.
 
@@ -104,6 +104,8 @@ class Evidence:
             Of the network.
         learns : bool
             Whether there is a network.
+        reading : Reading or None
+            What another network says of these rows; then none is trained.
         """
         generator = np.random.default_rng([seed, 7])
         values = numbers.values
@@ -113,11 +115,14 @@ class Evidence:
         center, whitening = _inner_half(values, covariance, situation)
         restorer, residual = None, np.zeros((len(LEVELS), values.shape[1]))
         hidden = np.zeros((len(chosen), 0))
-        if learns and values.shape[1] and situation == "normal":
+        said = None if reading is None else reading.rows(chosen)
+        if learns and said is None and values.shape[1] and situation == "normal":
             restorer = fit_restorer(values, covariance, seed, max_epochs)
-            moves = restorer.moves(references, torch.float64)
-            residual = np.sqrt(np.square(moves).mean(1)) + _LEAST_DEVIATION
-            hidden = restorer.features(references, torch.float64).numpy()
+            said = restorer.read(references)
+        if said is not None:
+            squares = np.square(said.moves).mean(1, dtype=np.float64)
+            residual = np.sqrt(squares) + _LEAST_DEVIATION
+            hidden = said.hidden.double().numpy()
         middle, directions = _leading(hidden)
         features = (hidden - middle) @ directions
         usual = np.ones(len(KINDS[situation]))
@@ -133,65 +138,71 @@ class Evidence:
             restorer,
             residual,
         )
-        some = numbers.rows(chosen[:: max(1, len(chosen) // _MEASURED)])
-        plain = fitted._measured(some.values, torch.float64, others=True)
+        few = chosen[:: max(1, len(chosen) // _MEASURED)]
+        said = None if reading is None else reading.rows(few)
+        plain = fitted._measured(values[few], said, others=True)
         usual[:] = np.maximum(_LEAST_SHARE * plain.mean(0), 1e-3)
         return fitted
 
-    def logs(self, numbers: Numbers, dtype: torch.dtype) -> Array:
+    def logs(self, numbers: Numbers, reading: Reading | None = None) -> Array:
         """Return the evidence of each kind, and the number of broken constants.
 
         Parameters
         ----------
         numbers : Numbers
             Rows in the units of the fit.
-        dtype : torch.dtype
-            What is computed in; float64 where the fit was to contaminated rows.
+        reading : Reading or None
+            What another network says of them.
 
         Returns
         -------
         ndarray of shape (n, n_kinds + 1)
             Logarithms of distances, higher is odder; and the number as it is.
         """
-        contaminated = self.situation == "contaminated"
-        exact = torch.float64 if contaminated else dtype
-        found = np.log(self._measured(numbers.values, exact, others=contaminated) + self.usual)
+        others = self.situation == "contaminated"
+        found = np.log(self._measured(numbers.values, reading, others=others) + self.usual)
         return np.column_stack([found, numbers.broken.sum(1)])
 
-    def _measured(self, values: Array, dtype: torch.dtype, *, others: bool) -> Array:
+    def _measured(self, values: Array, reading: Reading | None, *, others: bool) -> Array:
         """Return distances of every kind."""
+        count = len(values)
+        # So many rows at a time: what is said of a row does not depend on how many there are.
+        values = np.pad(values, ((0, -count % FEWEST), (0, 0)))
         result = np.zeros((len(values), len(self.usual)))
-        if values.shape[1]:
-            for place, kind in enumerate(KINDS[self.situation]):
-                result[:, place] = getattr(self, f"_{kind}")(values, dtype, others)
-        return result
+        if not values.shape[1]:
+            return result[:count]
+        if self.restorer is not None:
+            reading = self.restorer.read(values)
+        for place, kind in enumerate(KINDS[self.situation]):
+            if kind == "central":
+                result[:, place] = _central(values, self.center, self.whitening)
+            elif kind == "near" and not others:
+                known = torch.from_numpy(self.references)
+                result[:, place] = nearest(torch.from_numpy(values), known).numpy()
+            elif kind not in ("code", "restored"):
+                wanted = 1 if kind == "near" else self._wide_count
+                result[:, place] = _mean_distances(values, self.references, wanted, others)
+            elif reading is not None:
+                read = self._code if kind == "code" else self._restored
+                found = read(reading, others)
+                result[: len(found), place] = found
+        return result[:count]
 
-    def _near(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        count = _NEAREST[self.situation]
-        return _mean_distances(values, self.references, count, dtype, others)
+    @property
+    def _wide_count(self) -> int:
+        return max(_FEWEST_WIDE, round(_WIDE_SHARE * len(self.references)))
 
-    def _wide(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        count = max(_FEWEST_WIDE, round(_WIDE_SHARE * len(self.references)))
-        return _mean_distances(values, self.references, count, dtype, others)
+    def _code(self, reading: Reading, others: bool) -> Array:
+        kind = reading.hidden.dtype
+        off = reading.hidden - torch.from_numpy(self.middle).to(kind)
+        along = off @ torch.from_numpy(self.directions).to(kind)
+        return _mean_distances(along, self.features, 1, others)
 
-    def _code(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        if self.restorer is None:
-            return np.zeros(len(values))
-        hidden = self.restorer.features(values, dtype) - torch.from_numpy(self.middle).to(dtype)
-        along = hidden @ torch.from_numpy(self.directions).to(dtype)
-        return _mean_distances(along, self.features, _NEAREST["normal"], dtype, others)
-
-    def _central(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        return _central(values, self.center, self.whitening)
-
-    def _restored(self, values: Array, dtype: torch.dtype, others: bool) -> Array:
-        if self.restorer is None:
-            return np.zeros(len(values))
-        moves = self.restorer.moves(values, dtype)
-        moves /= self.residual[:, None]
+    def _restored(self, reading: Reading, others: bool) -> Array:
+        moves = reading.moves / self.residual[:, None].astype(reading.moves.dtype)
         # The geometric mean over levels of the root mean square over values.
-        squares = np.square(moves).mean(2, dtype=np.float64)
-        found: Array = np.exp(0.5 * np.log(squares + 1e-12).mean(0))
+        squares = np.einsum("lnv,lnv->ln", moves, moves) / moves.shape[2]
+        found: Array = np.exp(0.5 * np.log(squares + 1e-12, dtype=np.float64).mean(0))
         return found
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -265,11 +276,10 @@ class Fusion:
         return result
 
 
-def _mean_distances(
-    values: Array | Tensor, references: Array, count: int, dtype: torch.dtype, others: bool
-) -> Array:
-    """Return mean distances to so many nearest references, ``(n,)``."""
-    queries, known = torch.as_tensor(values).to(dtype), torch.from_numpy(references).to(dtype)
+def _mean_distances(values: Array | Tensor, references: Array, count: int, others: bool) -> Array:
+    """Return mean distances to so many nearest references, ``(n,)``; in the rows' precision."""
+    queries = torch.as_tensor(values)
+    known = torch.from_numpy(references).to(queries.dtype)
     found: Array = distances(queries, known, count, others=others).mean(1).double().numpy()
     return found
 

@@ -7,12 +7,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["distances"]
+__all__ = ["FEWEST", "distances", "nearest"]
 
 Array = npt.NDArray[np.float64]
 
-_PIECE_NUMBERS = 1 << 21
-_SAME = 1e-11
+FEWEST = 8
+"""Fewer rows go through other kernels, whose rounding is another."""
+_ROUGH = 1e-5
+"""The same below which single precision does not do."""
+_PIECE_NUMBERS = 1 << 19
+_SAME = {torch.float64: 1e-11, torch.float32: 1e-6}
 """Share of a row's squared length below which a squared distance is rounding."""
 
 
@@ -39,7 +43,7 @@ def distances(queries: Tensor, references: Tensor, count: int, *, others: bool =
     wanted = min(count + others, len(references))
     kept = max(1, min(count, len(references) - others))
     result = queries.new_empty(len(queries), kept)
-    step = max(1, _PIECE_NUMBERS // max(1, len(references)))
+    step = max(1, _PIECE_NUMBERS // max(1, len(references)) // FEWEST) * FEWEST
     for start in range(0, len(queries), step):
         piece = queries[start : start + step]
         # Without the row's own length the order is the same.
@@ -47,13 +51,26 @@ def distances(queries: Tensor, references: Tensor, count: int, *, others: bool =
         nearest = _smallest(table, wanted)
         own = piece.square().sum(1, keepdim=True)
         squares = (nearest + own).clamp_min_(0.0)
-        squares[squares <= _SAME * (1.0 + own)] = 0.0
+        squares[squares <= _SAME[queries.dtype] * (1.0 + own)] = 0.0
         if others:
             itself = squares[:, 0] == 0
             last = squares[:, -kept:]
             squares = torch.where(itself[:, None], last, squares[:, :kept])
         result[start : start + len(piece)] = squares[:, :kept].sqrt()
     return result
+
+
+def nearest(queries: Tensor, references: Tensor) -> Tensor:
+    """Return the distance from each row to the nearest reference, ``(n,)``, in float64.
+
+    In single precision where that is exact to half a percent: twice as fast.
+    """
+    found = distances(queries.float(), references.float(), 1)[:, 0].double()
+    near = found.square() < _ROUGH * (1.0 + queries.square().sum(1))
+    rows = near.nonzero()[:, 0]
+    if len(rows):
+        found[rows] = distances(queries[rows].double(), references.double(), 1)[:, 0]
+    return found
 
 
 def _smallest(table: Tensor, count: int) -> Tensor:

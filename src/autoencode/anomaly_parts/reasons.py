@@ -59,13 +59,16 @@ class _Conditional:
         return [np.flatnonzero(self.owner == one) for one in dict.fromkeys(self.owner.tolist())]
 
     def linear(self, values: Array) -> Array:
-        """Return the conditional mean of a normal distribution."""
+        """Return the conditional mean of a normal distribution, kept in the columns' ranges.
+
+        An outlandish value would drag all others along.
+        """
         pull = values @ self.precision
         expected = np.empty_like(values)
         for places in self.columns():
             own = self.precision[np.ix_(places, places)]
             expected[:, places] = values[:, places] - np.linalg.solve(own, pull[:, places].T).T
-        return expected
+        return np.clip(expected, self.references.min(0), self.references.max(0))
 
     def near(self, values: Array, width: float, *, others: bool) -> tuple[Array, Array]:
         """Guess by the rows that are nearest in all other columns.

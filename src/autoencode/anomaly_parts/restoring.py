@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +25,12 @@ from autoencode.preprocess.shrinking import Shrink
 from autoencode.steps import choose_step
 from autoencode.training import Budget, History, Settings, Task, train
 
-__all__ = ["LEVELS", "Restorer", "fit_restorer"]
+__all__ = ["LEVELS", "Reading", "Restorer", "fit_restorer"]
 
 Array = npt.NDArray[np.float64]
 
 LEVELS = (0.2, 0.4, 0.8)
 """Strengths of noise that rows are restored as if they had, in columns' deviations."""
-
-_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 _LEARNED = (0.1, 1.6)
 _CODE_LEVEL = 0.4
@@ -43,6 +40,29 @@ _HELD_OUT, _MOST_HELD_OUT = 0.1, 512
 _PATIENCE = 6
 _AVERAGING = 0.02
 _PIECE = 2048
+
+
+class Reading(NamedTuple):
+    """What the network says of rows.
+
+    Attributes
+    ----------
+    moves : ndarray of shape (n_levels, n, n_values)
+        Restored rows, less the rows, at every level.
+    hidden : Tensor
+        ``(n, width)``: the encoder's last hidden layer, at the middle level.
+    """
+
+    moves: npt.NDArray[np.floating[Any]]
+    hidden: Tensor
+
+    def rows(self, places: Any) -> Reading:
+        """Return what is said of some of the rows."""
+        return Reading(self.moves[:, places], self.hidden[places])
+
+    def scaled(self, kept: npt.NDArray[np.bool_], scale: Array) -> Reading:
+        """Return moves of these values, divided by their scale."""
+        return Reading(self.moves[:, :, kept] / scale[kept], self.hidden)
 
 
 @dataclass(frozen=True)
@@ -64,49 +84,37 @@ class Restorer:
     network: Network
     covariance: Array
 
-    def moves(self, values: Array, dtype: torch.dtype) -> Array:
-        """Return how rows move when they are restored, at every level.
+    def read(self, values: Array) -> Reading:
+        """Return how rows move when they are restored, and their hidden layer.
 
         Parameters
         ----------
         values : ndarray of shape (n, n_values)
             Scaled rows.
-        dtype : torch.dtype
-            What is computed in.
-
-        Returns
-        -------
-        ndarray of shape (n_levels, n, n_values)
-            Restored rows, less the rows.
         """
-        network = self._of(dtype)
-        found = np.empty((len(LEVELS), *values.shape), dtype=_NUMPY[dtype])
+        moves = np.empty((len(LEVELS), *values.shape), dtype=np.float32)
+        hidden = torch.empty(len(values), _composition(len(self.covariance)).hidden_layer_sizes[-1])
         with torch.inference_mode(), matrix_products("ieee"):
             for start in range(0, len(values), _PIECE):
-                x = torch.from_numpy(values[start : start + _PIECE]).to(dtype)
-                for place, level in enumerate(LEVELS):
-                    batch = _told(network, x, level)
-                    move = restored(network, _mean(network, batch), batch) - x
-                    found[place, start : start + len(x)] = move.numpy()
-        return found
+                x = torch.from_numpy(values[start : start + _PIECE]).float()
+                found, own = self._piece(x)
+                moves[:, start : start + len(x)] = found.numpy()
+                hidden[start : start + len(x)] = own
+        return Reading(moves, hidden)
 
-    def features(self, values: Array, dtype: torch.dtype) -> Tensor:
-        """Return the encoder's last hidden layer, ``(n, width)``."""
-        network = self._of(dtype)
-        found = []
-        with torch.inference_mode(), matrix_products("ieee"):
-            for start in range(0, len(values), _PIECE):
-                x = torch.from_numpy(values[start : start + _PIECE]).to(dtype)
-                batch = _told(network, x, _CODE_LEVEL)
-                found.append(network.encoder(batch.x, batch.told).hidden)
-        return torch.cat(found)
-
-    def _of(self, dtype: torch.dtype) -> Network:
+    def _piece(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both of a few rows, at all levels in one pass."""
         network = self.network
-        if dtype != next(network.parameters()).dtype:
-            network = copy.deepcopy(network).to(dtype)
-            network.shrink = Shrink(torch.from_numpy(self.covariance)).to(dtype)
-        return network
+        said = torch.tensor([[1.0, level * level] for level in LEVELS])
+        told = Batch(x.repeat(len(LEVELS), 1), level=said.repeat_interleave(len(x), 0))
+        batch = guessed(network, told)
+        features = network.encoder(batch.x, batch.told)
+        code = network.bottleneck(features, Context())
+        mean = network.likelihood.mean(network.decode(code, Context()))
+        moves = (restored(network, mean, batch) - told.x).unflatten(0, (len(LEVELS), -1))
+        place = LEVELS.index(_CODE_LEVEL)
+        hidden = features.hidden.unflatten(0, (len(LEVELS), -1))[place]
+        return moves, hidden
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return header and tensors."""
@@ -229,12 +237,6 @@ def _principal(covariance: Array) -> PrincipalComponents:
     order = np.argsort(variances)[::-1]
     kept = np.maximum(variances[order], 1e-6)
     return PrincipalComponents(np.zeros(len(kept)), np.ascontiguousarray(axes.T[order]), kept)
-
-
-def _told(network: Network, x: Tensor, level: float) -> Batch:
-    """Return rows with what the network is told, as if they had noise of this strength."""
-    said = torch.tensor([[1.0, level * level]], dtype=x.dtype).expand(len(x), 2)
-    return guessed(network, Batch(x, level=said))
 
 
 def _mean(network: Network, batch: Batch) -> Tensor:

@@ -115,7 +115,9 @@ def _as_file(data: str) -> Iterator[Path]:
 def _written(source: Source, path: Path, effort: str, progress: Progress) -> int:
     """Write a compressed file, then read it again."""
     from autoencode.compression.files import verify, write_compressed
+    from autoencode.compression.in_order import checked_threads
 
+    n_threads = checked_threads("auto")
     begun = time.perf_counter()
     n_rows = max(1, sum(member.n_rows for member in source.members))
 
@@ -125,10 +127,11 @@ def _written(source: Source, path: Path, effort: str, progress: Progress) -> int
         progress.say(f"{reached:,} of {n_rows:,} rows, {size:,} bytes written, {rate:.1f} MB/s")
 
     with path.open("wb") as stream:
-        size = write_compressed(source, stream, effort, told if progress.visible else None)
+        shown = told if progress.visible else None
+        size = write_compressed(source, stream, effort, shown, n_threads)
     progress.say("checking what was written")
     with path.open("rb") as written:
-        verify(written)
+        verify(written, n_threads)
     return size
 
 
@@ -220,11 +223,15 @@ def _reading(file: str) -> Iterator[BinaryIO]:
 
 def _restore(file: str, target: Path, progress: Progress, *, recover: bool) -> None:
     from autoencode.compression.files import write_blocks, write_restored
+    from autoencode.compression.in_order import checked_threads
 
     if not recover:
         with _reading(file) as stream:
             write_restored(
-                stream, target, lambda block: progress.say(f"row {block.first + len(block.rows):,}")
+                stream,
+                target,
+                lambda block: progress.say(f"row {block.first + len(block.rows):,}"),
+                checked_threads("auto"),
             )
         return
     if file == "-":

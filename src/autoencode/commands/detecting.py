@@ -46,7 +46,9 @@ def _fitting(text: str, *names: str, **options: Any) -> Any:
 
 First = Annotated[
     str | None,
-    typer.Argument(help="A detector that was saved by --save, if there is one.", metavar="MODEL"),
+    typer.Argument(
+        help="A detector, of --save or fit --kind anomaly, if there is one.", metavar="MODEL"
+    ),
 ]
 Second = Annotated[str | None, typer.Argument(help="Rows to be judged. Required.", metavar="DATA")]
 Rate = Annotated[
@@ -183,7 +185,7 @@ def _loaded(
     (estimator,) = header_of(model, "estimator")
     if estimator != "AnomalyDetector":
         raise ModelFileError(
-            f"{model} is a {estimator}, not a detector: fit one with autoencode detect DATA --save"
+            f"{model} is a {estimator}, not a detector: fit one with autoencode fit --kind anomaly"
         )
     from autoencode.loading import load
 
@@ -295,7 +297,6 @@ def _write_report(
 
     scores = -detector.score_samples(rows)
     flagged = [int(place) for place in np.argsort(-scores, kind="stable") if found.flags[place]]
-    name = "detector.safetensors" if model is None else os.path.basename(model)
     facts = detector._detector.facts
     shown = AnomalyReportData(
         title=Path(data).name,
@@ -308,8 +309,7 @@ def _write_report(
             "calibration rows": str(facts["n_calibration"]),
         },
         history={},
-        loading=f"import autoencode\n\nmodel = autoencode.load({name!r})\n"
-        f"found = model.flag({Path(data).name!r}, fdr={found.fdr!r})\n",
+        loading=_loading(data, model, found.fdr),
         scores=scores,
         p_values=found.p_values,
         flags=found.flags,
@@ -321,3 +321,13 @@ def _write_report(
         guarantee=found.guarantee,
     )
     write_report(path, shown, force=True)
+
+
+def _loading(data: str, model: str | Path | None, fdr: float) -> str:
+    """Return the Python that judges rows again; nothing if the detector was not kept."""
+    if model is None:
+        return ""
+    return (
+        f"import autoencode\n\nmodel = autoencode.load({os.path.basename(model)!r})\n"
+        f"found = model.flag({Path(data).name!r}, fdr={fdr!r})\n"
+    )

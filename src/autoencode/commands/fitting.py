@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from autoencode import kinds
+from autoencode.commands.detector_fitting import (
+    AllNormal,
+    DetectorJob,
+    Split,
+    fit_detector_file,
+)
 from autoencode.commands.display import print_json
 from autoencode.commands.fit_job import FitJob, fit_and_write, print_result, result_as_json
 from autoencode.commands.options import (
@@ -148,11 +155,11 @@ KeptState = Annotated[
     ),
 ]
 Kind = Annotated[
-    Literal["autoencoder", "denoising", "sparse", "variational", "convolutional"],
+    Literal["autoencoder", "denoising", "sparse", "variational", "convolutional", "anomaly"],
     typer.Option(
         help="autoencoder: short codes; denoising: takes noise out of rows; sparse: many parts, "
         "of which each row has few; variational: codes with a prior, rows with a likelihood; "
-        "convolutional: pictures.",
+        "convolutional: pictures; anomaly: a detector of odd rows, for detect.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -282,6 +289,8 @@ def fit(
     posterior: Posterior = "auto",
     free_bits: FreeBits = "auto",
     augmentation: Augmentation = "auto",
+    normal: AllNormal = False,
+    split: Split = False,
     device: Device = "auto",
     threads: Threads = "auto",
     seed: Seed = 0,
@@ -299,19 +308,46 @@ def fit(
     size and mode, which are brought to one form. What is printed are
     figures on rows that nothing saw: by column, and the share of variance explained
     by length and beside PCA's. Ctrl-C saves what was learned so far.
+    --kind anomaly gives a detector, for autoencode detect MODEL DATA.
     """
-    given = _parameters(locals())
-    files = (data, output, report, drop or (), held_out, target)
-    parameters = _chosen(kind, given, target)
-    carried = [*(keep or ())]
+    arguments = dict(locals())
+    if kind == "anomaly":
+        defaults = {name: part.default for name, part in signature(fit).parameters.items()}
+        fit_detector_file(DetectorJob.of(arguments, defaults), as_json=as_json)
+    else:
+        _run(_job(arguments), as_json=as_json)
+
+
+def _job(given: Mapping[str, Any]) -> FitJob:
+    """Return what the arguments of ``fit`` ask for."""
+    kind, label, target = given["kind"], given["label"], given["target"]
+    for name in ("normal", "split"):
+        if given[name]:
+            raise typer.BadParameter(f"--{name} is for --kind anomaly")
+    parameters = _chosen(kind, _parameters(given), target)
+    carried = [*(given["keep"] or ())]
     if label is not None:
         if kind not in _LABELLED:
             raise typer.BadParameter(f"--label is for --kind {' or '.join(_LABELLED)}")
         parameters["conditional"] = True
         carried += [] if label in carried else [label]
-    wish = PictureWish(size, fitting, skip_bad)
-    job = FitJob(*files, parameters, quiet, force, kind, checkpoint, carried, label, wish)
-    _run(job, as_json=as_json)
+    names = (
+        "data",
+        "output",
+        "report",
+        "held_out",
+        "target",
+        "quiet",
+        "force",
+        "kind",
+        "checkpoint",
+    )
+    further = {name: given[name] for name in (*names, "label")}
+    wish = PictureWish(given["size"], given["fitting"], given["skip_bad"])
+    left_out = given["drop"] or ()
+    return FitJob(
+        left_out=left_out, parameters=parameters, carried=carried, pictures=wish, **further
+    )
 
 
 def _run(job: FitJob, *, as_json: bool) -> None:

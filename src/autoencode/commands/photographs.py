@@ -46,15 +46,21 @@ def has_photographs(job: FitJob) -> bool:
     further = set(job.parameters) - {*_TAKES, "noise"}
     if asked or further or job.parameters.get("noise", "gaussian") != "gaussian":
         return False
-    with naming(job.data), _reader(job.data, skip_bad=True) as reader:
+    from autoencode.data.picture_reading import PictureReader
+
+    with naming(job.data), PictureReader(job.data) as reader:
         sides = sorted(reader.sides())
-    return sides[len(sides) // 2] >= _LEAST_SIDE
+    # What cannot be read at all is named by whoever reads it.
+    return bool(sides) and sides[len(sides) // 2] >= _LEAST_SIDE
 
 
 def _reader(path: str, *, skip_bad: bool) -> PictureReader:
     from autoencode.data.picture_reading import PictureReader
 
-    return PictureReader(path, skip_bad=skip_bad)
+    with naming(path):
+        reader = PictureReader(path)
+        reader.require(skip_bad=skip_bad)
+    return reader
 
 
 def fit_photographs(job: FitJob, *, as_json: bool) -> bool:
@@ -78,6 +84,7 @@ def fit_photographs(job: FitJob, *, as_json: bool) -> bool:
         progress.say(f"reading {job.data}")
         pictures, targets = _pairs(job)
         if progress.visible:
+            progress.max_epochs = parameters.get("max_epochs")
             parameters["verbose"] = progress
         model = PictureDenoiser(**parameters)
         interrupted = False
@@ -102,7 +109,7 @@ def _pairs(job: FitJob) -> tuple[list[Any], list[Any] | None]:
     """Read pictures and their targets, which go together by their names."""
     with _reader(job.data, skip_bad=job.pictures.skip_bad) as reader:
         if job.target is None:
-            pictures = _read(reader, None)
+            pictures = _read(job.data, reader, reader)
             targets = None
         else:
             with _reader(job.target, skip_bad=job.pictures.skip_bad) as wanted:
@@ -112,7 +119,10 @@ def _pairs(job: FitJob) -> tuple[list[Any], list[Any] | None]:
                         f"{job.data} and {job.target}: {min(alone)!r} is in one of them only; "
                         "pictures go together by their names"
                     )
-                pictures, targets = _read(reader, wanted), _read(wanted, reader)
+                pictures, targets = (
+                    _read(job.data, reader, wanted),
+                    _read(job.target, wanted, reader),
+                )
         mode = "RGB" if reader.colour else "grey"
         text = f"{len(pictures):,} pictures of their own sizes, {mode}"
         if reader.bad:
@@ -121,17 +131,19 @@ def _pairs(job: FitJob) -> tuple[list[Any], list[Any] | None]:
     return pictures, targets
 
 
-def _read(reader: PictureReader, other: PictureReader | None) -> list[Any]:
-    colour = reader.colour or (other is not None and other.colour)
-    deep = not colour and reader.deep and (other is None or other.deep)
+def _read(path: str, reader: PictureReader, other: PictureReader) -> list[Any]:
+    """Read all pictures, with channels and bits that suit those of the other too."""
+    colour = reader.colour or other.colour
+    deep = not colour and reader.deep and other.deep
     total = sum(look.height * look.width for look in reader.looks.values())
     share = min(1.0, (_MOST_PIXELS / total) ** 0.5)
     found = []
     for name in reader.looks:
-        pixels = reader.read(name, colour=colour, deep=deep)
+        with naming(path):
+            pixels = reader.read(name, colour=colour, deep=deep)
         height, width = (max(_LEAST_SIDE, int(share * side)) for side in pixels.shape[:2])
         top, left = (max(0, pixels.shape[0] - height) // 2, max(0, pixels.shape[1] - width) // 2)
-        found.append(pixels[top : top + height, left : left + width])
+        found.append(pixels[top : top + height, left : left + width].copy())
     return found
 
 
@@ -176,7 +188,7 @@ def denoise_photographs(
             "one picture, and a folder to write to (-o)"
         )
     require_folder(output, force=force)
-    with naming(data), _reader(data, skip_bad=skip_bad) as reader:
+    with _reader(data, skip_bad=skip_bad) as reader, naming(data):
         from autoencode.data.picture_writing import write_pictures
         from autoencode.loading import load
 

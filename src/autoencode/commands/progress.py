@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["Progress"]
 
 _SECONDS_BETWEEN = 0.1
-_NAMES = {"nested": "training all sizes", "final": "fine-tuning the chosen size"}
+_NAMES = {
+    "nested": "training all sizes",
+    "final": "fine-tuning the chosen size",
+    "pictures": "training",
+}
 
 
 class Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -14,6 +15,7 @@ from autoencode.compression.field_part import decode_fields, encode_fields
 from autoencode.compression.integer_part import decode_integers, encode_integers
 from autoencode.compression.number_columns import (
     Parts,
+    integers_of,
     parse_head,
     read_numbers,
     read_values,
@@ -22,8 +24,11 @@ from autoencode.compression.number_columns import (
 )
 from autoencode.compression.numbers import Values
 from autoencode.compression.packing import join, pack, split
+from autoencode.compression.pixel_part import are_pictures, decode_pixels, encode_pixels
 from autoencode.compression.plans import require
 from autoencode.compression.quantising import aligned, quantise
+from autoencode.compression.table_planning import Column
+from autoencode.errors import DataError
 from autoencode.strict_json import write_json
 
 __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
@@ -31,7 +36,9 @@ __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
 # Rows of more values are not taken as columns: planning each takes too long.
 MOST_COLUMNS = 1024
 _MOST_PIXELS = 256
-_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD = range(5)
+# A matrix of more columns may be a picture, whose neighbours say as much.
+_NARROW = 128
+_STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD, _COLUMNS_AS_FIELD, _PICTURES = range(7)
 
 
 def encode_array(
@@ -57,26 +64,37 @@ def encode_array(
     """
     n_rows, n_columns = values.shape
     offers = []
-    if not (any(errors) and effort.fast and values.size):
-        # Within a bound, too: nothing may be larger than it is without loss.
-        offers.append(bytes([_STORED]) + store_values(values, fast=effort.fast))
-        if n_columns > 1 and n_rows > 1:
-            turned = np.ascontiguousarray(values.T)
-            offers.append(bytes([_STORED_BY_COLUMN]) + store_values(turned, fast=effort.fast))
-    if effort.stored_only and offers:
-        return min(offers, key=len)
     as_columns = _is_table(n_rows, inner, n_columns, effort)
-    if values.size and as_columns:
-        columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
-        offers.append(bytes([_COLUMNS]) + _encode_columns(columns, errors, effort))
     shape = field_shape((n_rows, *inner))
     as_field = shape is not None and len(set(errors)) == 1 and _is_field(inner, effort)
-    if values.size and shape is not None and as_field:
-        offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0]))
-    if values.size and not as_columns and not as_field:
+    modelled = bool(values.size) and not effort.stored_only
+    if modelled and as_columns:
+        columns = [np.ascontiguousarray(values[:, place]) for place in range(n_columns)]
+        offers += _encode_columns(columns, errors, effort, _is_narrow(n_rows, n_columns, effort))
+    if modelled and shape is not None and as_field:
+        offers.append(bytes([_FIELD]) + _encode_field(values, shape, errors[0], effort))
+        learned = _encode_pictures(values, shape, errors[0], effort, min(map(len, offers)))
+        if learned is not None:
+            offers.append(bytes([_PICTURES]) + learned)
+    if modelled and not as_columns and not (as_field and effort.fast):
         whole = [np.ascontiguousarray(values).ravel()]
-        offers.append(bytes([_WHOLE]) + _encode_columns(whole, [min(errors)], effort))
+        ((_, *rest),) = _encode_columns(whole, [min(errors)], effort, True)
+        offers.append(bytes([_WHOLE, *rest]))
+    if not (offers and any(errors) and effort.fast):
+        # Within a bound, too: nothing may be larger than it is without loss.
+        beat = math.inf if effort.patient or not offers else min(len(offer) for offer in offers)
+        offers += _stored(values, effort, beat)
     return min(offers, key=len)
+
+
+def _stored(values: Values, effort: Effort, beat: float) -> list[bytes]:
+    """Return the numbers as they are, by rows and by columns."""
+    by_row = bytes([_STORED]) + store_values(values, fast=effort.fast, beat=beat)
+    if min(values.shape) < 2:
+        return [by_row]
+    turned = np.ascontiguousarray(values.T)
+    beat = beat if effort.patient else min(beat, len(by_row))
+    return [by_row, bytes([_STORED_BY_COLUMN]) + store_values(turned, fast=effort.fast, beat=beat)]
 
 
 def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort) -> bool:
@@ -85,21 +103,42 @@ def _is_table(n_rows: int, inner: Sequence[int], n_columns: int, effort: Effort)
     return n_columns <= most and (n_columns <= 64 or n_columns <= 4 * n_rows)
 
 
+def _is_narrow(n_rows: int, n_columns: int, effort: Effort) -> bool:
+    """Whether each column may be predicted from those before it."""
+    return n_columns <= _NARROW or 4 * n_columns <= n_rows or effort.patient
+
+
 def _is_field(inner: Sequence[int], effort: Effort) -> bool:
     """Whether neighbours may say more than columns: what a matrix's do is tried if slow."""
     return not effort.fast or len(inner) != 1
 
 
-def _encode_field(values: Values, shape: FieldShape, error: float) -> bytes:
+def _encode_field(values: Values, shape: FieldShape, error: float, effort: Effort) -> bytes:
     parts = Parts(fast=True)
     flat = np.ascontiguousarray(values).ravel()
     described = [write_numbers(quantise(flat, error), parts, flat, error)]
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
-    fields = encode_fields(parts.columns, shape) if parts.columns else b""
+    fields = encode_fields(parts.columns, shape, effort) if parts.columns else b""
     return join([pack(head.encode()), fields, *parts.buffers])
 
 
-def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: Effort) -> bytes:
+def _encode_pictures(
+    values: Values, shape: FieldShape, error: float, effort: Effort, limit: int
+) -> bytes | None:
+    if not are_pictures(shape):
+        return None
+    parts = Parts(fast=True)
+    flat = np.ascontiguousarray(values).ravel()
+    described = [write_numbers(quantise(flat, error), parts, flat, error)]
+    head = pack(write_json({"c": described, "n": len(parts.columns)}, "a block").encode())
+    coded = encode_pixels(parts.columns, shape, effort, limit - len(head))
+    return None if coded is None else join([head, coded, *parts.buffers])
+
+
+def _encode_columns(
+    columns: Sequence[Values], errors: Sequence[float], effort: Effort, narrow: bool
+) -> list[bytes]:
+    """Code columns given each other if there are few, and by neighbours in the matrix."""
     parts = Parts(fast=effort.fast)
     numbers = aligned(
         [quantise(column, error) for column, error in zip(columns, errors, strict=True)]
@@ -109,10 +148,23 @@ def _encode_columns(columns: Sequence[Values], errors: Sequence[float], effort: 
         for found, column, error in zip(numbers, columns, errors, strict=True)
     ]
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
-    coded = b""
+    coded = {_COLUMNS: b""}
+    n_rows = len(columns[0])
     if parts.columns:
-        coded = encode_integers(parts.columns, len(columns[0]), effort)
-    return join([pack(head.encode()), coded, *parts.buffers])
+        coded[_COLUMNS] = encode_integers(parts.columns, n_rows, effort, modelled=narrow)
+    shape = field_shape((n_rows, len(parts.columns)))
+    if (
+        shape is not None
+        and min(len(columns), len(parts.columns)) > 1
+        and not (narrow and effort.fast)
+    ):
+        woven = np.array([column.values for column in parts.columns], np.int64).T.ravel()
+        whole = [Column(woven, max(column.size for column in parts.columns))]
+        coded[_COLUMNS_AS_FIELD] = encode_fields(whole, shape, effort)
+    packed = pack(head.encode())
+    return [
+        bytes([method]) + join([packed, body, *parts.buffers]) for method, body in coded.items()
+    ]
 
 
 def decode_array(
@@ -121,6 +173,7 @@ def decode_array(
     inner: Sequence[int],
     dtype: np.dtype[Any],
     errors: Sequence[float],
+    stop: int | None = None,
 ) -> Values:
     """Return rows of an array.
 
@@ -136,6 +189,8 @@ def decode_array(
         Their type.
     errors : sequence of float
         The bound of each column.
+    stop : int, optional
+        How many of the first columns are asked for; the others may be anything.
 
     Returns
     -------
@@ -155,17 +210,23 @@ def decode_array(
         return read_values(body, count, dtype).reshape(n_rows, n_columns)
     if method == _STORED_BY_COLUMN:
         return read_values(body, count, dtype).reshape(n_columns, n_rows).T
-    if method == _FIELD:
+    if method in (_FIELD, _PICTURES):
         shape = field_shape((n_rows, *inner))
         require(shape is not None, "a block of no field claims to be one")
-        (whole,) = _decode_columns(body, count, errors[:1], dtype, shape)
+        pictures = method == _PICTURES
+        (whole,) = _decode_columns(body, count, errors[:1], dtype, shape, pictures=pictures)
         return whole.reshape(n_rows, n_columns)
-    require(method in (_COLUMNS, _WHOLE), "a block names an unknown method")
+    known = (_COLUMNS, _WHOLE, _COLUMNS_AS_FIELD)
+    require(method in known, "a block names an unknown method")
     if method == _WHOLE:
         (whole,) = _decode_columns(body, count, [min(errors)], dtype)
         return whole.reshape(n_rows, n_columns)
-    found = np.empty((n_rows, n_columns), dtype)
-    for place, column in enumerate(_decode_columns(body, n_rows, errors, dtype)):
+    found = np.zeros((n_rows, n_columns), dtype)
+    if method == _COLUMNS_AS_FIELD:
+        columns = _decode_columns(body, n_rows, errors, dtype, woven=True)
+    else:
+        columns = _decode_columns(body, n_rows, errors, dtype, stop=stop)
+    for place, column in enumerate(columns):
         found[:, place] = column
     return found
 
@@ -176,6 +237,10 @@ def _decode_columns(
     errors: Sequence[float],
     dtype: np.dtype[Any],
     shape: FieldShape | None = None,
+    *,
+    stop: int | None = None,
+    woven: bool = False,
+    pictures: bool = False,
 ) -> list[Values]:
     pieces = split(body)
     require(len(pieces) >= 2, "a block has too few pieces")
@@ -183,12 +248,22 @@ def _decode_columns(
     described, n_integers = parse_head(head, 3 * len(errors))
     require(len(described) == len(errors), "a block has another number of columns")
     integers: Any = ()
-    if n_integers and shape is not None:
+    if pictures and shape is not None:
+        require(n_integers == 1, "pictures have another number of columns")
+        integers = decode_pixels(coded, shape)
+    elif n_integers and shape is not None:
         integers = decode_fields(coded, n_integers, n_rows, shape)
+    elif n_integers and woven:
+        matrix = field_shape((n_rows, n_integers))
+        if matrix is None:
+            raise DataError("a block of no field claims to be one")
+        flat = decode_fields(coded, 1, n_rows * n_integers, matrix)
+        integers = flat.reshape(n_rows, n_integers).T
     elif n_integers:
-        integers = decode_integers(coded, n_integers, n_rows)
+        upto = None if stop is None else sum(integers_of(item) for item in described[:stop])
+        integers = decode_integers(coded, n_integers, n_rows, upto)
     columns, stored = iter(integers), iter(buffers)
     return [
         read_numbers(item, columns, stored, dtype, n_rows, error)[0]
-        for item, error in zip(described, errors, strict=True)
+        for item, error in zip(described[:stop], errors, strict=stop is None)
     ]

@@ -14,6 +14,7 @@ from autoencode.compression.frequencies import IntArray
 from autoencode.compression.number_columns import (
     MISSING,
     Parts,
+    integers_of,
     read_numbers,
     read_values,
     store_values,
@@ -25,7 +26,7 @@ from autoencode.compression.plans import require
 from autoencode.compression.quantising import quantise
 from autoencode.errors import DataError
 
-__all__ = ["digest_parts", "number_type", "read_field", "write_field"]
+__all__ = ["digest_parts", "integers_of_field", "number_type", "read_field", "write_field"]
 
 _NUMBER, _LEVELS, _TEXT, _OTHER, _EMPTY = "number", "levels", "text", "other", "empty"
 _LEVELS_SHARE = 2
@@ -130,6 +131,13 @@ def read_field(
         raise DataError(f"the file is damaged: a column cannot be read: {message}") from error
     require(found.type == arrow_type and len(found) == n_rows, "a column is not what it should be")
     return found
+
+
+def integers_of_field(described: Any) -> int:
+    """Return of how many columns of integers `read_field` will take."""
+    if not isinstance(described, list) or not described:
+        return 0
+    return integers_of(described[2:] if described[0] == _TEXT else described[1:])
 
 
 def _read(

@@ -8,6 +8,7 @@ import numpy as np
 
 from autoencode.compression.frequencies import (
     FRACTIONS,
+    SCALES,
     TOTAL,
     IntArray,
     normalised,
@@ -15,12 +16,19 @@ from autoencode.compression.frequencies import (
     shifted,
 )
 from autoencode.compression.plans import ColumnPlan
-from autoencode.compression.range_coder import BitReader, BitWriter, SymbolReader, SymbolWriter
+from autoencode.compression.range_coder import (
+    BitReader,
+    BitWriter,
+    SymbolReader,
+    SymbolTables,
+    SymbolWriter,
+)
 from autoencode.errors import DataError
 
 __all__ = ["Channel", "LevelTables", "ReadingChannel", "WritingChannel", "code_residuals"]
 
-_REBUILT_AFTER, _REBUILT_SHARE = 8192, 4
+# Tables are made anew once half as much again was coded.
+_REBUILT_SHARE = 2
 # Counts that the column's own distribution, and an even one, weigh in each context.
 _OWN, _EVEN = 2, 1
 _WIDTH_BITS = 6
@@ -29,33 +37,23 @@ _WIDTH_BITS = 6
 class Channel(Protocol):
     """Where symbols and bits go to, or come from."""
 
-    def symbols(
-        self, frequencies: IntArray, cumulative: IntArray, tables: IntArray, known: IntArray | None
-    ) -> IntArray:
-        """Code places in a list of tables; return them."""
+    def symbols(self, tables: SymbolTables, chosen: IntArray, known: IntArray | None) -> IntArray:
+        """Code places in tables, one of each table chosen; return them."""
 
     def bits(self, widths: IntArray, known: IntArray | None) -> IntArray:
         """Code numbers of given widths in bits; return them."""
 
 
 class WritingChannel:
-    """Writes what is known, and adds up what it costs.
-
-    Attributes
-    ----------
-    cost : float
-        Bits so far.
-    """
+    """Writes what is known."""
 
     def __init__(self, lanes: int) -> None:
         self.writer, self.bit_writer = SymbolWriter(lanes), BitWriter()
 
-    def symbols(
-        self, frequencies: IntArray, cumulative: IntArray, tables: IntArray, known: IntArray | None
-    ) -> IntArray:
-        """Write places in a list of tables."""
+    def symbols(self, tables: SymbolTables, chosen: IntArray, known: IntArray | None) -> IntArray:
+        """Write places in tables."""
         assert known is not None
-        self.writer.put(frequencies[known], cumulative[known] - tables * TOTAL)
+        self.writer.put(tables, known)
         return known
 
     def bits(self, widths: IntArray, known: IntArray | None) -> IntArray:
@@ -71,11 +69,9 @@ class ReadingChannel:
     def __init__(self, symbols: bytes, bits: bytes, lanes: int) -> None:
         self.reader, self.bit_reader = SymbolReader(symbols, lanes), BitReader(bits)
 
-    def symbols(
-        self, frequencies: IntArray, cumulative: IntArray, tables: IntArray, known: IntArray | None
-    ) -> IntArray:
-        """Read places in a list of tables."""
-        return self.reader.take(frequencies, cumulative, tables)
+    def symbols(self, tables: SymbolTables, chosen: IntArray, known: IntArray | None) -> IntArray:
+        """Read places in tables."""
+        return self.reader.take(tables, chosen)
 
     def bits(self, widths: IntArray, known: IntArray | None) -> IntArray:
         """Read numbers."""
@@ -94,12 +90,22 @@ class LevelTables:
     ----------
     n_contexts, size : int
         How many tables, of how many symbols.
+
+    Attributes
+    ----------
+    frequencies, cumulative : ndarray of int64
+        As `SymbolTables` has them; each table is filled up to a power of two.
     """
 
     def __init__(self, n_contexts: int, size: int) -> None:
         self.size = size
+        self._width = 1 << (size - 1).bit_length()
         self._counts = np.zeros((n_contexts, size), np.int64)
-        self._seen = self._built = 0
+        self._seen = 0
+        shape = (n_contexts, self._width)
+        # What is beyond the last symbol is never found.
+        self._tables = np.ones(shape, np.int64), np.full(shape, TOTAL, np.int64)
+        self.frequencies, self.cumulative = (table.ravel() for table in self._tables)
         self._build()
 
     def code(self, contexts: IntArray, known: IntArray | None, channel: Channel) -> IntArray:
@@ -119,25 +125,40 @@ class LevelTables:
         ndarray of int64
             The values.
         """
-        grown = self._seen - self._built
-        if grown and grown >= min(self._built // _REBUILT_SHARE, _REBUILT_AFTER):
+        if self._seen > self._built and self._seen - self._built >= self._built // _REBUILT_SHARE:
             self._build()
-        starts = contexts * self.size
-        places = channel.symbols(
-            self._frequencies, self._cumulative, contexts, None if known is None else starts + known
+        starts = self.bases(contexts)
+        places = channel.symbols(self, contexts, None if known is None else starts + known)
+        values = places - starts
+        counted = contexts * self.size + values
+        self._counts += np.bincount(counted, minlength=self._counts.size).reshape(
+            self._counts.shape
         )
-        self._counts += np.bincount(places, minlength=self._counts.size).reshape(self._counts.shape)
         self._seen += len(places)
-        return places - starts
+        return values
+
+    def bases(self, tables: IntArray) -> IntArray:
+        """Return where each symbol's table begins."""
+        return tables * self._width
+
+    def locate(self, bases: IntArray, slots: IntArray) -> IntArray:
+        """Return the places of the symbols in whose intervals slots lie, by halving."""
+        places = bases.copy()
+        half = self._width >> 1
+        while half:
+            places += (self.cumulative.take(places + half) <= slots) * half
+            half >>= 1
+        return places
 
     def _build(self) -> None:
         own = self._counts.sum(axis=0)
         unit = 4 * self.size
-        weights = unit * self._counts + unit * _OWN * own // max(1, self._seen) + 4 * _EVEN
-        frequencies = normalised(weights)
-        cumulative = np.cumsum(frequencies, axis=1) - frequencies
-        cumulative += np.arange(len(frequencies))[:, None] * TOTAL
-        self._frequencies, self._cumulative = frequencies.ravel(), cumulative.ravel()
+        weights = unit * self._counts
+        weights += unit * _OWN * own // max(1, self._seen) + 4 * _EVEN
+        frequencies, cumulative = (table[:, : self.size] for table in self._tables)
+        frequencies[:] = normalised(weights)
+        np.cumsum(frequencies[:, :-1], axis=1, out=cumulative[:, 1:])
+        cumulative[:, 0] = 0
         self._built = self._seen
 
 
@@ -174,28 +195,33 @@ def code_residuals(
         If one read is not in [0, size).
     """
     tables = shape_tables(plan.family)
-    base, width = shifted(scales)
-    # The prediction counts in steps of 2 ** width, like what is coded by tables.
-    place = predictions >> width
-    whole, fraction = place >> 4, (place & 15) * FRACTIONS >> 4
-    table = base * FRACTIONS + fraction
-    starts, radii = tables.starts[table], tables.radii[table]
-    escape = starts + 2 * radii + 2
+    width: IntArray | None = None
+    place = predictions
+    if int(scales.max(initial=0)) >= len(SCALES):
+        # The prediction counts in steps of 2 ** width, like what is coded by tables.
+        scales, width = shifted(scales)
+        place = predictions >> width
+    whole = place >> 4
+    chosen = (place & 15) * FRACTIONS >> 4
+    chosen += scales * FRACTIONS
+    radii, zeros = tables.radii.take(chosen), tables.zeros.take(chosen)
     symbol = None
     if known is not None:
-        high = (known >> width) - whole
+        high = (known if width is None else known >> width) - whole
         outside = (high < -radii) | (high > radii + 1)
-        symbol = np.where(outside, escape, starts + radii + high)
-    symbol = channel.symbols(tables.frequencies, tables.cumulative, table, symbol)
-    high = symbol - starts - radii + whole
-    escaped = np.flatnonzero(symbol == escape)
-    widths = width.copy()
-    widths[escaped] = 0
-    low = channel.bits(widths, None if known is None else known & ((1 << widths) - 1))
-    values: IntArray = (high << widths) + low
+        symbol = zeros + np.where(outside, radii + 2, high)
+    symbol = channel.symbols(tables, chosen, symbol)
+    high = symbol - zeros
+    escaped = np.flatnonzero(high > radii + 1)
+    values: IntArray = high + whole
+    if width is not None:
+        width[escaped] = 0
+        low = channel.bits(width, None if known is None else known & ((1 << width) - 1))
+        values = (values << width) + low
     if len(escaped):
         values[escaped] = _code_escapes(None if known is None else known[escaped], escaped, channel)
-    if known is None and ((values < 0) | (values >= plan.size)).any():
+    fine = not len(values) or (int(values.min()) >= 0 and int(values.max()) < plan.size)
+    if known is None and not fine:
         raise DataError("the coded values are damaged: one is out of its range")
     return values
 

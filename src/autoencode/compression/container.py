@@ -139,9 +139,10 @@ def read_sections(stream: BinaryIO) -> Iterator[Section]:
     DataError
         If one is cut off, damaged, or of a kind that must not be skipped and is not known.
     """
-    offset = _START.size
+    offset, number = _START.size, 0
     while True:
-        section = read_section(stream, offset)
+        section = read_section(stream, offset, number)
+        number += section.kind == b"BLCK"
         offset += _HEAD.size + len(section.payload) + _CHECK.size
         if section.kind in KNOWN:
             yield section
@@ -154,8 +155,17 @@ def read_sections(stream: BinaryIO) -> Iterator[Section]:
             return
 
 
-def read_section(stream: BinaryIO, offset: int) -> Section:
+def read_section(stream: BinaryIO, offset: int, number: int | None = None) -> Section:
     """Read one section, which begins at ``offset``.
+
+    Parameters
+    ----------
+    stream : binary file
+        Where it begins.
+    offset : int
+        For messages, which say the byte.
+    number : int, optional
+        For messages, if it is a block: which.
 
     Raises
     ------
@@ -167,25 +177,28 @@ def read_section(stream: BinaryIO, offset: int) -> Section:
         raise DataError(f"is cut off at byte {offset + len(head):,}")
     kind, length, check = _HEAD.unpack(head)
     if check != _short(head[:12]) or length > LARGEST_SECTION:
-        raise DataError(f"is damaged: the head of the section at byte {offset:,} is wrong")
-    payload = _read_exactly(stream, length, offset)
+        place = "" if number is None else f", after {number:,} blocks,"
+        raise DataError(f"is damaged: the head of the section at byte {offset:,}{place} is wrong")
+    named = f"the section {kind.decode('latin-1')!r}"
+    if kind == b"BLCK" and number is not None:
+        named = f"block {number}"
+    payload = _read_exactly(stream, length, f"{named} at byte {offset:,}")
     stored = stream.read(_CHECK.size)
     if len(stored) < _CHECK.size:
-        raise DataError(f"is cut off within the section at byte {offset:,}")
+        raise DataError(f"is cut off within {named} at byte {offset:,}")
     if _CHECK.unpack(stored)[0] != xxhash.xxh3_64_intdigest(payload):
-        name = kind.decode("latin-1")
-        raise DataError(f"is damaged: the section {name!r} at byte {offset:,} has changed")
+        raise DataError(f"is damaged: {named} at byte {offset:,} has changed")
     return Section(kind, payload, offset)
 
 
-def _read_exactly(stream: BinaryIO, length: int, offset: int) -> bytes:
+def _read_exactly(stream: BinaryIO, length: int, named: str) -> bytes:
     """Read a payload; memory grows with what is there, not with what is claimed."""
     pieces = []
     left = length
     while left:
         piece = stream.read(min(left, _PIECE))
         if not piece:
-            raise DataError(f"is cut off within the section at byte {offset:,}")
+            raise DataError(f"is cut off within {named}")
         pieces.append(piece)
         left -= len(piece)
     return b"".join(pieces)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import gammaln
 
 from autoencode.compression.frequencies import (
@@ -20,8 +21,11 @@ from autoencode.compression.plans import LARGEST_CONTEXTS, LARGEST_SCALE, Source
 
 __all__ = ["Candidate", "choose_levels_context", "choose_residual_context", "residual_bits"]
 
-_LARGEST_TABLES = 1 << 17
+_LARGEST_TABLES, _SMALL_TABLES = 1 << 17, 1 << 12
 _MOST_SOURCES = 3
+_EDGE_ROWS = 4096
+# Families are compared by so many rows.
+_FAMILY_ROWS = 2048
 _BITS_PER_EDGE = 9.0
 
 
@@ -32,21 +36,24 @@ class Candidate(NamedTuple):
     place: int
     seen: IntArray
 
-    def source(self, n_parts: int) -> Source:
-        """Cut what is seen into parts of about the same number of rows."""
-        return Source(self.kind, self.place, _edges(self.seen, n_parts))
+    def sources(self, widths: Sequence[int]) -> list[Source]:
+        """Cut what is seen into about so many parts of the same number of rows."""
+        ordered = np.sort(self.seen[:: max(1, len(self.seen) // _EDGE_ROWS)])
+        return [Source(self.kind, self.place, _edges(ordered, width)) for width in widths]
 
 
-def _edges(seen: IntArray, n_parts: int) -> list[int]:
+def _edges(ordered: IntArray, n_parts: int) -> list[int]:
     """Return rounded quantiles, or all values where these are few."""
-    distinct = np.unique(seen if len(seen) < 5000 else seen[:: len(seen) // 5000])
-    if len(distinct) <= 2 * n_parts:
-        return [int(value) for value in distinct[1:]]
-    quantiles = np.quantile(seen, np.arange(1, n_parts) / n_parts, method="higher")
+    if not len(ordered):
+        return []
+    distinct = ordered[1:][ordered[1:] > ordered[:-1]]
+    if len(distinct) < 2 * n_parts:
+        return [int(value) for value in distinct]
+    quantiles = ordered[np.arange(1, n_parts) * len(ordered) // n_parts]
     middle = float(quantiles[-1] - quantiles[0]) / 64
     grain = 1 << max(0, math.floor(math.log2(max(middle, 1.0))))
-    rounded = np.unique(np.ceil(quantiles / grain).astype(np.int64) * grain)
-    return [int(edge) for edge in rounded if edge > distinct[0]]
+    rounded = np.unique(-(-quantiles // grain) * grain)
+    return [int(edge) for edge in rounded if edge > ordered[0]]
 
 
 def parts(source: Source, candidate: Candidate) -> IntArray:
@@ -88,7 +95,9 @@ def choose_levels_context(
     def cost(contexts: IntArray, n_contexts: int) -> float:
         return _adaptive_bits(contexts * size + values, n_contexts, size, weight)
 
-    largest = min(LARGEST_CONTEXTS, _LARGEST_TABLES // size)
+    # Tables of more entries than rows are never learned, and take long to make.
+    entries = min(_LARGEST_TABLES, max(_SMALL_TABLES, int(len(values) * weight) // 16))
+    largest = min(LARGEST_CONTEXTS, entries // size)
     return _greedy(candidates, cost, len(values), (16, 6), largest, most)
 
 
@@ -133,8 +142,7 @@ def _options(
     found = []
     for candidate in candidates:
         before: list[int] = []
-        for width in widths:
-            source = candidate.source(width)
+        for source in candidate.sources(widths):
             if source.edges != before:
                 found.append((source, parts(source, candidate)))
             before = source.edges
@@ -187,6 +195,9 @@ def choose_residual_context(
     predictions: IntArray,
     candidates: Sequence[Candidate],
     weight: float,
+    *,
+    most: int = _MOST_SOURCES,
+    spreads: IntArray | None = None,
 ) -> tuple[tuple[Source, ...], str, list[int], float]:
     """Choose a context for frozen tables, their family, and the scale in each context.
 
@@ -198,11 +209,15 @@ def choose_residual_context(
         What a context may look at.
     weight : float
         Rows for each one of the sample.
+    most : int
+        The most parts.
+    spreads : ndarray of int64, optional
+        What is added to the scale of each row.
 
     Returns
     -------
     sources : tuple of Source
-        At most three.
+        At most so many.
     family : str
         One of `FAMILIES`.
     scales : list of int
@@ -210,7 +225,8 @@ def choose_residual_context(
     bits : float
         What the sample's rows take, times the weight.
     """
-    off = np.abs(16 * values + 8 - predictions) / 16.0 + 0.05
+    added = np.zeros(len(values), np.int64) if spreads is None else spreads
+    off = (np.abs(16 * values + 8 - predictions) / 16.0 + 0.05) * 2.0 ** (-added / 4)
 
     def cost(contexts: IntArray, n_contexts: int) -> float:
         counts = np.bincount(contexts, minlength=n_contexts)
@@ -219,7 +235,7 @@ def choose_residual_context(
         spread = np.log2(sums[used] / counts[used] + 0.12)
         return weight * float((counts[used] * spread).sum()) + 6.0 * n_contexts
 
-    sources, _ = _greedy(candidates, cost, len(values), (8, 4), 64)
+    sources, _ = _greedy(candidates, cost, len(values), (8, 4), 64, most)
     contexts, n_contexts = np.zeros(len(values), np.int64), 1
     for source in sources:
         candidate = next(
@@ -227,12 +243,17 @@ def choose_residual_context(
         )
         contexts = contexts * (len(source.edges) + 1) + parts(source, candidate)
         n_contexts *= len(source.edges) + 1
-    found = [
-        (*_scales(family, values, predictions, contexts, n_contexts, off), family)
-        for family in FAMILIES
-    ]
-    bits, scales, family = min(found, key=lambda item: item[0])
-    return sources, family, scales, weight * bits
+    counts = np.bincount(contexts, minlength=n_contexts)
+    means = np.bincount(contexts, weights=off, minlength=n_contexts) / np.maximum(counts, 1)
+    means[counts == 0] = means[counts > 0].mean() if counts.any() else 1.0
+    centre = np.rint(4 * np.log2(np.maximum(means, 1e-3) / 0.09)).astype(np.int64) - 3
+    thin = slice(None, None, max(1, len(values) // _FAMILY_ROWS))
+    short = values[thin], predictions[thin], contexts[thin], added[thin]
+    tried = [(*_scales(family, *short, centre, range(-6, 4)), family) for family in FAMILIES]
+    _, scales, family = min(tried, key=lambda item: item[0])
+    # What few rows chose is chosen anew by all, from near it.
+    bits, scales = _scales(family, values, predictions, contexts, added, scales, range(-2, 3))
+    return sources, family, [int(scale) for scale in scales], weight * bits
 
 
 def _scales(
@@ -240,22 +261,21 @@ def _scales(
     values: IntArray,
     predictions: IntArray,
     contexts: IntArray,
-    n_contexts: int,
-    off: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-) -> tuple[float, list[int]]:
-    """Find the best scale in each context among those near what residuals suggest."""
-    counts = np.bincount(contexts, minlength=n_contexts)
-    means = np.bincount(contexts, weights=off, minlength=n_contexts) / np.maximum(counts, 1)
-    means[counts == 0] = means[counts > 0].mean() if counts.any() else 1.0
-    centre = np.rint(4 * np.log2(np.maximum(means, 1e-3) / 0.09)).astype(np.int64) - 3
-    offers = []
-    costs = []
-    for step in range(-6, 4, 1):
+    added: IntArray,
+    centre: IntArray,
+    steps: range,
+) -> tuple[float, IntArray]:
+    """Find the best scale in each context among those near a given one, and what it takes."""
+    offers: list[IntArray] = []
+    costs: list[npt.NDArray[Any]] = []
+    for step in steps:
         scales = np.clip(centre + step, 0, LARGEST_SCALE)
-        bits = residual_bits(family, predictions, scales[contexts], values)
+        moved = np.clip(scales[contexts] + added, 0, LARGEST_SCALE)
+        bits = residual_bits(family, predictions, moved, values)
         offers.append(scales)
-        costs.append(np.bincount(contexts, weights=bits, minlength=n_contexts))
+        costs.append(np.bincount(contexts, weights=bits, minlength=len(centre)))
+    # Where no row is, the given one stands.
+    costs[-steps.start] = costs[-steps.start] - 1e-9
     best = np.argmin(costs, axis=0)
-    chosen = np.array(offers)[best, np.arange(n_contexts)]
-    total = float(np.min(costs, axis=0).sum()) / 256
-    return total, [int(scale) for scale in chosen]
+    chosen = np.array(offers)[best, np.arange(len(centre))]
+    return float(np.min(costs, axis=0).sum()) / 256, chosen

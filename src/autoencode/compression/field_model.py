@@ -12,9 +12,10 @@ import numpy.typing as npt
 from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.plans import ColumnPlan, Source
-from autoencode.compression.table_model import predicted, surprise
+from autoencode.compression.table_model import part_numbers, surprise
+from autoencode.compression.weighted_sums import FloatArray, sixteenths
 
-__all__ = ["FieldShape", "FieldWalk", "field_shape", "sum_around"]
+__all__ = ["FieldShape", "FieldWalk", "around", "field_shape"]
 
 _AROUND = 4
 # Slices of a stack are taken as following each other up to so many; more are side by side.
@@ -126,9 +127,24 @@ class FieldWalk:
         self.plan, self.shape, self.stored = plan, shape, stored
         size = int(np.prod(shape.padded))
         self.values = np.full(size, plan.centre, np.int64)
-        self.surprises = np.zeros(size, np.int64)
+        # Less the centre, for sums: whole numbers that are exact in any order.
+        self._centred = np.zeros(size, np.float64)
+        self._surprises = np.zeros(size, np.float64)
+        self._regressors = shape.offsets[plan.regressors][:, None]
+        self._weights = np.array(plan.weights, np.float64)
+        self._around, self._shares = around(shape)
+        self._lists = [self._list(source) for source in plan.sources]
+        self._scales = np.array(plan.scales, np.int64)
         tables = plan.mode == "levels"
-        self.tables = LevelTables(plan.n_contexts, plan.size) if tables else None
+        self._tables = LevelTables(plan.n_contexts, plan.size) if tables else None
+
+    def _list(self, source: Source) -> npt.NDArray[np.uint16] | None:
+        if source.kind == "prediction":
+            return None
+        largest = 255 * int(self._shares.sum()) if source.kind == "surprises" else 255
+        if source.kind == "value":
+            largest = self.plan.size - 1
+        return part_numbers(source, largest, self.shape.n_values)
 
     def run(self, channel: Channel, known: IntArray | None) -> IntArray:
         """Code all values; return them, the centre where none is stored."""
@@ -136,30 +152,34 @@ class FieldWalk:
             if self.stored is not None:
                 group = group[self.stored[group]]
             if len(group):
-                self._code(group, channel, known)
+                self._code(group, channel, None if known is None else known[group])
         return self.values[self.shape.places]
 
     def _code(self, group: IntArray, channel: Channel, known: IntArray | None) -> None:
         plan, places = self.plan, self.shape.places[group]
-        predictions = predicted(
-            plan,
-            [self.values[places + self.shape.offsets[at]] - plan.centre for at in plan.regressors],
-        )
+        predictions = None
+        if plan.regressors:
+            around = self._centred.take(self._regressors + places)
+            predictions = sixteenths(self._weights @ around, plan)
         contexts = np.zeros(len(group), np.int64)
-        for source in plan.sources:
+        for source, listed in zip(plan.sources, self._lists, strict=True):
             contexts *= len(source.edges) + 1
             seen = self._seen(source, places, predictions)
-            contexts += np.searchsorted(source.edges, seen, side="right")
-        wanted = None if known is None else known[group]
-        if self.tables is not None:
-            values = self.tables.code(contexts, wanted, channel)
+            if listed is not None:
+                contexts += listed.take(seen)
+            else:
+                contexts += np.searchsorted(source.edges, seen, side="right")
+        if self._tables is not None:
+            values = self._tables.code(contexts, known, channel)
         else:
             if predictions is None:
                 predictions = np.full(len(group), 16 * plan.centre)
-            scales = np.array(plan.scales, np.int64)[contexts]
-            values = code_residuals(plan, predictions, scales, wanted, channel)
+            scales = self._scales.take(contexts)
+            values = code_residuals(plan, predictions, scales, known, channel)
         self.values[places] = values
-        self.surprises[places] = surprise(values, predictions, plan)
+        self._centred[places] = values - plan.centre
+        if plan.sources:
+            self._surprises[places] = surprise(values, predictions, plan)
 
     def _seen(self, source: Source, places: IntArray, predictions: IntArray | None) -> IntArray:
         if source.kind == "prediction":
@@ -167,18 +187,20 @@ class FieldWalk:
                 return np.full(len(places), 16 * self.plan.centre)
             return predictions
         if source.kind == "surprises":
-            return sum_around(self.surprises, places, self.shape)
-        table = self.values if source.kind == "value" else self.surprises
-        found: IntArray = table[places + self.shape.offsets[source.place]]
+            return (self._shares @ self._surprises.take(self._around + places)).astype(np.int64)
+        at = places + self.shape.offsets[source.place]
+        seen = self.values if source.kind == "value" else self._surprises
+        found: IntArray = seen[at].astype(np.int64)
         return found
 
 
-def sum_around(surprises: IntArray, places: IntArray, shape: FieldShape) -> IntArray:
-    """Return the sum of the surprises of the nearest neighbours, the left one twice."""
-    found = np.zeros(len(places), np.int64)
-    for step, offset in zip(shape.neighbours, shape.offsets, strict=True):
+def around(shape: FieldShape) -> tuple[IntArray, FloatArray]:
+    """Return steps to the nearest neighbours, in a column, and how often each one counts."""
+    offsets, shares = [], []
+    for step, offset in zip(shape.neighbours, shape.offsets.tolist(), strict=True):
         near = step[0] == 0 and step[1] >= -1 and abs(step[2]) <= 1
         above = step == (-1, 0, 0)
         if near or above or (shape.rows == 1 and step[2] >= -3):
-            found += surprises[places + offset] * (2 if step == (0, 0, -1) else 1)
-    return found
+            offsets.append(offset)
+            shares.append(2.0 if step == (0, 0, -1) else 1.0)
+    return np.array(offsets, np.int64)[:, None], np.array(shares)

@@ -15,23 +15,26 @@ from autoencode.compression.context_choice import (
     choose_levels_context,
     choose_residual_context,
 )
-from autoencode.compression.field_model import FieldShape, FieldWalk, sum_around
+from autoencode.compression.effort import EFFORTS, Effort
+from autoencode.compression.field_model import FieldShape, FieldWalk, around
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.packing import join, pack_integers, split, unpack_integers
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan, check_order, require, within
 from autoencode.compression.regression import Gram, regression
-from autoencode.compression.table_model import predicted, surprise
+from autoencode.compression.table_model import surprise
 from autoencode.compression.table_part import MOST_LANES, lanes_for
 from autoencode.compression.table_planning import Column
+from autoencode.compression.weighted_sums import predicted
 from autoencode.errors import DataError
 
 __all__ = ["decode_fields", "encode_fields"]
 
 _GRAM_VALUES = 1 << 17
-_SAMPLE_VALUES = 1 << 15
 
 
-def encode_fields(columns: Sequence[Column], shape: FieldShape) -> bytes:
+def encode_fields(
+    columns: Sequence[Column], shape: FieldShape, effort: Effort = EFFORTS["default"]
+) -> bytes:
     """Code fields, one after the other.
 
     Parameters
@@ -40,6 +43,8 @@ def encode_fields(columns: Sequence[Column], shape: FieldShape) -> bytes:
         Each ``shape.n_values`` long at most; a mask names an earlier one.
     shape : FieldShape
         How values lie; a series may end within its last lane.
+    effort : Effort
+        How much to try.
 
     Returns
     -------
@@ -51,7 +56,7 @@ def encode_fields(columns: Sequence[Column], shape: FieldShape) -> bytes:
         stored = _stored(columns, column.mask, shape, len(column.values))
         values = np.zeros(shape.n_values, np.int64)
         values[: len(column.values)] = column.values
-        plan, n_bytes = _planned(values, column.size, shape, stored)
+        plan, n_bytes = _planned(values, column.size, shape, stored, effort)
         plan = replace(plan, mask=-1)
         lanes = lanes_for(n_bytes)
         channel = WritingChannel(lanes)
@@ -113,6 +118,7 @@ def _read_plan(head: bytes, place: int, shape: FieldShape) -> tuple[ColumnPlan, 
         raise DataError("the file is damaged: a plan ends too early") from error
     require(next(numbers, None) is None, "a plan is too long")
     require(plan.mode in ("levels", "residual") and plan.mask == -1, "a field has another mode")
+    require(all(source.kind != "spread" for source in plan.sources), "a field has no network")
     others = [replace(plan, mode="given", regressors=[], weights=[], sources=())] * own
     check_order([*others, plan], 0)
     return plan, mask, lanes
@@ -129,7 +135,11 @@ def _stored(
 
 
 def _planned(
-    values: IntArray, size: int, shape: FieldShape, stored: npt.NDArray[np.bool_] | None
+    values: IntArray,
+    size: int,
+    shape: FieldShape,
+    stored: npt.NDArray[np.bool_] | None,
+    effort: Effort,
 ) -> tuple[ColumnPlan, float]:
     """Choose regressors among the neighbours, and a context."""
     rows = np.arange(shape.n_values) if stored is None else np.flatnonzero(stored)
@@ -158,7 +168,7 @@ def _planned(
     plan = replace(plan, exponent=max(0, round(math.log2(max(off, 1.0)))))
     surprises = np.zeros(len(padded), np.int64)
     surprises[places] = surprise(values[rows], predictions, plan)
-    return _with_context(plan, shape, rows, values, padded, surprises, predictions)
+    return _with_context(plan, shape, rows, values, padded, surprises, predictions, effort)
 
 
 def _with_context(
@@ -169,17 +179,22 @@ def _with_context(
     padded: IntArray,
     surprises: IntArray,
     predictions: IntArray | None,
+    effort: Effort,
 ) -> tuple[ColumnPlan, float]:
-    thin = max(1, -(-len(rows) // _SAMPLE_VALUES))
+    thin = max(1, -(-len(rows) // (4 * effort.sample_rows)))
     rows, weight = rows[::thin], float(thin)
     places, wanted = shape.places[rows], values[rows]
     here = np.full(len(rows), 16 * plan.centre) if predictions is None else predictions[::thin]
-    candidates = [Candidate("surprises", 0, sum_around(surprises, places, shape))]
+    nearest, shares = around(shape)
+    nearby = (shares @ surprises.take(nearest + places)).astype(np.int64)
+    candidates = [Candidate("surprises", 0, nearby)]
     if plan.regressors:
         candidates.append(Candidate("prediction", 0, here))
     for at, offset in enumerate(shape.offsets):
         candidates.append(Candidate("surprise", at, surprises[places + offset]))
-    sources, family, scales, bits = choose_residual_context(wanted, here, candidates, weight)
+    sources, family, scales, bits = choose_residual_context(
+        wanted, here, candidates, weight, most=effort.most_sources
+    )
     best = replace(plan, mode="residual", sources=sources, family=family, scales=scales)
     if plan.size <= LARGEST_LEVELS:
         near = [
@@ -188,7 +203,9 @@ def _with_context(
             if max(abs(part) for part in shape.neighbours[at]) == 1
         ]
         offers = [*candidates[:2], *near]
-        found, by_levels = choose_levels_context(wanted, plan.size, offers, weight)
+        found, by_levels = choose_levels_context(
+            wanted, plan.size, offers, weight, most=effort.most_sources
+        )
         if by_levels < bits:
             bits, best = by_levels, replace(plan, mode="levels", sources=found)
     return best, bits / 8

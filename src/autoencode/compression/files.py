@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from autoencode.compression.bounds import Allowed, checked_allowance
 from autoencode.compression.delimited_text import joined_text
 from autoencode.compression.effort import effort_named
+from autoencode.compression.in_order import checked_threads
 from autoencode.compression.members import ArrayMember, TableMember
+from autoencode.compression.random_access import CompressedFile
 from autoencode.compression.reading import (
     Block,
-    CompressedFile,
     Header,
     joined,
     read_all,
@@ -49,6 +50,7 @@ def compress(
     error: Allowed = None,
     relative: Allowed = None,
     effort: str = "default",
+    n_threads: int | str = "auto",
 ) -> int:
     """Compress an array, a table or a file of them into a file.
 
@@ -67,6 +69,9 @@ def compress(
         of the whole array (of any other shape).
     effort : {"default", "fast", "best"}
         How much is tried for a smaller file.
+    n_threads : int or "auto"
+        How many blocks are coded at once; the bytes are the same. "auto": one for each
+        processor.
 
     Returns
     -------
@@ -78,21 +83,26 @@ def compress(
     DataError
         If the data cannot be compressed, or the file not be written.
     SpecError
-        If a bound or the effort is not one.
+        If a bound, the effort or a number of threads is not one.
     """
     checked_allowance(error, relative)
     effort_named(effort)
+    count = checked_threads(n_threads)
     source = open_source(data, error, relative)
     with replacing(path) as temporary:
         with temporary.open("wb") as stream:
-            size = write_compressed(source, stream, effort)
+            size = write_compressed(source, stream, effort, n_threads=count)
         with temporary.open("rb") as stream:
-            verify(stream)
+            verify(stream, count)
     return size
 
 
 def write_compressed(
-    source: Source, stream: BinaryIO, effort: str, progress: Progress | None = None
+    source: Source,
+    stream: BinaryIO,
+    effort: str,
+    progress: Progress | None = None,
+    n_threads: int = 1,
 ) -> int:
     """Write a source to a stream; return the bytes written.
 
@@ -106,11 +116,15 @@ def write_compressed(
         As in `compress`.
     progress : callable, optional
         Told after each block.
+    n_threads : int
+        How many blocks are coded at once.
     """
     chosen = effort_named(effort)
 
     def written(one: Source, to: BinaryIO) -> int:
-        return write_members(to, one.members, one.contents, one.made_from, chosen, progress)
+        return write_members(
+            to, one.members, one.contents, one.made_from, chosen, progress, n_threads
+        )
 
     if source.raw is None or "recipe" not in source.made_from:
         return written(source, stream)
@@ -121,7 +135,7 @@ def write_compressed(
     return stream.write(smallest.getbuffer())
 
 
-def verify(stream: BinaryIO) -> tuple[Header, int]:
+def verify(stream: BinaryIO, n_threads: int = 1) -> tuple[Header, int]:
     """Decode all of a stream and check it against its hashes.
 
     Returns
@@ -134,19 +148,21 @@ def verify(stream: BinaryIO) -> tuple[Header, int]:
     DataError
         Naming the block that is damaged.
     """
-    blocks = stream_blocks(stream)
+    blocks = stream_blocks(stream, n_threads)
     header = next(blocks)
     assert isinstance(header, Header)
     return header, sum(1 for _ in blocks)
 
 
-def decompress(path: str | os.PathLike[str]) -> Any:
+def decompress(path: str | os.PathLike[str], *, n_threads: int | str = "auto") -> Any:
     """Return what a file that `compress` wrote holds.
 
     Parameters
     ----------
     path : path
         The file.
+    n_threads : int or "auto"
+        How many blocks are decoded at once. "auto": one for each processor.
 
     Returns
     -------
@@ -159,10 +175,13 @@ def decompress(path: str | os.PathLike[str]) -> Any:
     ------
     DataError
         Naming the block, if the file is damaged.
+    SpecError
+        If it is no number of threads.
     """
+    count = checked_threads(n_threads)
     try:
         with open(path, "rb") as stream:
-            header, found = read_all(stream)
+            header, found = read_all(stream, count)
     except DataError as error:
         raise DataError(f"{os.fspath(path)}: {error}") from error
     except OSError as error:
@@ -212,7 +231,10 @@ def open_compressed(path: str | os.PathLike[str]) -> CompressedFile:
 
 
 def write_restored(
-    stream: BinaryIO, output: Path, progress: Callable[[Block], None] | None = None
+    stream: BinaryIO,
+    output: Path,
+    progress: Callable[[Block], None] | None = None,
+    n_threads: int = 1,
 ) -> Header:
     """Decompress a stream into a file of the kind that was compressed.
 
@@ -224,6 +246,8 @@ def write_restored(
         The file to write.
     progress : callable, optional
         Told after each block.
+    n_threads : int
+        How many blocks are decoded at once.
 
     Returns
     -------
@@ -235,7 +259,7 @@ def write_restored(
     DataError
         If the data are damaged, or the file cannot be written: then it is not there.
     """
-    blocks = stream_blocks(stream)
+    blocks = stream_blocks(stream, n_threads)
     header = next(blocks)
     assert isinstance(header, Header)
 

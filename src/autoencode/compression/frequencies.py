@@ -81,7 +81,9 @@ def normalised(weights: IntArray) -> IntArray:
     """
     n_tables, n_symbols = weights.shape
     total = weights.sum(axis=1, keepdims=True)
-    frequencies: IntArray = 1 + weights * (TOTAL - n_symbols) // total
+    frequencies: IntArray = weights * (TOTAL - n_symbols)
+    frequencies //= total
+    frequencies += 1
     largest = frequencies.argmax(axis=1)
     frequencies[np.arange(n_tables), largest] += TOTAL - frequencies.sum(axis=1)
     return frequencies
@@ -102,11 +104,12 @@ class ShapeTables:
     starts : ndarray of int64, shape (n_tables + 1,)
         Where each table begins in the others.
     frequencies, cumulative : ndarray of int64
-        Of all tables, one after the other; table t's cumulative ones are moved by
-        ``t * TOTAL`` so that all of them ascend.
-    radii : ndarray of int64, shape (n_tables,)
-        The largest residual of each. Table ``scale * FRACTIONS + fraction`` is that of a
-        scale and of the fourth of a whole number into which the prediction falls.
+        Of all tables, one after the other; the second is the sum of those before a symbol
+        in its own table.
+    radii, zeros : ndarray of int64, shape (n_tables,)
+        The largest residual of each, and the place of residual 0. Table
+        ``scale * FRACTIONS + fraction`` is that of a scale and of the fourth of a whole
+        number into which the prediction falls.
     """
 
     def __init__(self, family: str) -> None:
@@ -119,11 +122,29 @@ class ShapeTables:
                 radii.append(reach)
         self.radii = np.array(radii, np.int64)
         self.starts = np.cumsum([0, *(len(table) for table in tables)])
+        self.zeros = self.starts[:-1] + self.radii
         self.frequencies = np.concatenate(tables)
-        moved = [np.cumsum(table) - table + place * TOTAL for place, table in enumerate(tables)]
-        self.cumulative = np.concatenate(moved)
+        self.cumulative = np.concatenate([np.cumsum(table) - table for table in tables])
         # Cost of each symbol in bits: the encoder's choices only, never the decoder's.
         self.bits = PRECISION - np.log2(self.frequencies)
+        self._slots = np.empty(len(tables) * TOTAL, np.uint16)
+        self._listed = np.zeros(len(tables), np.bool_)
+
+    def bases(self, tables: IntArray) -> IntArray:
+        """Return where the slots of each symbol's table begin; list those not listed yet."""
+        listed = self._listed[tables]
+        if not listed.all():
+            for table in np.unique(tables[~listed]).tolist():
+                start, stop = self.starts[table : table + 2]
+                symbols = np.arange(start, stop, dtype=np.uint16)
+                own = slice(table * TOTAL, (table + 1) * TOTAL)
+                self._slots[own] = np.repeat(symbols, self.frequencies[start:stop])
+                self._listed[table] = True
+        return tables << PRECISION
+
+    def locate(self, bases: IntArray, slots: IntArray) -> IntArray:
+        """Return the places of the symbols in whose intervals slots lie."""
+        return self._slots.take(bases + slots).astype(np.int64)
 
 
 @cache

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from autoencode.compression.effort import Effort
 from autoencode.compression.frequencies import IntArray
+from autoencode.compression.masked_part import encode_masked
 from autoencode.compression.plans import require
 from autoencode.compression.stored_integers import load_integers, store_integers
 from autoencode.compression.table_model import Layout
 from autoencode.compression.table_part import decode_table, encode_table
-from autoencode.compression.table_planning import Column, plan_table
+from autoencode.compression.table_planning import Column, Planned, plan_table
 
 __all__ = ["decode_integers", "encode_integers"]
 
-_TABLE, _BY_ROW, _BY_COLUMN = range(3)
+_TABLE, _BY_ROW, _BY_COLUMN, _LEARNED = range(4)
 _SERIES_ROWS = 64
-_LONGEST_LANE, _SHORTEST_LANE, _FEWEST_LANES = 256, 16, 32
+# Lanes are as long as leaves many of them, which makes them fast, if that is not too short.
+_LONGEST_LANE, _MIDDLE_LANE, _SHORTEST_LANE = 256, 64, 16
+_MANY_LANES, _FEWEST_LANES = 1024, 32
 # What looking at earlier rows has to save: reading them back takes many short steps.
 _WORTH_STEPS = 0.99
 # Whole matrices are packed in one piece up to this many integers: xz takes a second for a
@@ -26,7 +30,9 @@ _WORTH_STEPS = 0.99
 _MOST_PACKED = 1 << 24
 
 
-def encode_integers(columns: Sequence[Column], n_rows: int, effort: Effort) -> bytes:
+def encode_integers(
+    columns: Sequence[Column], n_rows: int, effort: Effort, *, modelled: bool = True
+) -> bytes:
     """Code columns of integers together.
 
     Parameters
@@ -37,39 +43,47 @@ def encode_integers(columns: Sequence[Column], n_rows: int, effort: Effort) -> b
         Their number.
     effort : Effort
         How much to try.
+    modelled : bool
+        Whether to predict columns from each other, too.
 
     Returns
     -------
     bytes
         One byte for the method, then the rest.
     """
-    offers = [bytes([_TABLE]) + _best_table(columns, n_rows, effort)]
+    if not modelled:
+        return min(_packed(columns, math.inf), key=len)
+    planned, layout = _best_plan(columns, n_rows, effort)
+    offers = [bytes([_TABLE]) + encode_table(columns, planned, layout)]
     if len(columns) * n_rows <= _MOST_PACKED and not effort.fast:
-        offers.extend(_packed(columns))
-    return min(offers, key=len)
+        offers.extend(_packed(columns, math.inf if effort.patient else len(offers[0])))
+    best = min(offers, key=len)
+    learned = encode_masked(columns, planned, layout, effort, len(best) - 1)
+    return best if learned is None else bytes([_LEARNED]) + learned
 
 
-def _best_table(columns: Sequence[Column], n_rows: int, effort: Effort) -> bytes:
-    """Code by the linear model, without and with earlier rows."""
+def _best_plan(columns: Sequence[Column], n_rows: int, effort: Effort) -> tuple[Planned, Layout]:
+    """Plan the linear model, without and with earlier rows."""
     layouts = [Layout(n_rows)]
     if n_rows >= _SERIES_ROWS and effort.series:
-        length = min(_LONGEST_LANE, max(_SHORTEST_LANE, n_rows // _FEWEST_LANES))
+        length = max(_SHORTEST_LANE, min(_LONGEST_LANE, n_rows // _MANY_LANES))
+        length = max(length, min(_MIDDLE_LANE, n_rows // _FEWEST_LANES))
         layouts.append(Layout(n_rows, 2 if len(columns) <= 16 else 1, length))
-    found, layout = plan_table(columns, layouts[0]), layouts[0]
+    found, layout = plan_table(columns, layouts[0], effort), layouts[0]
     for other in layouts[1:]:
-        series = plan_table(columns, other)
+        series = plan_table(columns, other, effort)
         if series.n_bytes < _WORTH_STEPS * found.n_bytes:
             found, layout = series, other
-    return encode_table(columns, found, layout)
+    return found, layout
 
 
-def _packed(columns: Sequence[Column]) -> list[bytes]:
+def _packed(columns: Sequence[Column], beat: float) -> list[bytes]:
     matrix = np.array([column.values for column in columns], np.int64)
-    by_row = bytes([_BY_ROW]) + store_integers(matrix.T.ravel())
-    return [by_row, bytes([_BY_COLUMN]) + store_integers(matrix.ravel())]
+    by_row = bytes([_BY_ROW]) + store_integers(matrix.T.ravel(), beat=beat)
+    return [by_row, bytes([_BY_COLUMN]) + store_integers(matrix.ravel(), beat=beat)]
 
 
-def decode_integers(data: bytes, n_columns: int, n_rows: int) -> IntArray:
+def decode_integers(data: bytes, n_columns: int, n_rows: int, stop: int | None = None) -> IntArray:
     """Return columns of integers.
 
     Parameters
@@ -78,6 +92,8 @@ def decode_integers(data: bytes, n_columns: int, n_rows: int) -> IntArray:
         As `encode_integers` returned it.
     n_columns, n_rows : int
         What must be in it.
+    stop : int, optional
+        How many of the first columns are asked for; the others may be anything.
 
     Returns
     -------
@@ -91,8 +107,8 @@ def decode_integers(data: bytes, n_columns: int, n_rows: int) -> IntArray:
     """
     require(len(data) > 0, "coded integers are cut off")
     method = data[0]
-    if method == _TABLE:
-        return decode_table(data[1:], n_columns, n_rows)
+    if method in (_TABLE, _LEARNED):
+        return decode_table(data[1:], n_columns, n_rows, stop, learned=method == _LEARNED)
     require(method in (_BY_ROW, _BY_COLUMN), "integers name an unknown method")
     flat = load_integers(data[1:], n_columns * n_rows, 1 << 63)
     if method == _BY_ROW:

@@ -26,6 +26,7 @@ __all__ = [
     "TableMember",
     "blocks_of",
     "member_from_json",
+    "n_blocks_of",
     "rows_per_block",
 ]
 
@@ -123,11 +124,13 @@ class ArrayMember:
             return flat.astype(self.stored_type, copy=False).reshape(len(rows), self.n_columns)
         return flat.view(self.stored_type)
 
-    def decode(self, body: bytes, n_rows: int) -> Values:
-        """Return coded rows."""
+    def decode(self, body: bytes, n_rows: int, stop: int | None = None) -> Values:
+        """Return coded rows; with ``stop`` only so many columns of a matrix are sure to be."""
         require_block(n_rows, self.n_columns)
+        if len(self.inner) != 1:
+            stop = None
         plain = np.ascontiguousarray(
-            decode_array(body, n_rows, self.inner, self.stored_type, self.bounds)
+            decode_array(body, n_rows, self.inner, self.stored_type, self.bounds, stop)
         )
         native = self.dtype.newbyteorder("=")
         rows = plain.view(native) if plain.size else plain.astype(native)
@@ -177,10 +180,10 @@ class TableMember:
             return body, self.digest(rows)
         return body, self.digest(self.decode(body, rows.num_rows))
 
-    def decode(self, body: bytes, n_rows: int) -> pa.Table:
-        """Return coded rows."""
+    def decode(self, body: bytes, n_rows: int, stop: int | None = None) -> pa.Table:
+        """Return coded rows; with ``stop`` only so many of the columns."""
         require_block(n_rows, self.n_columns)
-        return decode_table_block(body, n_rows, self.schema, self.errors)
+        return decode_table_block(body, n_rows, self.schema, self.errors, stop)
 
     def digest(self, rows: pa.Table) -> int:
         """Return XXH3 of the columns' values, one after the other."""
@@ -258,6 +261,11 @@ def _array_member(value: Mapping[str, Any], name: str, errors: tuple[float, ...]
 
 def _tupled(value: Any) -> Any:
     return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
+
+
+def n_blocks_of(member: Member) -> int:
+    """Return into how many blocks a member is cut."""
+    return -(-member.n_rows // rows_per_block(member.n_columns))
 
 
 def blocks_of(rows: Any, member: Member) -> Iterator[tuple[int, Any]]:

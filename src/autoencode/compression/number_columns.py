@@ -21,6 +21,7 @@ from autoencode.strict_json import read_json
 __all__ = [
     "MISSING",
     "Parts",
+    "integers_of",
     "parse_head",
     "read_numbers",
     "read_values",
@@ -158,16 +159,27 @@ def read_numbers(
     return values, special
 
 
-def store_values(values: Values, *, fast: bool = False) -> bytes:
-    """Store numbers as they are, by whatever makes them smallest."""
+def integers_of(described: Any) -> int:
+    """Return of how many columns of integers `read_numbers` will take."""
+    if not isinstance(described, list) or not described:
+        return 0
+    return int(bool(described[0])) + int(len(described) > 1)
+
+
+def store_values(values: Values, *, fast: bool = False, beat: float = math.inf) -> bytes:
+    """Store numbers as they are, by whatever makes them smallest; ``beat`` as in `pack`."""
     raw = np.ascontiguousarray(values).tobytes()
-    offers = [bytes([_RAW]) + pack(raw, fast=fast)]
+    offers = []
+    if values.dtype.name in _PCODEC_KINDS and values.size:
+        by_pcodec = pcodec_bytes(values, fast=fast, beat=beat)
+        if by_pcodec is not None:
+            offers.append(bytes([_PCODEC]) + by_pcodec)
+            beat = min(beat, len(by_pcodec))
+    offers.append(bytes([_RAW]) + pack(raw, fast=fast, beat=beat))
     size = values.dtype.itemsize
     if size > 1 and values.size:
         planes = np.frombuffer(raw, np.uint8).reshape(-1, size).T.tobytes()
-        offers.append(bytes([_SHUFFLED]) + pack(planes, fast=fast))
-    if values.dtype.name in _PCODEC_KINDS and values.size:
-        offers.append(bytes([_PCODEC]) + pcodec_bytes(values))
+        offers.append(bytes([_SHUFFLED]) + pack(planes, fast=fast, beat=beat))
     return min(offers, key=len)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +28,13 @@ __all__ = [
 LARGEST_PACKED = 1 << 33
 _RAW, _DEFLATE, _XZ, _ZSTD = range(4)
 _XZ_FROM = 64
+# Of longer data deflate makes more bytes than zstd does.
+_DEFLATE_TO = 1 << 13
+# xz and zstd at their slowest rarely make less than this share of what quick zstd makes.
+_STRONGEST = 0.6
+_SAMPLE_BYTES = 1 << 14
+# A sample decides about what quick zstd hardly makes smaller, and about what is long.
+_DENSE, _LONG = 0.75, 1 << 20
 _LENGTH_BYTES = 5
 _COUNT_BYTES, _SIZE_BYTES = 2, 4
 
@@ -38,7 +46,7 @@ def _filters(size: int) -> list[dict[str, Any]]:
     return [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": window}]
 
 
-def pack(data: bytes, *, fast: bool = False) -> bytes:
+def pack(data: bytes, *, fast: bool = False, beat: float = math.inf) -> bytes:
     """Pack bytes by whatever makes them smallest.
 
     Parameters
@@ -47,6 +55,9 @@ def pack(data: bytes, *, fast: bool = False) -> bytes:
         Anything.
     fast : bool
         Leave out xz, the slowest.
+    beat : float
+        Bytes that something else takes: what is slow is left out where it is unlikely to
+        make less of them.
 
     Returns
     -------
@@ -54,17 +65,33 @@ def pack(data: bytes, *, fast: bool = False) -> bytes:
         One byte for the method, five for the length, then the packed bytes.
     """
     found = [(_RAW, data)]
-    if len(data) > 16:
+    if 16 < len(data) <= _DEFLATE_TO:
         deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
         found.append((_DEFLATE, deflate.compress(data) + deflate.flush()))
     if len(data) >= _XZ_FROM:
-        level = 3 if fast else 19
-        found.append((_ZSTD, pa.Codec("zstd", level).compress(data, asbytes=True)))
-        if not fast:
-            packed = lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(len(data)))
-            found.append((_XZ, packed))
+        quick = pa.Codec("zstd", 3).compress(data, asbytes=True)
+        found.append((_ZSTD, quick))
+        if not fast and _may_beat(data, len(quick), beat):
+            found.append((_ZSTD, pa.Codec("zstd", 19).compress(data, asbytes=True)))
+            found.append((_XZ, _xz(data)))
     method, packed = min(found, key=lambda pair: len(pair[1]))
     return bytes([method]) + len(data).to_bytes(_LENGTH_BYTES, "little") + packed
+
+
+def _xz(data: bytes) -> bytes:
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(len(data)))
+
+
+def _may_beat(data: bytes, quick: int, beat: float) -> bool:
+    """Tell whether slow packing may come below so many bytes, by what quick packing makes."""
+    if beat == math.inf:
+        return True
+    share = _STRONGEST
+    if len(data) > 4 * _SAMPLE_BYTES and (quick > _DENSE * len(data) or len(data) > _LONG):
+        sample = data[len(data) // 2 :][:_SAMPLE_BYTES]
+        before = len(pa.Codec("zstd", 3).compress(sample, asbytes=True))
+        share = 0.95 * len(_xz(sample)) / before
+    return share * quick < beat
 
 
 def unpack(data: bytes, largest: int = LARGEST_PACKED) -> bytes:

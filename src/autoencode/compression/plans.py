@@ -14,6 +14,7 @@ from autoencode.errors import DataError
 __all__ = [
     "LARGEST_CONTEXTS",
     "LARGEST_LEVELS",
+    "LARGEST_SCALE",
     "MODES",
     "WIDEST",
     "ColumnPlan",
@@ -29,8 +30,9 @@ LARGEST_CONTEXTS = 4096
 WIDEST = 48
 LARGEST_SCALE = len(SCALES) - 1 + 4 * WIDEST
 MODES = ("levels", "residual", "given")
-# What a context is made of: a value, the own prediction, how far off predictions were.
-SOURCES = ("value", "prediction", "surprise", "surprises")
+# What a context is made of: a value, the own prediction, how far off predictions were, what
+# a network adds to the scale.
+SOURCES = ("value", "prediction", "surprise", "surprises", "spread")
 _FARTHEST_EDGE = 1 << 60
 
 

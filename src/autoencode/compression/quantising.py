@@ -21,6 +21,9 @@ _TRIED = 2000
 _MOST_VERBATIM = 0.02
 _DECIMALS = 12
 _WIDEST_SIZE = 1 << 62
+_COUNTED_BITS = 16
+# What stands in the file about a column of exceptions.
+_MASK_BITS = 400.0
 
 
 def check_bound(error: float, name: str) -> float:
@@ -134,9 +137,17 @@ def _real(values: Values, error: float) -> Numbers:
 
 
 def _expected_bits(found: Numbers) -> float:
-    exceptions = 0 if found.special is None else int(found.special.sum())
-    each = 8.0 * found.verbatim.dtype.itemsize + 8
-    return found.integers.size * math.log2(found.size + 1) + each * exceptions
+    """Return about what a column takes: the entropy of its integers, and exceptions."""
+    n_rows = found.integers.size
+    low_bits = max(0, (found.size - 1).bit_length() - _COUNTED_BITS)
+    counts = np.bincount(found.integers >> low_bits) if found.size < 1 << 62 else np.ones(n_rows)
+    share = counts[counts > 0] / n_rows
+    bits = n_rows * (low_bits - float((share * np.log2(share)).sum()))
+    exceptions = len(found.verbatim)
+    if exceptions:
+        where = math.log2(n_rows / exceptions) + 1.5
+        bits += exceptions * (8.0 * found.verbatim.dtype.itemsize + where) + _MASK_BITS
+    return bits
 
 
 def _offers(values: Values, ordinary: BoolArray, error: float) -> Iterator[Numbers]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 
 from autoencode.compression.frequencies import PRECISION, TOTAL, IntArray
 from autoencode.errors import DataError
 
-__all__ = ["BitReader", "BitWriter", "SymbolReader", "SymbolWriter"]
+__all__ = ["BitReader", "BitWriter", "SymbolReader", "SymbolTables", "SymbolWriter"]
 
 # A state is at least 2**24 and below 2**40; 16 bits move at a time. (Duda, 2013,
 # arXiv:1311.2540, section 3.2: "range variants"; one state per lane as in Giesen, 2014,
@@ -19,23 +21,44 @@ _STATE_BYTES = 5
 _LONGEST_BITS = 56
 
 
+class SymbolTables(Protocol):
+    """Tables of frequencies, and how a slot's symbol is found.
+
+    Attributes
+    ----------
+    frequencies, cumulative : ndarray of int64
+        Of all tables, one after the other; the second is the sum of those before a symbol
+        in its own table.
+    """
+
+    frequencies: IntArray
+    cumulative: IntArray
+
+    def bases(self, tables: IntArray) -> IntArray:
+        """Return what `locate` needs to know of each symbol's table."""
+
+    def locate(self, bases: IntArray, slots: IntArray) -> IntArray:
+        """Return the places of the symbols in whose intervals slots lie."""
+
+
 class SymbolWriter:
     """Takes symbols in the order in which they will be read, and codes them at the end.
 
     Parameters
     ----------
     lanes : int
-        States that take turns; each costs about three bytes.
+        States that take turns; each costs about four bytes.
     """
 
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
-        self._calls: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]] = []
+        self._calls: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]] = []
 
-    def put(self, frequencies: IntArray, cumulative: IntArray) -> None:
-        """Take one call's symbols, each as its frequency and the sum of those before it."""
-        if len(frequencies):
-            self._calls.append((frequencies.astype(np.uint32), cumulative.astype(np.uint32)))
+    def put(self, tables: SymbolTables, places: IntArray) -> None:
+        """Take one call's symbols, each as its place in the tables."""
+        if len(places):
+            frequencies = tables.frequencies[places].astype(np.uint32)
+            self._calls.append((frequencies, tables.cumulative[places].astype(np.uint16)))
 
     def finish(self) -> bytes:
         """Return states and words.
@@ -45,20 +68,25 @@ class SymbolWriter:
         bytes
             Five bytes for each lane, then words of two, all little-endian.
         """
-        states = np.full(self.lanes, _LOWEST, np.uint64)
+        states = np.full(self.lanes, _LOWEST, np.int64)
         words: list[npt.NDArray[np.uint16]] = []
-        for frequencies, cumulative in reversed(self._calls):
+        for small, cumulative in reversed(self._calls):
+            frequencies = small.astype(np.int64)
+            limits = frequencies << (40 - PRECISION)
             last = (len(frequencies) - 1) // self.lanes * self.lanes
             for start in range(last, -1, -self.lanes):
                 piece = slice(start, start + self.lanes)
-                frequency = frequencies[piece].astype(np.uint64)
+                frequency = frequencies[piece]
                 active = states[: len(frequency)]
-                full = active >= frequency << np.uint64(40 - PRECISION)
-                if full.any():
-                    words.append(active[full].astype(np.uint16)[::-1])
-                    active[full] >>= np.uint64(_WORD)
-                quotient, rest = np.divmod(active, frequency)
-                active[:] = (quotient << np.uint64(PRECISION)) + rest + cumulative[piece]
+                full = np.flatnonzero(active >= limits[piece])
+                if len(full):
+                    held = active[full]
+                    words.append(held.astype(np.uint16)[::-1])
+                    active[full] = held >> _WORD
+                quotient = active // frequency
+                # The quotient moves up by 16 bits, the rest and the sum before stand below.
+                active += quotient * (TOTAL - frequency)
+                active += cumulative[piece]
         head = states.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :_STATE_BYTES].tobytes()
         tail = np.concatenate(words)[::-1] if words else np.empty(0, np.uint16)
         return head + tail.astype("<u2").tobytes()
@@ -91,33 +119,34 @@ class SymbolReader:
         self._place = 0
         self.lanes = lanes
 
-    def take(self, frequencies: IntArray, cumulative: IntArray, tables: IntArray) -> IntArray:
+    def take(self, tables: SymbolTables, chosen: IntArray) -> IntArray:
         """Read one call's symbols.
 
         Parameters
         ----------
-        frequencies, cumulative : ndarray of int64
-            Of all tables one after the other; cumulative ones moved by ``TOTAL`` for
-            each table, so that they ascend.
-        tables : ndarray of int64, shape (n_symbols,)
+        tables : SymbolTables
+            What the symbols are of.
+        chosen : ndarray of int64, shape (n_symbols,)
             The table of each symbol.
 
         Returns
         -------
         ndarray of int64, shape (n_symbols,)
-            Places in ``frequencies``.
+            Places in the tables.
         """
-        found = np.empty(len(tables), np.int64)
-        bases = tables * TOTAL
-        for start in range(0, len(tables), self.lanes):
+        found = np.empty(len(chosen), np.int64)
+        bases = tables.bases(chosen)
+        frequencies, cumulative = tables.frequencies, tables.cumulative
+        for start in range(0, len(chosen), self.lanes):
             base = bases[start : start + self.lanes]
             active = self._states[: len(base)]
-            target = base + (active & (TOTAL - 1))
-            place = cumulative.searchsorted(target, side="right") - 1
+            slots = active & (TOTAL - 1)
+            place = tables.locate(base, slots)
             found[start : start + self.lanes] = place
             active >>= PRECISION
-            active *= frequencies[place]
-            active += target - cumulative[place]
+            active *= frequencies.take(place)
+            active += slots
+            active -= cumulative.take(place)
             empty = np.flatnonzero(active < _LOWEST)
             if len(empty):
                 self._refill(active, empty)

@@ -6,7 +6,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,8 @@ def open_source(data: Any, error: Allowed, relative: Allowed) -> Source:
     if isinstance(data, (str, os.PathLike)):
         path = Path(data)
         try:
-            return _open_path(path, error, relative)
+            # What became smaller is the file, not its content in memory.
+            return replace(_open_path(path, error, relative), n_bytes=path.stat().st_size)
         except DataError as problem:
             raise DataError(f"{path}: {problem}") from problem
         except OSError as problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from pcodec import ChunkConfig, standalone
 
@@ -13,9 +15,11 @@ __all__ = ["load_integers", "pcodec_bytes", "pcodec_into", "store_integers"]
 
 _BYTES, _PCODEC = range(2)
 _WIDTHS = (1, 2, 4, 8)
+_QUICK_LEVEL, _SLOW_LEVEL = 6, 12
+_SAMPLED, _SAMPLE_ERROR = 1 << 15, 0.8
 
 
-def store_integers(values: IntArray, *, fast: bool = False) -> bytes:
+def store_integers(values: IntArray, *, fast: bool = False, beat: float = math.inf) -> bytes:
     """Store integers by whatever makes them smallest.
 
     Parameters
@@ -24,6 +28,8 @@ def store_integers(values: IntArray, *, fast: bool = False) -> bytes:
         Not negative.
     fast : bool
         Leave out xz.
+    beat : float
+        As in `pack`.
 
     Returns
     -------
@@ -33,9 +39,11 @@ def store_integers(values: IntArray, *, fast: bool = False) -> bytes:
     largest = int(values.max(initial=0))
     width = next(width for width in _WIDTHS if largest < 1 << (8 * width - (width == 8)))
     narrow = values.astype(f"<u{width}")
-    offers = [bytes([_BYTES, width]) + pack(narrow.tobytes(), fast=fast)]
+    offers = [bytes([_BYTES, width]) + pack(narrow.tobytes(), fast=fast, beat=beat)]
     wide = narrow.astype(f"<u{max(width, 2)}")
-    offers.append(bytes([_PCODEC, max(width, 2)]) + pcodec_bytes(wide))
+    by_pcodec = pcodec_bytes(wide, fast=fast, beat=beat)
+    if by_pcodec is not None:
+        offers.append(bytes([_PCODEC, max(width, 2)]) + by_pcodec)
     return min(offers, key=len)
 
 
@@ -74,10 +82,22 @@ def load_integers(data: bytes, count: int, size: int) -> IntArray:
     return found.astype(np.int64)
 
 
-def pcodec_bytes(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bytes:
-    """Compress numbers by pcodec."""
+def pcodec_bytes(
+    values: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
+    *,
+    fast: bool = False,
+    beat: float = math.inf,
+) -> bytes | None:
+    """Compress numbers by pcodec; None if a sample says that this will not beat so many bytes."""
     flat = np.ascontiguousarray(values).ravel()
-    return bytes(standalone.simple_compress(flat, ChunkConfig(compression_level=12)))
+    quick = ChunkConfig(compression_level=_QUICK_LEVEL)
+    if beat < math.inf and flat.size > 2 * _SAMPLED:
+        middle = flat[flat.size // 2 :][:_SAMPLED]
+        expected = len(standalone.simple_compress(middle, quick)) * flat.size / _SAMPLED
+        if _SAMPLE_ERROR * expected > beat:
+            return None
+    config = quick if fast else ChunkConfig(compression_level=_SLOW_LEVEL)
+    return bytes(standalone.simple_compress(flat, config))
 
 
 def pcodec_into(data: bytes, out: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:

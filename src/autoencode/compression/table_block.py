@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from autoencode.compression.arrow_fields import read_field, write_field
+from autoencode.compression.arrow_fields import integers_of_field, read_field, write_field
 from autoencode.compression.effort import Effort
 from autoencode.compression.integer_part import decode_integers, encode_integers
 from autoencode.compression.number_columns import Parts, parse_head
@@ -56,7 +56,11 @@ def _one_chunk(column: pa.ChunkedArray) -> list[pa.Array]:
 
 
 def decode_table_block(
-    data: bytes, n_rows: int, schema: pa.Schema, errors: Sequence[float]
+    data: bytes,
+    n_rows: int,
+    schema: pa.Schema,
+    errors: Sequence[float],
+    stop: int | None = None,
 ) -> pa.Table:
     """Return rows of a table.
 
@@ -70,6 +74,8 @@ def decode_table_block(
         Of the table.
     errors : sequence of float
         The bound of each column.
+    stop : int, optional
+        How many of the first columns are asked for: the table has these only.
 
     Raises
     ------
@@ -81,11 +87,14 @@ def decode_table_block(
     head, coded, *buffers = pieces
     described, n_integers = parse_head(head, 3 * len(schema) + 1)
     require(len(described) == len(schema), "a block has another number of columns")
-    integers = decode_integers(coded, n_integers, n_rows) if n_integers else ()
+    upto = None if stop is None else sum(integers_of_field(item) for item in described[:stop])
+    integers = decode_integers(coded, n_integers, n_rows, upto) if n_integers else ()
     columns, stored = iter(integers), iter(buffers)
     found = [
         read_field(item, field.type, columns, stored, n_rows, error)
-        for item, field, error in zip(described, schema, errors, strict=True)
+        for item, field, error in zip(described[:stop], schema, errors, strict=False)
     ]
+    if stop is not None:
+        return pa.Table.from_arrays(found, schema=pa.schema(list(schema)[:stop]))
     require(next(columns, None) is None and next(stored, None) is None, "a block has more in it")
     return pa.Table.from_arrays(found, schema=schema)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
 from autoencode.compression.frequencies import IntArray
+from autoencode.compression.masked import MaskedNetwork
+from autoencode.compression.masked_walk import MaskedWalk, moved_scales
 from autoencode.compression.plans import ColumnPlan, Source
+from autoencode.compression.weighted_sums import WeightedSum
 
-__all__ = ["Layout", "TableWalk", "predicted", "recent", "row_steps", "surprise"]
+__all__ = ["Layout", "TableWalk", "part_numbers", "recent", "surprise"]
 
-# Tables learn from group to group: each is a fourth of what is known before it.
-_FIRST_ROWS, _MOST_ROWS, _SHARE = 16, 8192, 4
+# Tables of levels learn from group to group: each is half of what is known before it.
+_FIRST_ROWS, _MOST_ROWS, _SHARE = 16, 16384, 2
 _LARGEST_SURPRISE = 255
-# Predictions are clipped here, in sixteenths.
-_FARTHEST = 1 << 56
+_LARGEST_LISTED = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -39,47 +42,73 @@ class Layout:
     lags: int = 0
     length: int = 0
 
-    def steps(self) -> Iterator[IntArray]:
-        """Yield the rows coded together, each once."""
-        if not self.lags:
-            yield from row_steps(self.n_rows)
-            return
-        lanes = np.arange(0, self.n_rows, self.length)
+    def steps(self) -> Iterator[list[slice]]:
+        """Yield what is coded together with lags: the same row of all lanes.
+
+        Each is a list: these rows, those before them, and so on while there are any.
+        """
+        starts: list[int] = []
+        start = 0
         for step in range(min(self.length, self.n_rows)):
-            rows = lanes + step
-            yield rows[rows < self.n_rows]
+            count = -(-(self.n_rows - step) // self.length)
+            starts.append(start)
+            yield [slice(at, at + count) for at in starts[: -2 - self.lags : -1]]
+            start += count
+
+    def ordered(self, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Put the rows of columns, shape (n_columns, n_rows), in the order of coding."""
+        return columns[:, self._order()] if self.lags else columns
+
+    def restored(self, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Put rows that are in the order of coding in their own."""
+        if not self.lags:
+            return columns
+        found = np.empty_like(columns)
+        found[:, self._order()] = columns
+        return found
+
+    def _order(self) -> IntArray:
+        n_lanes = -(-self.n_rows // self.length)
+        rows = np.arange(n_lanes * self.length).reshape(n_lanes, self.length).T.ravel()
+        return rows[rows < self.n_rows]
 
 
-def row_steps(n_rows: int) -> Iterator[IntArray]:
-    """Yield rows in pieces: of 16, then of a fourth of those before, at most of 8192."""
-    start, size = 0, _FIRST_ROWS
+def _groups(n_rows: int, mode: str) -> Iterator[slice]:
+    """Yield the rows of a column that are coded together without lags."""
+    start, size = 0, _FIRST_ROWS if mode == "levels" else _MOST_ROWS
     while start < n_rows:
         stop = min(n_rows, start + size)
-        yield np.arange(start, stop)
-        size = min(_MOST_ROWS, max(_FIRST_ROWS, stop // _SHARE))
+        yield slice(start, stop)
+        size = min(_MOST_ROWS, max(size, stop // _SHARE))
         start = stop
-
-
-def predicted(plan: ColumnPlan, regressors: Sequence[IntArray]) -> IntArray | None:
-    """Return what centred values predict, in sixteenths; None if it is the centre.
-
-    Sums are of whole numbers below 2**53 held in float64: exact in any order.
-    """
-    if not regressors:
-        return None
-    total = np.zeros(len(regressors[0]), np.float64)
-    for weight, values in zip(plan.weights, regressors, strict=True):
-        total += float(weight) * values
-    scaled = np.floor(np.ldexp(total, -plan.shift))
-    return np.clip(scaled, -_FARTHEST, _FARTHEST).astype(np.int64) + 16 * plan.centre
 
 
 def surprise(values: IntArray, predictions: IntArray | None, plan: ColumnPlan) -> IntArray:
     """Return how far off predictions were: 8 is about what is usual, 255 the most."""
-    base = plan.centre if predictions is None else (predictions + 8) >> 4
-    off = np.minimum(np.abs(values - base), 1 << 58)
-    found: IntArray = np.minimum((off << 3) >> plan.exponent, _LARGEST_SURPRISE)
-    return found
+    off = values - (plan.centre if predictions is None else (predictions + 8) >> 4)
+    np.abs(off, out=off)
+    np.minimum(off, 1 << 58, out=off)
+    off <<= 3
+    off >>= plan.exponent
+    return np.minimum(off, _LARGEST_SURPRISE, out=off)
+
+
+def part_numbers(source: Source, largest: int, n_uses: int) -> npt.NDArray[np.uint16] | None:
+    """Return the part of the context for each value that is seen; None if to be searched for.
+
+    Parameters
+    ----------
+    source : Source
+        Its edges are used.
+    largest : int
+        The largest value seen; the smallest is 0.
+    n_uses : int
+        How many will be asked for: a list pays if these are many.
+    """
+    if largest >= min(_LARGEST_LISTED, max(n_uses, 256)):
+        return None
+    seen = np.arange(largest + 1)
+    return np.searchsorted(source.edges, seen, side="right").astype(np.uint16)
 
 
 class TableWalk:
@@ -93,24 +122,49 @@ class TableWalk:
         The order of rows.
     given : mapping of int to ndarray
         Columns known beforehand.
+    network : MaskedNetwork, optional
+        What adds to predictions and scales.
     """
 
     def __init__(
-        self, plans: Sequence[ColumnPlan], layout: Layout, given: Mapping[int, IntArray]
+        self,
+        plans: Sequence[ColumnPlan],
+        layout: Layout,
+        given: Mapping[int, IntArray],
+        network: MaskedNetwork | None = None,
     ) -> None:
         self.plans, self.layout = plans, layout
         shape = (len(plans), layout.n_rows)
+        # In the order of coding, so that what is coded together lies side by side.
         self.values = np.zeros(shape, np.int64)
-        self.surprises = np.zeros(shape, np.int16)
-        self.tables = {
+        self._regressors = {at % len(plans) for plan in plans for at in plan.regressors}
+        self._floats = np.zeros(shape if self._regressors else (0, 0), np.float64)
+        self._surprising = _surprising(plans)
+        self._surprises = np.zeros(shape, np.uint8)
+        for place, values in given.items():
+            self.values[place] = layout.ordered(values[None])[0]
+            self._note(place, slice(0, layout.n_rows), self.values[place])
+        self._sums = [WeightedSum(plan, plans) for plan in plans]
+        self._lists = [[self._list(source) for source in plan.sources] for plan in plans]
+        self._tables = {
             place: LevelTables(plan.n_contexts, plan.size)
             for place, plan in enumerate(plans)
             if plan.mode == "levels"
         }
-        for place, values in given.items():
-            self.values[place] = values
+        self._scales = [np.array(plan.scales, np.int64) for plan in plans]
+        self._learned = None if network is None else MaskedWalk(network, plans, self.values)
 
-    def run(self, channel: Channel, known: npt.NDArray[np.int64] | None) -> IntArray:
+    def _list(self, source: Source) -> npt.NDArray[np.uint16] | None:
+        if source.kind in ("prediction", "spread"):
+            return None
+        largest = _LARGEST_SURPRISE * (4 if source.kind == "surprises" else 1)
+        if source.kind == "value":
+            largest = self.plans[source.place % len(self.plans)].size - 1
+        return part_numbers(source, largest, self.layout.n_rows)
+
+    def run(
+        self, channel: Channel, known: npt.NDArray[np.int64] | None, stop: int | None = None
+    ) -> IntArray:
         """Code all cells.
 
         Parameters
@@ -119,88 +173,146 @@ class TableWalk:
             Where they go to or come from.
         known : ndarray of int64, shape (n_columns, n_rows), or None
             The values, when writing; those of cells that a mask leaves out do not matter.
+        stop : int, optional
+            With no lags, how many of the first columns are asked for: the others stay 0.
 
         Returns
         -------
         ndarray of int64, shape (n_columns, n_rows)
             The values as they are read.
         """
-        for rows in self.layout.steps():
-            for place, plan in enumerate(self.plans):
-                self._code(place, plan, rows, channel, known)
-        return self.values
+        ordered = None if known is None else self.layout.ordered(known)
+        if self.layout.lags:
+            for before in self.layout.steps():
+                if self._learned is not None:
+                    self._learned.begin(before)
+                for place in range(len(self.plans)):
+                    self._code(place, before, channel, ordered)
+        else:
+            if self._learned is not None:
+                self._learned.begin([slice(0, self.layout.n_rows)])
+            for place, plan in enumerate(self.plans[:stop]):
+                for rows in _groups(self.layout.n_rows, plan.mode):
+                    self._code(place, [rows], channel, ordered)
+        return self.layout.restored(self.values)
 
     def _code(
         self,
         place: int,
-        plan: ColumnPlan,
-        rows: IntArray,
+        before: Sequence[slice],
         channel: Channel,
         known: npt.NDArray[np.int64] | None,
     ) -> None:
-        if plan.mask >= 0:
-            stored = self.values[plan.mask, rows] == 0
+        """Code a column's cells in the first of these rows; the others come before them."""
+        rows = before[0]
+        plan, own = self.plans[place], self.values[place, rows]
+        kept = self._kept(plan, rows)
+        if kept is not None and not len(kept):
             if plan.mode != "given":
-                self.values[place, rows[~stored]] = plan.centre
-            rows = rows[stored]
-        if not len(rows):
+                own[:] = plan.centre
+            self._note(place, rows, own)
+            self._heard(place, rows, kept, None)
             return
-        predictions = predicted(plan, [self._centred(at, rows) for at in plan.regressors])
+        linear = predictions = self._sums[place].predict(self._floats, before, kept)
+        spreads: IntArray | None = None
+        if self._learned is not None:
+            predictions, spreads = self._learned.said(place, rows, kept, predictions)
         if plan.mode != "given":
-            wanted = None if known is None else known[place, rows]
-            contexts = self._contexts(place, rows, predictions)
+            wanted = None if known is None else _chosen(known[place, rows], kept)
+            count = rows.stop - rows.start if kept is None else len(kept)
+            contexts = self._contexts(place, before, kept, (predictions, spreads), count)
             if plan.mode == "levels":
-                values = self.tables[place].code(contexts, wanted, channel)
+                values = self._tables[place].code(contexts, wanted, channel)
             else:
                 if predictions is None:
-                    predictions = np.full(len(rows), 16 * plan.centre)
-                scales = np.array(plan.scales, np.int64)[contexts]
+                    predictions = np.full(count, 16 * plan.centre)
+                scales = moved_scales(self._scales[place].take(contexts), spreads)
                 values = code_residuals(plan, predictions, scales, wanted, channel)
-            self.values[place, rows] = values
-        self.surprises[place, rows] = surprise(self.values[place, rows], predictions, plan)
+            if kept is None:
+                own[:] = values
+            else:
+                own[:] = plan.centre
+                own[kept] = values
+        self._note(place, rows, own)
+        self._heard(place, rows, kept, linear)
+        if place in self._surprising:
+            found = surprise(_chosen(own, kept), predictions, plan)
+            self._surprises[place, rows][slice(None) if kept is None else kept] = found
 
-    def _contexts(self, place: int, rows: IntArray, predictions: IntArray | None) -> IntArray:
-        contexts = np.zeros(len(rows), np.int64)
-        for source in self.plans[place].sources:
-            seen = self._seen(source, place, rows, predictions)
+    def _kept(self, plan: ColumnPlan, rows: slice) -> IntArray | None:
+        """Return which of these rows are stored; None if all are."""
+        if plan.mask < 0:
+            return None
+        return np.flatnonzero(self.values[plan.mask, rows] == 0)
+
+    def _note(self, place: int, rows: slice, values: IntArray) -> None:
+        if place in self._regressors:
+            self._floats[place, rows] = values
+
+    def _heard(
+        self, place: int, rows: slice, kept: IntArray | None, linear: IntArray | None
+    ) -> None:
+        if self._learned is not None and self.plans[place].mode != "given":
+            self._learned.heard(place, rows, kept, linear)
+
+    def _contexts(
+        self,
+        place: int,
+        before: Sequence[slice],
+        kept: IntArray | None,
+        said: tuple[IntArray | None, IntArray | None],
+        count: int,
+    ) -> IntArray:
+        contexts = np.zeros(count, np.int64)
+        for source, listed in zip(self.plans[place].sources, self._lists[place], strict=True):
             contexts *= len(source.edges) + 1
-            contexts += np.searchsorted(source.edges, seen, side="right")
+            seen = self._seen(source, place, before, kept, said)
+            if listed is not None:
+                contexts += listed.take(seen)
+            else:
+                contexts += np.searchsorted(source.edges, seen, side="right")
         return contexts
 
     def _seen(
-        self, source: Source, place: int, rows: IntArray, predictions: IntArray | None
-    ) -> IntArray:
+        self,
+        source: Source,
+        place: int,
+        before: Sequence[slice],
+        kept: IntArray | None,
+        said: tuple[IntArray | None, IntArray | None],
+    ) -> IntArray | int:
         """Return what a part of the context looks at."""
         if source.kind == "prediction":
-            if predictions is None:
-                return np.full(len(rows), 16 * self.plans[place].centre)
-            return predictions
+            return 16 * self.plans[place].centre if said[0] is None else said[0]
+        if source.kind == "spread":
+            return 0 if said[1] is None else said[1]
         if source.kind == "surprises":
-            return recent(self.surprises, place - 1, rows)
+            return _chosen(recent(self._surprises, place - 1, before[0]), kept)
         lag, column = divmod(source.place, len(self.plans))
-        at, first = self._earlier(rows, lag)
-        if source.kind == "value":
-            found = self.values[column, at]
-            return np.where(first, self.plans[column].centre, found) if lag else found
-        found = self.surprises[column, at].astype(np.int64)
-        return np.where(first, 0, found) if lag else found
-
-    def _centred(self, place: int, rows: IntArray) -> IntArray:
-        lag, column = divmod(place, len(self.plans))
-        at, first = self._earlier(rows, lag)
-        found = self.values[column, at] - self.plans[column].centre
-        return np.where(first, 0, found) if lag else found
-
-    def _earlier(self, rows: IntArray, lag: int) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-        """Return the rows so many before these, and where a lane does not reach so far."""
-        if not lag:
-            return rows, np.zeros(0, np.bool_)
-        first = rows % self.layout.length < lag
-        return np.maximum(rows - lag, 0), first
+        if lag >= len(before):
+            return self.plans[column].centre if source.kind == "value" else 0
+        table: npt.NDArray[Any] = self.values if source.kind == "value" else self._surprises
+        return _chosen(table[column, before[lag]], kept)
 
 
-def recent(surprises: npt.NDArray[np.int16], place: int, rows: IntArray) -> IntArray:
+def _chosen(values: IntArray, kept: IntArray | None) -> IntArray:
+    return values if kept is None else values[kept]
+
+
+def _surprising(plans: Sequence[ColumnPlan]) -> set[int]:
+    """Return the columns whose surprise some context looks at."""
+    found = set()
+    for place, plan in enumerate(plans):
+        for source in plan.sources:
+            if source.kind == "surprise":
+                found.add(source.place % len(plans))
+            elif source.kind == "surprises":
+                found.update(range(max(0, place - 4), place))
+    return found
+
+
+def recent(surprises: npt.NDArray[np.uint8], place: int, rows: slice | IntArray) -> IntArray:
     """Return the sum of the surprises of up to four columns, ``place`` the last of them."""
     first = max(0, place - 3)
-    found: IntArray = surprises[first : place + 1][:, rows].sum(axis=0, dtype=np.int64)
+    found: IntArray = surprises[first : place + 1, rows].sum(axis=0, dtype=np.int64)
     return found

@@ -8,6 +8,7 @@ import numpy as np
 
 from autoencode.compression.column_coding import ReadingChannel, WritingChannel
 from autoencode.compression.frequencies import IntArray
+from autoencode.compression.masked import MaskedNetwork
 from autoencode.compression.packing import join, pack_integers, split, unpack_integers
 from autoencode.compression.plans import ColumnPlan, check_order, require, within
 from autoencode.compression.stored_integers import load_integers, store_integers
@@ -28,7 +29,12 @@ def lanes_for(n_bytes: float) -> int:
     return 1 << max(2, min(exponent, MOST_LANES.bit_length() - 1))
 
 
-def encode_table(columns: Sequence[Column], planned: Planned, layout: Layout) -> bytes:
+def encode_table(
+    columns: Sequence[Column],
+    planned: Planned,
+    layout: Layout,
+    network: MaskedNetwork | None = None,
+) -> bytes:
     """Code a table of integers by its plan.
 
     Parameters
@@ -39,6 +45,8 @@ def encode_table(columns: Sequence[Column], planned: Planned, layout: Layout) ->
         As `plan_table` made it for this layout.
     layout : Layout
         The order of rows.
+    network : MaskedNetwork, optional
+        What adds to predictions; it comes first in what is returned.
 
     Returns
     -------
@@ -56,13 +64,17 @@ def encode_table(columns: Sequence[Column], planned: Planned, layout: Layout) ->
     }
     channel = WritingChannel(lanes)
     known = np.array([column.values for column in columns], np.int64)
-    TableWalk(planned.plans, layout, given).run(channel, known)
+    TableWalk(planned.plans, layout, given, network).run(channel, known)
     stored = [store_integers(values) for values in given.values()]
     head = len(numbers).to_bytes(4, "little") + pack_integers(np.array(numbers, np.int64))
-    return join([head, channel.writer.finish(), channel.bit_writer.finish(), *stored])
+    learned = [] if network is None else [network.to_bytes()]
+    coded = [head, channel.writer.finish(), channel.bit_writer.finish()]
+    return join([*learned, *coded, *stored])
 
 
-def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
+def decode_table(
+    data: bytes, n_columns: int, n_rows: int, stop: int | None = None, *, learned: bool = False
+) -> IntArray:
     """Return the integers of a table.
 
     Parameters
@@ -71,6 +83,11 @@ def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
         As `encode_table` returned it.
     n_columns, n_rows : int
         What must be in it.
+    stop : int, optional
+        How many of the first columns are asked for: others may stay 0, and that what comes
+        after them is whole is not checked.
+    learned : bool
+        Whether it was coded with a network.
 
     Returns
     -------
@@ -83,6 +100,7 @@ def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
         If the bytes are damaged.
     """
     pieces = split(data)
+    learned_bytes = pieces.pop(0) if learned and pieces else b""
     require(len(pieces) >= 3, "a table has too few pieces")
     count = int.from_bytes(pieces[0][:4], "little")
     require(count <= 4096 * (n_columns + 1) * 8, "a plan claims to be too long")
@@ -103,6 +121,9 @@ def decode_table(data: bytes, n_columns: int, n_rows: int) -> IntArray:
         for place, piece in zip(places, pieces[3:], strict=True)
     }
     channel = ReadingChannel(pieces[1], pieces[2], lanes)
-    found = TableWalk(plans, Layout(n_rows, lags, length), given).run(channel, None)
-    channel.finish()
+    network = MaskedNetwork.from_bytes(learned_bytes, n_columns, lags) if learned else None
+    walk = TableWalk(plans, Layout(n_rows, lags, length), given, network)
+    found = walk.run(channel, None, stop)
+    if stop is None:
+        channel.finish()
     return found

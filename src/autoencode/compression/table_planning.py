@@ -14,18 +14,19 @@ from autoencode.compression.context_choice import (
     choose_levels_context,
     choose_residual_context,
 )
+from autoencode.compression.effort import EFFORTS, Effort
 from autoencode.compression.frequencies import IntArray
-from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan
+from autoencode.compression.plans import LARGEST_LEVELS, LARGEST_SCALE, ColumnPlan
 from autoencode.compression.regression import Gram, regression
-from autoencode.compression.table_model import Layout, predicted, recent, surprise
+from autoencode.compression.table_model import Layout, recent, surprise
+from autoencode.compression.weighted_sums import predicted
 
-__all__ = ["Column", "Planned", "plan_table"]
+__all__ = ["Column", "Planned", "Planner", "plan_table"]
 
-_SAMPLE_ROWS = 16384
-_GRAM_ROWS = 1 << 18
 # Beyond so many places the products of all with all take too long.
 _MOST_PLACES = 2500
 _RANKED_ROWS = 2048
+_FAST_LEVELS = 256
 _RANKED = 8
 
 
@@ -59,47 +60,68 @@ class Planned:
     n_bytes: float
 
 
-class _Planner:
-    """Plans one column after the other."""
+def _thinned(n_rows: int, most: int) -> IntArray:
+    """Return at most so many rows, evenly spread."""
+    return np.arange(0, n_rows, max(1, -(-n_rows // most)))
 
-    def __init__(self, columns: Sequence[Column], layout: Layout) -> None:
-        self.columns, self.layout = columns, layout
-        self.n_columns, self.n_rows = len(columns), layout.n_rows
-        self.lags = layout.lags
-        self.stored = [self._stored(column) for column in columns]
-        self.centres = [self._centre(place) for place in range(self.n_columns)]
-        self.values = np.array(
-            [
-                np.where(stored, column.values, centre)
-                for column, stored, centre in zip(columns, self.stored, self.centres, strict=True)
-            ],
-            np.int64,
-        ).reshape(self.n_columns, self.n_rows)
-        centred = self.values - np.array(self.centres, np.int64)[:, None]
-        self.places = [self._lagged(centred, lag) for lag in range(self.lags + 1)]
-        self.surprises = np.zeros((self.n_columns, self.n_rows), np.int16)
+
+class Planner:
+    """Plans one column after the other.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        At least one; all of ``layout.n_rows`` rows.
+    layout : Layout
+        The order of rows.
+    effort : Effort
+        How much to try.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        Those by which contexts are chosen.
+    """
+
+    def __init__(self, columns: Sequence[Column], layout: Layout, effort: Effort) -> None:
+        self.columns, self.layout, self.effort = columns, layout, effort
+        self.n_columns, self.lags = len(columns), layout.lags
+        stored = [self._stored(column) for column in columns]
+        self.n_stored = [int(kept.sum()) for kept in stored]
+        self.centres = [
+            int(np.rint(column.values[kept].mean())) if count else 0
+            for column, kept, count in zip(columns, stored, self.n_stored, strict=True)
+        ]
         self.sizes = np.array([column.size for column in columns] * (self.lags + 1), np.int64)
-        thin = max(1, -(-self.n_rows // _GRAM_ROWS))
-        n_places = self.n_columns * (self.lags + 1)
-        stacked = np.concatenate([place[:, ::thin] for place in self.places])
-        self.gram = Gram(stacked) if n_places <= _MOST_PLACES else None
+        self.gram: Gram | None = None
+        if self.n_columns * (self.lags + 1) <= _MOST_PLACES:
+            rows = _thinned(layout.n_rows, 8 * effort.sample_rows)
+            self.gram = Gram(np.concatenate(self._centred(rows, stored)))
+        # All else is chosen by fewer rows.
+        rows = self.rows = _thinned(layout.n_rows, effort.sample_rows)
+        self.places = self._centred(rows, stored)
+        self.values = self.places[0] + np.array(self.centres, np.int64)[:, None]
+        self.stored = [kept[rows] for kept in stored]
+        self.surprises = np.zeros(self.values.shape, np.uint8)
 
     def _stored(self, column: Column) -> npt.NDArray[np.bool_]:
         if column.mask < 0:
-            return np.ones(self.n_rows, np.bool_)
+            return np.ones(self.layout.n_rows, np.bool_)
         return np.asarray(self.columns[column.mask].values == 0)
 
-    def _centre(self, place: int) -> int:
-        values = self.columns[place].values[self.stored[place]]
-        return int(np.rint(values.mean())) if len(values) else 0
-
-    def _lagged(self, values: IntArray, lag: int) -> IntArray:
-        """Return what stands so many rows before each row, 0 where a lane begins."""
-        if not lag:
-            return values
-        found = np.zeros_like(values)
-        found[:, lag:] = values[:, :-lag]
-        found[:, np.arange(self.n_rows) % self.layout.length < lag] = 0
+    def _centred(
+        self, rows: IntArray, stored: Sequence[npt.NDArray[np.bool_]]
+    ) -> list[npt.NDArray[np.int64]]:
+        """Return some rows of all columns, and what stands one and two rows before each."""
+        found = []
+        for lag in range(self.lags + 1):
+            known = rows % self.layout.length >= lag if lag else np.ones(len(rows), np.bool_)
+            before = np.maximum(rows - lag, 0)
+            values = np.zeros((self.n_columns, len(rows)), np.int64)
+            for place, column in enumerate(self.columns):
+                kept = known & stored[place][before]
+                values[place, kept] = column.values[before[kept]] - self.centres[place]
+            found.append(values)
         return found
 
     def plan(self, place: int, given: set[int]) -> tuple[ColumnPlan, float]:
@@ -125,14 +147,17 @@ class _Planner:
         allowed = np.zeros(self.n_columns * (self.lags + 1), np.bool_)
         allowed[[at for at in known if at != place]] = True
         allowed[self.n_columns :] = True
-        regressors, weights, shift = regression(self.gram, place, allowed, self.sizes, len(rows))
+        regressors, weights, shift = regression(
+            self.gram, place, allowed, self.sizes, self.n_stored[place]
+        )
         plan = replace(plan, regressors=regressors, weights=weights, shift=shift)
-        predictions = predicted(plan, [self._place(at)[rows] for at in regressors])
+        predictions = predicted(plan, [self.place(at)[rows] for at in regressors])
         base = plan.centre if predictions is None else (predictions + 8) >> 4
         off = float(np.abs(self.values[place, rows] - base).mean())
         return replace(plan, exponent=max(0, round(math.log2(max(off, 1.0))))), predictions
 
-    def _place(self, at: int) -> IntArray:
+    def place(self, at: int) -> IntArray:
+        """Return centred values; a place beyond the columns is one of earlier rows."""
         lag, column = divmod(at, self.n_columns)
         found: IntArray = self.places[lag][column]
         return found
@@ -146,29 +171,38 @@ class _Planner:
         predictions: IntArray | None,
     ) -> tuple[ColumnPlan, float]:
         """Choose between levels and residuals."""
-        thin = max(1, -(-len(rows) // _SAMPLE_ROWS))
-        rows = rows[::thin]
-        if not len(rows):
+        if not self.n_stored[place]:
             return replace(plan, mode="levels", size=1, centre=0), 0.0
-        weight = float(thin)
+        if not len(rows):
+            # None of the few that are stored was drawn.
+            bits = math.log2(plan.size)
+            scale = min(LARGEST_SCALE, round(4 * bits) + 8)
+            return replace(plan, mode="residual", scales=[scale]), bits * self.n_stored[place] / 8
+        weight = self.n_stored[place] / len(rows)
         values = self.values[place, rows]
-        here = np.full(len(rows), 16 * plan.centre) if predictions is None else predictions[::thin]
-        candidates = self._candidates(plan, place, known, rows, here)
+        here = np.full(len(rows), 16 * plan.centre) if predictions is None else predictions
+        candidates = self.candidates(plan, place, known, rows, here)
         offers = []
         sources, family, scales, bits = choose_residual_context(
-            values, here, [item for item in candidates if item.kind != "value"], weight
+            values,
+            here,
+            [item for item in candidates if item.kind != "value"],
+            weight,
+            most=self.effort.most_sources,
         )
         offers.append(
             (bits, replace(plan, mode="residual", sources=sources, family=family, scales=scales))
         )
-        if plan.size <= LARGEST_LEVELS:
-            ranked = self._ranked(values, plan.size, candidates)
-            sources, bits = choose_levels_context(values, plan.size, ranked, weight)
+        if plan.size <= (_FAST_LEVELS if self.effort.fast else LARGEST_LEVELS):
+            ranked = self.ranked(values, plan.size, candidates)
+            sources, bits = choose_levels_context(
+                values, plan.size, ranked, weight, most=self.effort.most_sources
+            )
             offers.append((bits, replace(plan, mode="levels", sources=sources)))
         bits, plan = min(offers, key=lambda offer: offer[0])
         return plan, bits / 8 + 2 * len(plan.regressors)
 
-    def _candidates(
+    def candidates(
         self, plan: ColumnPlan, place: int, known: list[int], rows: IntArray, here: IntArray
     ) -> list[Candidate]:
         """Return what the context may look at."""
@@ -183,14 +217,14 @@ class _Planner:
         for lag in range(1, self.lags + 1):
             # In the planning of a column its own surprises are not known: its values are.
             at = lag * self.n_columns + place
-            found.append(Candidate("value", at, self._place(at)[rows] + plan.centre))
+            found.append(Candidate("value", at, self.place(at)[rows] + plan.centre))
         few = [at for at in known if at != place]
         if len(few) > 64:
             few = list(dict.fromkeys([*strong, *(at for at in few if at >= place - 8)]))
         found.extend(Candidate("value", at, self.values[at, rows]) for at in few)
         return found
 
-    def _ranked(self, values: IntArray, size: int, candidates: list[Candidate]) -> list[Candidate]:
+    def ranked(self, values: IntArray, size: int, candidates: list[Candidate]) -> list[Candidate]:
         """Return the candidates that say most alone, by a sample."""
         if len(candidates) <= _RANKED:
             return candidates
@@ -204,7 +238,9 @@ class _Planner:
         return [candidates[at] for at in sorted(order)]
 
 
-def plan_table(columns: Sequence[Column], layout: Layout) -> Planned:
+def plan_table(
+    columns: Sequence[Column], layout: Layout, effort: Effort = EFFORTS["default"]
+) -> Planned:
     """Plan how a table of integers is coded.
 
     Parameters
@@ -213,13 +249,15 @@ def plan_table(columns: Sequence[Column], layout: Layout) -> Planned:
         At least one; all of ``layout.n_rows`` rows.
     layout : Layout
         The order of rows.
+    effort : Effort
+        How much to try.
 
     Returns
     -------
     Planned
         A plan for each column.
     """
-    planner = _Planner(columns, layout)
+    planner = Planner(columns, layout, effort)
     found = [planner.plan(place, set()) for place in range(len(columns))]
     given = {
         place

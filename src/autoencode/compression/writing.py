@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -11,7 +12,8 @@ import xxhash
 
 from autoencode.compression.container import SectionWriter
 from autoencode.compression.effort import Effort
-from autoencode.compression.members import Member, TableMember
+from autoencode.compression.in_order import in_order
+from autoencode.compression.members import Member, TableMember, n_blocks_of
 from autoencode.compression.packing import pack, pack_integers
 from autoencode.strict_json import write_json
 
@@ -32,6 +34,7 @@ def write_members(
     made_from: Mapping[str, Any],
     effort: Effort,
     progress: Progress | None = None,
+    n_threads: int = 1,
 ) -> int:
     """Write a compressed file.
 
@@ -49,6 +52,8 @@ def write_members(
         How much to try.
     progress : callable, optional
         Told after each block.
+    n_threads : int
+        How many blocks are coded at once; the bytes are the same.
 
     Returns
     -------
@@ -65,19 +70,26 @@ def write_members(
     tail = b"".join(bytes(schema.serialize()) for schema in schemas)
     writer.write(b"HEAD", pack(len(text).to_bytes(4, "little") + text + tail))
     index: list[int] = []
+    effort = effort.shared(sum(map(n_blocks_of, members)))
     decoded = xxhash.xxh3_64()
     for place, (member, blocks) in enumerate(zip(members, contents, strict=True)):
-        for first, rows in blocks:
-            body, digest = member.encode(rows, effort)
-            payload = BLOCK_HEAD.pack(place, first, len(rows), digest) + body
+        for first, n_rows, body, digest in in_order(
+            partial(_coded, member, effort), blocks, n_threads
+        ):
+            payload = BLOCK_HEAD.pack(place, first, n_rows, digest) + body
             begun = writer.write(b"BLCK", payload)
             decoded.update(struct.pack("<Q", digest))
-            index.extend((place, first, len(rows), begun))
+            index.extend((place, first, n_rows, begun))
             if progress is not None:
-                progress(member, first + len(rows), writer.offset)
+                progress(member, first + n_rows, writer.offset)
     at = writer.write(b"INDX", pack_integers(_deltas(index)))
     writer.finish(len(index) // 4, at, decoded.intdigest())
     return writer.offset
+
+
+def _coded(member: Member, effort: Effort, block: tuple[int, Any]) -> tuple[int, int, bytes, int]:
+    first, rows = block
+    return (first, len(rows), *member.encode(rows, effort))
 
 
 def _deltas(index: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

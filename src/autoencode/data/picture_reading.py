@@ -29,24 +29,21 @@ class PictureReader:
     ----------
     path : str
         A folder, a ``.zip`` file or one picture.
-    skip_bad : bool
-        Whether to leave out pictures that cannot be read: then all are decoded to find these.
 
     Attributes
     ----------
     looks : dict of str to Look
         What headers say, by name, in order.
     bad : dict of str to str
-        Names of pictures that were left out, and why.
+        Names of pictures that cannot be read, and why.
 
     Raises
     ------
     DataError
-        If there are none, or some cannot be read.
+        If there are none.
     """
 
-    def __init__(self, path: str, *, skip_bad: bool = False) -> None:
-        self.path, self.skip_bad = path, skip_bad
+    def __init__(self, path: str) -> None:
         self.source = PictureSource.of(Path(path))
         self.files = {file.name: file for file in self.source.files}
         self.looks: dict[str, Look] = {}
@@ -55,11 +52,24 @@ class PictureReader:
             try:
                 with self.source.opened(file) as stream:
                     self.looks[name] = look_at(stream)
-                if skip_bad:
-                    self.read(name, colour=False)
             except DataError as error:
-                self.bad[name] = str(error).removeprefix(f"{name} ")
-                self.looks.pop(name, None)
+                self.bad[name] = str(error)
+
+    def require(self, *, skip_bad: bool) -> None:
+        """Refuse pictures that cannot be read, or decode all of them to leave these out.
+
+        Raises
+        ------
+        DataError
+            If a header cannot be read; with ``skip_bad`` if no picture can be.
+        """
+        if skip_bad:
+            for name in list(self.looks):
+                try:
+                    self.read(name, colour=False)
+                except DataError as error:
+                    self.bad[name] = str(error).removeprefix(f"{name} ")
+                    del self.looks[name]
         if self.bad and not (skip_bad and self.looks):
             self._refuse()
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
@@ -16,9 +17,11 @@ from autoencode import defaults
 from autoencode.anomaly import Detector, Wishes, fit_detector
 from autoencode.anomaly_parts.conformal import Flags, flagged, share_between
 from autoencode.anomaly_parts.streams import DriftTest, OnlineControl, Stream
+from autoencode.anomaly_parts.windows import window_wish
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
-from autoencode.estimators.fitted import rows_like_fit, with_names
+from autoencode.estimators.fitted import FittedCoding, rows_like_fit, with_names
+from autoencode.estimators.storing import file_contents
 from autoencode.explanation import reason_texts
 from autoencode.model_file import write_model
 from autoencode.opening import open_for_fit
@@ -52,6 +55,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         fit, for all rows to come; None: on average over such rows.
     false_alarm_rate : float, default=0.05
         Share of normal rows that `predict` may call anomalies.
+    window : None, "auto" or int, default=None
+        If rows are steps of a series, in the order of time: how many steps are judged
+        together. A step is as odd as the window that ends there; "auto" is the series'
+        strongest period. Columns of numbers count, others are left out.
+    estimator : Autoencoder or None, default=None
+        With ``novelty=True``: a fitted autoencoder of this package, whose codes and
+        reconstructions take the place of the network that is trained otherwise. Fit to rows
+        that it has not seen: those that it has, it restores better than rows to come.
     columns : mapping of str to str, default=None
         Kinds of a table's columns that are not to be found by looking.
     max_epochs : "auto" or int, default="auto"
@@ -67,6 +78,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Rows that p-values rest on.
     guarantee_ : str
         What p-values are worth, and why.
+    window_ : int or None
+        Steps of a window.
     n_features_in_, feature_names_in_
         Number of columns, and their names if they have any.
     """
@@ -78,6 +91,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         calibration: str = "cross",
         confidence: float | None = None,
         false_alarm_rate: float = 0.05,
+        window: Any = None,
+        estimator: Any = None,
         columns: Any = None,
         max_epochs: Any = "auto",
         random_state: Any = None,
@@ -86,6 +101,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.calibration = calibration
         self.confidence = confidence
         self.false_alarm_rate = false_alarm_rate
+        self.window = window
+        self.estimator = estimator
         self.columns = columns
         self.max_epochs = max_epochs
         self.random_state = random_state
@@ -113,13 +130,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             If a parameter is not allowed.
         """
         wishes = self._wishes()
-        rows = open_for_fit(X, self.columns)
+        model = self._model()
+        rows = open_for_fit(X, self.columns) if model is None else model._check(X)
         if rows.n_rows < 2:
             raise DataError(
                 f"Found array with {rows.n_rows} sample(s) (shape={(rows.n_rows, rows.n_columns)})"
                 " while a minimum of 2 is required by AnomalyDetector."
             )
-        detector = fit_detector(rows, wishes)
+        detector = fit_detector(rows, wishes, model)
         _check_feature_names(self, with_names(rows), reset=True)
         self.n_features_in_ = rows.n_columns
         self._adopt(detector)
@@ -143,8 +161,29 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             )
         if self.max_epochs != "auto":
             defaults.positive("max_epochs", self.max_epochs, whole=True)
-        seed = _seed(self.random_state)
-        return Wishes(bool(self.novelty), self.calibration, confidence, seed, self.max_epochs)
+        window = window_wish(self.window)
+        if window is not None and (confidence is not None or self.estimator is not None):
+            raise SpecError("confidence and estimator are for single rows: leave out window")
+        seed, novelty = _seed(self.random_state), bool(self.novelty)
+        return Wishes(novelty, self.calibration, confidence, seed, self.max_epochs, window)
+
+    def _model(self) -> Any:
+        """Return the fitted autoencoder that was given, if one was."""
+        model = self.estimator
+        if isinstance(model, FrozenEstimator):
+            model = model.estimator
+        if model is None:
+            return None
+        if not isinstance(model, FittedCoding):
+            raise SpecError(
+                f"estimator={model!r} should be a fitted autoencoder of this package, or None"
+            )
+        if not self.novelty:
+            raise SpecError("estimator needs rows that are all normal: pass novelty=True")
+        if self.columns is not None or self.max_epochs != "auto":
+            raise SpecError("columns and max_epochs are those of the estimator: leave them out")
+        model._require_decoder()
+        return model
 
     def _adopt(self, detector: Detector) -> None:
         """Set the fitted attributes."""
@@ -153,6 +192,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.offset_ = -calibration.threshold(float(self.false_alarm_rate))
         self.n_calibration_ = len(calibration.scores)
         self.guarantee_ = calibration.guarantee()
+        windows = detector.windows
+        self.window_ = None if windows is None else windows.width
 
     def score_samples(self, X: Any) -> Array:
         """Return how normal rows are: 0 is usual, lower is odder, ``(n_samples,)``.
@@ -251,6 +292,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         known = self._detector.calibration
         if known.kind == "estimated":
             raise SpecError("partial_calibrate needs a fit to normal rows: pass novelty=True")
+        self._require_rows("partial_calibrate")
         scores = np.sort(np.concatenate([known.scores, -self.score_samples(X)]))
         self._detector.calibration = replace(known, scores=scores)
         self._detector.facts["n_calibration"] = len(scores)
@@ -285,6 +327,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         calibration = self._detector.calibration
         if calibration.kind == "estimated":
             raise SpecError("a stream needs a fit to normal rows: pass novelty=True")
+        self._require_rows("a stream")
         drift = DriftTest(calibration.scores, false_alarm_rate, _seed(random_state))
         return Stream(
             lambda rows: -self.score_samples(rows), calibration, OnlineControl(fdr), drift
@@ -300,7 +343,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         header, tensors = self._detector.to_file()
-        parameters = self.get_params() | {"random_state": None}
+        parameters = self.get_params(deep=False) | {"random_state": None, "estimator": None}
+        inner = self._detector.model
+        if inner is not None:
+            header["autoencoder"], own = file_contents(inner, inner._state)
+            tensors |= {f"autoencoder.{name}": part for name, part in own.items()}
         if isinstance(self.random_state, int | np.integer):
             parameters["random_state"] = int(self.random_state)
         header |= {
@@ -311,9 +358,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         }
         write_model(path, header, tensors)
 
+    def _require_rows(self, what: str) -> None:
+        if self.window_ is not None:
+            raise SpecError(f"{what} is for single rows: leave out window; pass windows as rows")
+
     def _check(self, X: Any) -> Rows:
         check_is_fitted(self)
-        return rows_like_fit(self, X, self._detector.schema)
+        model = self._detector.model
+        return rows_like_fit(self, X, self._detector.schema) if model is None else model._check(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -17,6 +17,7 @@ from autoencode.dictionary_search import Found
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.exploring import Exploring
 from autoencode.estimators.fitted import with_names
+from autoencode.estimators.storing import file_contents
 from autoencode.fit_data import Plan
 from autoencode.fitting import Fit
 from autoencode.model_file import write_model
@@ -371,12 +372,4 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         check_is_fitted(self)
         state = self._state.encoder_only() if encoder_only else self._state
-        header, tensors = state.to_file()
-        parameters = {name: plain(value) for name, value in self.get_params().items()}
-        header |= {
-            "estimator": type(self).__name__,
-            "parameters": parameters,
-            "feature_names": [str(name) for name in getattr(self, "feature_names_in_", [])] or None,
-            "n_features": self.n_features_in_,
-        }
-        write_model(path, header, tensors)
+        write_model(path, *file_contents(self, state))

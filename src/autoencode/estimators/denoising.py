@@ -255,7 +255,8 @@ class DenoisingAutoencoder(Autoencoder):
         known = Noise.from_header(state.facts["noise"])
         if state.precision is None:
             raise DataError(
-                f"rows of {state.n_values} values are too long to take noise out of: fit to parts"
+                f"rows of {state.n_values} values are too long to take noise out of: fit to parts, "
+                "or, for pictures, use PictureDenoiser"
             )
         noise = None if state.facts["situation"] == "clean" else known
         return denoised(state, rows, noise, level)

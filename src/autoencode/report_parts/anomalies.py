@@ -18,6 +18,7 @@ __all__ = ["AnomalyReportData", "anomaly_cards", "anomaly_sections", "check_anom
 _MOST_SHOWN = 50
 _BINS = 60
 _MOST_POINTS = 400
+_ROOM = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,8 @@ def _scores() -> str:
     words = "Histogram of the scores of these rows and of calibration rows, with the threshold"
     return (
         "<p>0 is a usual row; a unit is the interquartile range of normal rows. Rows beyond the "
-        f'dashed line are flagged.</p><div class="card">{plot("scores", words, 380)}</div>'
+        "dashed line are flagged; the last bar has all that are odder still.</p>"
+        f'<div class="card">{plot("scores", words, 380)}</div>'
     )
 
 
@@ -148,6 +150,10 @@ def _p_values() -> str:
 def _score_figure(data: AnomalyReportData) -> Figure:
     both = np.concatenate([data.scores, data.calibration])
     low, high = np.quantile(both, (0.0, 0.995)) if len(both) else (0.0, 1.0)
+    least = float(data.scores[data.flags].min()) if data.flags.any() else None
+    if least is not None:
+        # Room beyond the threshold: what is flagged stands to the right of the line.
+        high = max(float(high), least + _ROOM * (least - float(low)))
     high = max(float(high), float(low) + 1e-6)
     edges = np.linspace(float(low), high, _BINS + 1)
     middle = (edges[:-1] + edges[1:]) / 2
@@ -165,8 +171,7 @@ def _score_figure(data: AnomalyReportData) -> Figure:
                 "hovertemplate": "%{x:.2f}: %{y:.1%}<extra></extra>",
             }
         )
-    if data.flags.any():
-        least = min(float(data.scores[data.flags].min()), high)
+    if least is not None:
         top = max(max(trace["y"]) for trace in traces)
         traces.append(line([least, least], [0, top], "threshold", "--text", dash="dash"))
     both_axes = {"xaxis": axis("score"), "yaxis": axis("share of rows")}

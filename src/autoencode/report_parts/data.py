@@ -46,7 +46,7 @@ class PageData:
         One entry per epoch: ``phase``, ``epoch``, ``seconds``, ``learning_rate``,
         ``held_out`` and each loss term as ``train_<term>``. Empty when nothing was trained.
     loading : str
-        Python that loads the model.
+        Python that loads the model; empty if it was not kept.
     missing : Missingness or None
         Which cells are missing; None if none is.
     """

@@ -1,0 +1,154 @@
+"""Adaptive tables of pixel values that begin as a network expects them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autoencode.compression.column_coding import Channel, LevelTables
+from autoencode.compression.frequencies import (
+    FRACTIONS,
+    SCALES,
+    TOTAL,
+    IntArray,
+    normalised,
+    shape_tables,
+)
+
+__all__ = ["ExpectedTables", "PixelTables", "spread_of"]
+
+_FAMILY = "logistic"
+# Spreads are told apart by half octaves: every second of the frozen scales.
+_SPREADS = 13
+# By how many bits a location in sixteenths is cut for each of them.
+_CUTS = (3, 3, 3, 3, 3, 3, 4, 4, 4, 5, 5, 6, 6)
+# Odds of 0 are told apart by fourths of a natural logarithm, up to 6 either way: the chance
+# of the less likely of two for each, in 1/65536.
+_ODDS_CUT = 6
+_CHANCES = (
+    32768, 28693, 24743, 21025, 17625, 14595, 11955, 9702, 7812, 6249, 4971, 3938, 3108, 2446,
+    1921, 1506, 1179, 922, 720, 562, 439, 342, 267, 208, 162,
+)  # fmt: skip
+# Values that what the network expects counts like.
+_EXPECTED_ZERO, _EXPECTED = 24, 48
+_REBUILT_SHARE, _REBUILT_AFTER = 8, 2048
+
+
+class ExpectedTables(LevelTables):
+    """Adaptive tables that begin as expected.
+
+    Parameters
+    ----------
+    expected : ndarray of int64, shape (n_tables, size)
+        Weights; each row sums to about `TOTAL`.
+    count : int
+        As how many values they count.
+    """
+
+    def __init__(self, expected: IntArray, count: int) -> None:
+        self._expected, self._unit = expected, TOTAL // count
+        self._grown = np.ones(len(expected), np.bool_)
+        super().__init__(*expected.shape)
+
+    def code(self, contexts: IntArray, known: IntArray | None, channel: Channel) -> IntArray:
+        """Code values, each by the table of its context, and learn from them; return them."""
+        if self._seen - self._built > max(_REBUILT_AFTER, self._built // _REBUILT_SHARE):
+            self._build()
+        starts = self.bases(contexts)
+        places = channel.symbols(self, contexts, None if known is None else starts + known)
+        values = places - starts
+        np.add.at(self._counts.ravel(), contexts * self.size + values, 1)
+        self._grown[contexts] = True
+        self._seen += len(places)
+        return values
+
+    def _build(self) -> None:
+        """Make the tables anew that values were added to."""
+        grown = np.flatnonzero(self._grown)
+        made = normalised(self._counts[grown] * self._unit + self._expected[grown])
+        frequencies, cumulative = self._tables
+        frequencies[grown, : self.size] = made
+        cumulative[grown, : self.size] = np.cumsum(made, axis=1) - made
+        self._grown[:] = False
+        self._built = self._seen
+
+
+class PixelTables:
+    """Whether a pixel is 0, by the odds of it; else a table by spread and location.
+
+    Parameters
+    ----------
+    size : int
+        Values lie in [0, size).
+    scale : int
+        The usual distance from the linear prediction, in sixteenths.
+    """
+
+    def __init__(self, size: int, scale: int) -> None:
+        self.size, self.scale = size, scale
+        self._cuts = np.array(_CUTS, np.int64)
+        per_spread = np.array([_n_places(size, cut) for cut in _CUTS], np.int64)
+        self._starts = np.cumsum([0, *per_spread[:-1]])
+        self._base_spread = spread_of(scale)
+        least = np.array([*_CHANCES[:0:-1], *_CHANCES], np.int64)
+        least[: len(_CHANCES) - 1] = TOTAL - least[: len(_CHANCES) - 1]
+        self._zero = ExpectedTables(np.stack([TOTAL - least, least], 1), _EXPECTED_ZERO)
+        self._above = ExpectedTables(self._shapes(int(per_spread.sum())), _EXPECTED)
+
+    def code(
+        self, predictions: IntArray, outputs: IntArray, known: IntArray | None, channel: Channel
+    ) -> IntArray:
+        """Code pixels, and learn from them; return them.
+
+        Parameters
+        ----------
+        predictions : ndarray of int64
+            Linear ones, in sixteenths.
+        outputs : ndarray of int64, shape (3, n)
+            What the network says.
+        known : ndarray of int64 or None
+            The pixels, when writing.
+        channel : Channel
+            Where they go to or come from.
+        """
+        farthest = len(_CHANCES) - 1
+        odds = np.clip(outputs[2] + (1 << _ODDS_CUT >> 1) >> _ODDS_CUT, -farthest, farthest)
+        above = None if known is None else np.minimum(known, 1)
+        found = self._zero.code(odds + farthest, above, channel)
+        rows = np.flatnonzero(found)
+        if len(rows):
+            moved = predictions[rows] + (outputs[0, rows] * self.scale >> 8)
+            location = np.clip(moved, 0, 16 * self.size - 1)
+            turned = self._base_spread + ((2 * outputs[1, rows] + 128) >> 8)
+            spread = np.clip(turned, 0, _SPREADS - 1)
+            contexts = self._starts[spread] + (location + 8 >> self._cuts[spread])
+            wanted = None if known is None else known[rows]
+            found[rows] = self._above.code(contexts, wanted, channel)
+        return found
+
+    def _shapes(self, n_tables: int) -> IntArray:
+        """Return what the network expects in each table: the frozen shapes above 0."""
+        shapes = shape_tables(_FAMILY)
+        found = np.zeros((n_tables, self.size), np.int64)
+        found[:, 1:] = 1
+        for spread, cut in enumerate(_CUTS):
+            scale = 2 * spread + 4
+            for place in range(_n_places(self.size, cut)):
+                middle = max(0, (place << cut) + (1 << cut >> 1) - 8)
+                whole, fraction = middle >> 4, (middle & 15) * FRACTIONS >> 4
+                table = scale * FRACTIONS + fraction
+                start, radius = int(shapes.starts[table]), int(shapes.radii[table])
+                own = shapes.frequencies[start : start + 2 * radius + 2]
+                values = np.arange(whole - radius, whole + radius + 2)
+                row = found[self._starts[spread] + place]
+                np.add.at(row, np.clip(values[values > 0], 0, self.size - 1), own[values > 0])
+        shares: IntArray = found * TOTAL // found.sum(axis=1, keepdims=True)
+        return shares
+
+
+def _n_places(size: int, cut: int) -> int:
+    return (16 * size + 7 >> cut) + 1
+
+
+def spread_of(scale: int) -> int:
+    """Return which spread a distance in sixteenths is like: its standard deviation is 1.8."""
+    return int(np.searchsorted(SCALES[5 : 4 + 2 * _SPREADS : 2], scale * 320 // 9))
