@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 
+from autoencode.report import write_report
 from autoencode.report_parts.anomalies import AnomalyReportData, anomaly_sections
 
 
@@ -45,3 +49,13 @@ def test_without_flagged_rows_there_is_no_threshold() -> None:
     scores = np.linspace(-2, 2, 100)
     figure = anomaly_sections(shown(scores, scores > 10))[1]["scores"]
     assert [trace["type"] for trace in figure["data"]] == ["bar", "bar"]
+
+
+def test_a_page_of_what_was_not_saved_still_draws_its_figures(tmp_path: Path) -> None:
+    """Its script does not stop at the button that is not there."""
+    scores = np.linspace(-2, 2, 100)
+    write_report(tmp_path / "r.html", shown(scores, scores > 1))
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert 'id="copy"' not in page
+    (body,) = re.findall(r"function offerCopy\(\) \{(.*?)button\.hidden", page, flags=re.DOTALL)
+    assert "if (!button) return;" in body

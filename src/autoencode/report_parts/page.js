@@ -137,6 +137,7 @@
   function offerCopy() {
     const button = document.getElementById("copy");
     const code = document.getElementById("snippet");
+    if (!button) return;  // pages of what was not saved have nothing to load
     button.hidden = false;
     button.addEventListener("click", async () => {
       try {
