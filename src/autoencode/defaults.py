@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from sklearn.utils import check_random_state
 
 from autoencode.errors import SpecError
 
@@ -22,6 +23,7 @@ __all__ = [
     "max_epochs",
     "patience",
     "positive",
+    "seed",
 ]
 
 FEW_ROWS = 300
@@ -182,3 +184,17 @@ def positive(name: str, value: Any, *, whole: bool = False, other: str | None = 
     if refused or not 0 < number < float("inf"):
         raise SpecError(f"{name}={value!r} should be {wanted}")
     return number
+
+
+def seed(random_state: Any) -> int:
+    """Return a seed drawn from what scikit-learn takes as a source of randomness.
+
+    Raises
+    ------
+    SpecError
+        If it is none.
+    """
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise SpecError(f"random_state={random_state!r} cannot be used: {error}") from None

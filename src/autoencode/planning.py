@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
 
 from autoencode import defaults
 from autoencode.architectures.own import own_modules
@@ -79,7 +78,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         device=defaults.device(given["device"]),
         dtype=defaults.dtype(given["dtype"]),
         n_threads=int(defaults.positive("n_threads", threads, whole=True)) if whole else threads,
-        seed=_seed(given["random_state"]),
+        seed=defaults.seed(given["random_state"]),
         report=verbose if callable(verbose) else said if verbose else None,
         restores=restores,
         features=bool(given.get("features", False)) and isinstance(n_components, int),
@@ -104,13 +103,6 @@ def _augmentation(given: Mapping[str, Any], composition: Composition, rows: Rows
     if asked == "auto" and (not tried or given["n_components"] is None):
         return "none"
     return str(asked)
-
-
-def _seed(random_state: Any) -> int:
-    try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
-    except ValueError as error:
-        raise SpecError(f"random_state={random_state!r} cannot be used: {error}") from None
 
 
 def _composition(

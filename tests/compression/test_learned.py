@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autoencode.compression import array_block, masked_part, pixel_part
-from autoencode.compression.effort import effort_named
+from autoencode import compress, decompress
+from autoencode.compression import array_block, masked_part, members, pixel_part
+from autoencode.compression.effort import Effort, effort_named
 from autoencode.compression.field_model import FieldShape
 from autoencode.compression.integer_part import decode_integers, encode_integers
 from autoencode.compression.masked import Feature, MaskedNetwork, NetworkStep
+from autoencode.compression.members import ArrayMember
 from autoencode.compression.packing import join, split
 from autoencode.compression.pixel_network import N_INPUTS, PixelNetwork
 from autoencode.compression.plans import ColumnPlan
@@ -175,6 +178,12 @@ def test_columns_come_back_and_take_less(coded: bytes) -> None:
         assert (found[place][kept] == column.values[kept]).all()
 
 
+def test_leading_columns_are_decoded_without_those_after_them(coded: bytes) -> None:
+    whole = decode_integers(coded, 5, N_ROWS)
+    for stop in range(1, 5):
+        assert (decode_integers(coded, 5, N_ROWS, stop)[:stop] == whole[:stop]).all()
+
+
 def test_the_same_columns_make_the_same_bytes(
     coded: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,3 +320,22 @@ def test_blocks_of_a_file_share_what_is_trained() -> None:
     none = whole.shared(5)
     assert (none.training_steps, none.training_seconds) == (0, 0.0)
     assert replace(none, training_steps=4000, training_seconds=60.0) == whole
+
+
+def test_a_file_of_many_blocks_trains_no_longer_than_one_of_a_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, steps = np.arange(80.0).reshape(40, 2), []
+    encode = ArrayMember.encode
+
+    def noted(self: ArrayMember, rows: Any, effort: Effort) -> Any:
+        steps.append(effort.training_steps)
+        return encode(self, rows, effort)
+
+    monkeypatch.setattr(ArrayMember, "encode", noted)
+    for n_blocks, each in ((1, [4000]), (4, [1000] * 4), (5, [0] * 5)):
+        monkeypatch.setattr(members, "BLOCK_VALUES", 80 // n_blocks)
+        steps.clear()
+        compress(rows, tmp_path / f"{n_blocks}.aez")
+        assert steps == each
+        assert (decompress(tmp_path / f"{n_blocks}.aez") == rows).all()

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from autoencode import defaults
@@ -164,7 +163,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         window = window_wish(self.window)
         if window is not None and (confidence is not None or self.estimator is not None):
             raise SpecError("confidence and estimator are for single rows: leave out window")
-        seed, novelty = _seed(self.random_state), bool(self.novelty)
+        seed, novelty = defaults.seed(self.random_state), bool(self.novelty)
         return Wishes(novelty, self.calibration, confidence, seed, self.max_epochs, window)
 
     def _model(self) -> Any:
@@ -328,7 +327,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if calibration.kind == "estimated":
             raise SpecError("a stream needs a fit to normal rows: pass novelty=True")
         self._require_rows("a stream")
-        drift = DriftTest(calibration.scores, false_alarm_rate, _seed(random_state))
+        drift = DriftTest(calibration.scores, false_alarm_rate, defaults.seed(random_state))
         return Stream(
             lambda rows: -self.score_samples(rows), calibration, OnlineControl(fdr), drift
         )
@@ -372,10 +371,3 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = True
         return tags
-
-
-def _seed(random_state: Any) -> int:
-    try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
-    except ValueError as error:
-        raise SpecError(f"random_state={random_state!r} cannot be used: {error}") from None

@@ -8,11 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_random_state
 
+from autoencode import defaults
 from autoencode.augmentation import require_classes
 from autoencode.conditioning import drawn_given, wanted_cells
-from autoencode.defaults import positive
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.fitted import FittedCoding
 from autoencode.preprocess.pixels import as_pixels
@@ -24,7 +23,6 @@ from autoencode.sampling import drawn_pieces, part_numbers
 __all__ = ["Generating"]
 
 _FEW = 30
-_SEED = 2**31 - 1
 
 
 class Generating(FittedCoding):
@@ -73,7 +71,7 @@ class Generating(FittedCoding):
         classes = self._classes(y, rows.n_rows)
         if rows.n_rows < 2:
             raise DataError(f"X has {rows.n_rows} rows; a density needs 2 at least")
-        seed = _seed(random_state)
+        seed = defaults.seed(random_state)
         self._state.sampler = fit_sampler(self._state, rows, rows, classes, seed, prior=wanted)
         return self
 
@@ -132,8 +130,8 @@ class Generating(FittedCoding):
     ) -> tuple[Any, float | None]:
         """Return new rows, and how many independent ones those with given cells are worth."""
         sampler = self._require_sampler()
-        count = int(positive("n", n, whole=True, other=None))
-        generator = np.random.default_rng(_seed(random_state))
+        count = int(defaults.positive("n", n, whole=True, other=None))
+        generator = np.random.default_rng(defaults.seed(random_state))
         wanted = _wanted_classes(sampler, y, count)
         noisy, effective = self._noisy(noise), None
         if given:
@@ -189,13 +187,6 @@ class Generating(FittedCoding):
             whole = as_pixels(found, self._state.facts)
             return whole.reshape(len(whole), *self._state.facts["sample_shape"])
         return self._framed(schema.table(found), None, index=None)
-
-
-def _seed(random_state: Any) -> int:
-    try:
-        return int(check_random_state(random_state).randint(_SEED))
-    except ValueError as error:
-        raise SpecError(f"random_state={random_state!r} cannot be used: {error}") from None
 
 
 def _wanted_classes(sampler: Sampler, y: Any, n: int) -> npt.NDArray[np.intp] | None:

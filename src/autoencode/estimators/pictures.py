@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from autoencode import defaults
@@ -162,7 +161,7 @@ class PictureDenoiser(BaseEstimator):
             float(fraction),
             defaults.device(self.device),
             _whole_or_auto("n_threads", self.n_threads),
-            _seed(self.random_state),
+            defaults.seed(self.random_state),
             self.verbose if callable(self.verbose) else said if self.verbose else None,
         )
 
@@ -263,10 +262,3 @@ def _pictures(X: Any, name: str) -> Sequence[Pixels]:
 
 def _whole_or_auto(name: str, value: Any) -> Any:
     return value if value == "auto" else int(defaults.positive(name, value, whole=True))
-
-
-def _seed(random_state: Any) -> int:
-    try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
-    except ValueError as error:
-        raise SpecError(f"random_state={random_state!r} cannot be used: {error}") from None
