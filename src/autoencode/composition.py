@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoencode.architectures import ARCHITECTURES, Dictionary
 from autoencode.architectures.mlp import spread
@@ -129,11 +129,10 @@ class Composition:
         network = self.network(n_components)
         for module in network.modules():
             for name, parameter in module.named_parameters(recurse=False):
-                empty = torch.empty_like(parameter, device="cpu")
-                setattr(module, name, nn.Parameter(empty))
+                setattr(module, name, nn.Parameter(_empty_as(parameter)))
             for name, buffer in module.named_buffers(recurse=False):
                 if buffer.is_meta:
-                    setattr(module, name, torch.empty_like(buffer, device="cpu"))
+                    setattr(module, name, _empty_as(buffer))
         return network
 
     @cached_property
@@ -227,6 +226,11 @@ class Composition:
         complete: dict[str, Any] = {k: tuple(v) if k in listed else v for k, v in values.items()}
         complete["segments"] = tuple(Segment(*parts) for parts in values["segments"])
         return cls(**complete)
+
+
+def _empty_as(outline: Tensor) -> Tensor:
+    # Not by `empty_like`: of an outline it imports sympy, which takes half a second.
+    return torch.empty(outline.shape, dtype=outline.dtype, device="cpu")
 
 
 def _modules(spec: str) -> list[str]:
