@@ -225,7 +225,7 @@ def test_every_estimator_goes_on(case: str, bent: np.ndarray, tmp_path: Path) ->
 
 
 def test_an_imputer_goes_on(
-    bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bent: np.ndarray, tmp_path: Path, few_epochs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, data = tmp_path / "run.ckpt", frame(bent)[:80]
     whole = Imputer(random_state=0).fit(data)

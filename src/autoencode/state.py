@@ -28,6 +28,9 @@ __all__ = ["Fitted", "State"]
 
 Array = npt.NDArray[np.float64]
 
+_MOST_KEPT = 1 << 20
+"""Weights of a decoder up to which it is kept in each dtype that was asked for."""
+
 
 @dataclass
 class State:
@@ -96,6 +99,13 @@ class State:
     units: dict[str, Array] = field(default_factory=dict)
     sampler: Sampler | None = None
     _fills: dict[torch.dtype, Fill] = field(default_factory=dict, repr=False, compare=False)
+    _read: dict[tuple[torch.dtype, bool], Fitted] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied: not what can be made again."""
+        return {**self.__dict__, "_read": {}}
 
     @property
     def n_values(self) -> int:
@@ -127,6 +137,17 @@ class State:
         Without ``dtype``, in that of the weights, and copied: what a user does to them
         stays there. With it they are for reading only.
         """
+        if dtype is None:
+            return self._made(None)
+        key = (dtype, self.schema is not None)
+        if key in self._read:
+            return self._read[key]
+        made = self._made(dtype)
+        if sum(map(torch.numel, made.decoder.parameters())) <= _MOST_KEPT:
+            self._read[key] = made
+        return made
+
+    def _made(self, dtype: torch.dtype | None) -> Fitted:
         copied = dtype is None
         size = self.n_components
         name = self.source(size)
