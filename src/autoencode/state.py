@@ -22,6 +22,7 @@ from autoencode.preprocess.filling import Fill, covariance_of
 from autoencode.preprocess.principal import PrincipalComponents
 from autoencode.preprocess.scaling import Scaling
 from autoencode.preprocess.shrinking import Shrink
+from autoencode.row_prior import RowPrior
 from autoencode.sampler import Sampler
 
 __all__ = ["Fitted", "State"]
@@ -78,6 +79,8 @@ class State:
         was trained from another start (if there was one).
     sampler : Sampler or None
         What new rows are drawn from; None: it was not fitted.
+    prior : RowPrior or None
+        A second opinion on rows with normal noise; None: there is none.
     """
 
     composition: Composition
@@ -98,6 +101,7 @@ class State:
     schema: Schema | None = None
     units: dict[str, Array] = field(default_factory=dict)
     sampler: Sampler | None = None
+    prior: RowPrior | None = None
     _fills: dict[torch.dtype, Fill] = field(default_factory=dict, repr=False, compare=False)
     _read: dict[tuple[torch.dtype, bool], Fitted] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -266,6 +270,7 @@ class State:
             column_errors=nothing,
             residuals=nothing,
             sampler=None,
+            prior=None,
         )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -300,6 +305,8 @@ class State:
         if self.sampler is not None:
             header["sampler"] = self.sampler.header()
             tensors |= {f"sampler.{name}": part for name, part in self.sampler.tensors().items()}
+        if self.prior is not None:
+            tensors |= {f"prior.{name}": part for name, part in self.prior.tensors().items()}
         tensors |= {f"unit.{name}": np.asarray(column) for name, column in self.units.items()}
         tensors |= {f"curve.{name}": np.asarray(column) for name, column in self.curve.items()}
         for name, network in self.networks.items():
@@ -355,6 +362,7 @@ class State:
                 Sampler.from_file(header["sampler"], _group(tensors, "sampler."))
                 if "sampler" in header
                 else None,
+                RowPrior.from_tensors(prior) if (prior := _group(tensors, "prior.")) else None,
             )
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
             reason = " ".join(str(error).split())

@@ -18,7 +18,16 @@ from autoencode.errors import ModelFileError
 __all__ = ["inspect"]
 
 _NAMES_SHOWN = 20
-_NOT_FACTS = ("claim_rows", "columns", "frame", "likelihood", "noise", "pictures", "situation")
+_NOT_FACTS = (
+    "choose_rows",
+    "claim_rows",
+    "columns",
+    "frame",
+    "likelihood",
+    "noise",
+    "pictures",
+    "situation",
+)
 _NOT_WORTH_SAYING: tuple[Any, ...] = ("auto", "none", "plain", "ignorable", None, False, [])
 
 
