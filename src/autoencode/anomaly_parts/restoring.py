@@ -16,7 +16,7 @@ from autoencode import defaults
 from autoencode.batches import TensorBatches
 from autoencode.composition import Composition, linear_start
 from autoencode.flat_parameters import FlatParameters
-from autoencode.guess import guessed, rescaled, restored
+from autoencode.guess import Guess, guessed, rescaled, restored
 from autoencode.interfaces import Batch, Context, Features
 from autoencode.network import Network
 from autoencode.numerics import matrix_products, threads
@@ -120,15 +120,19 @@ class Restorer:
     @cached_property
     def _first(self) -> tuple[nn.Linear, nn.Linear]:
         """Best linear guesses at all levels, and the first layer of them: both linear in a row."""
-        n_values, exact = len(self.covariance), copy.deepcopy(self.network).double()
+        network, n_values = self.network, len(self.covariance)
         probes = torch.cat([torch.zeros(1, n_values), torch.eye(n_values)]).double()
         told = Batch(
             probes.repeat_interleave(len(LEVELS), 0),
             level=_said().double().repeat(len(probes), 1),
         )
-        batch = guessed(exact, told)
+        shrink = copy.deepcopy(network.shrink)
+        assert shrink is not None
+        batch = guessed(Guess(None, shrink.double(), False, True, network.first_values), told)
         assert batch.told is not None
-        first = exact.encoder.layers[0](torch.cat([batch.x, batch.told], 1))
+        layer = network.encoder.layers[0]
+        inputs = torch.cat([batch.x, batch.told], 1)
+        first = inputs @ layer.weight.double().T + layer.bias.double()
         return _through(batch.x, len(probes)), _through(first, len(probes))
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
