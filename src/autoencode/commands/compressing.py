@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeAlias
 
 import typer
 
@@ -21,12 +21,21 @@ from autoencode.errors import DataError
 from autoencode.files import replacing
 
 if TYPE_CHECKING:
+    from autoencode.compression.effort import Effort
+    from autoencode.compression.model_reference import ModelFile
     from autoencode.compression.reading import Header
     from autoencode.compression.sources import Source
+    from autoencode.compression.writing import WrittenModel
+
+    Ready: TypeAlias = tuple[Source, Effort, WrittenModel | None]
 
 __all__ = ["compress", "decompress"]
 
 SUFFIX = ".aez"
+SharedModel = Annotated[
+    Path | None,
+    typer.Option(help="A model that compress --save-model wrote.", metavar="MODEL"),
+]
 _MAGIC = ((b"\x93NUMPY", ".npy"), (b"PK\x03\x04", ".npz"), (b"PAR1", ".parquet"),
           (b"ARROW1", ".feather"))  # fmt: skip
 _MEGABYTE = 1e6
@@ -65,6 +74,19 @@ def compress(
     ] = False,
     fast: Annotated[bool, typer.Option("--fast", help="Try only what is quick.")] = False,
     best: Annotated[bool, typer.Option("--best", help="Try longer for a smaller file.")] = False,
+    model: SharedModel = None,
+    save_model: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-model",
+            help="Write what is learned from DATA here, for many small files of its kind.",
+            metavar="MODEL",
+        ),
+    ] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Put the model into the file as well.")
+    ] = False,
+    no_model: Annotated[bool, typer.Option("--no-model", help="Train and use no network.")] = False,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -78,23 +100,34 @@ def compress(
     if sum((error is not None, relative is not None, lossless)) > 1:
         raise typer.BadParameter("--error, --relative and --lossless exclude each other")
     bounds = parse_bounds(error, "--error"), parse_bounds(relative, "--relative")
+    if no_model and model is not None:
+        raise typer.BadParameter("--model and --no-model exclude each other")
     target = Path(f"{data}{SUFFIX}") if output is None else Path(output)
     to_stdout = output == "-" or (output is None and data == "-")
     if not to_stdout:
         require_writable(target, force=force)
+    if save_model is not None:
+        require_writable(save_model, force=force)
     effort = "fast" if fast else "best" if best else "default"
+    from autoencode.compression.effort import effort_named
+    from autoencode.compression.files import check_models, modelled
     from autoencode.compression.sources import open_source
 
+    chosen = False if no_model else model
+    bounded = error is not None or relative is not None
+    check_models(chosen, save_model, embed=embed, bounded=bounded)
     with _as_file(data) as path, Progress(quiet=quiet, max_time=None) as progress:
         progress.say("looking at the data")
         source = open_source(path, *bounds)
+        with _naming(data):
+            ready = modelled(source, effort_named(effort), chosen, save_model, embed=embed)
         if to_stdout:
             with tempfile.TemporaryDirectory() as folder:
-                size = _written(source, Path(folder) / f"x{SUFFIX}", effort, progress)
+                size = _written(ready, Path(folder) / f"x{SUFFIX}", progress)
                 _copy(Path(folder) / f"x{SUFFIX}", sys.stdout.buffer)
         else:
             with replacing(target) as temporary:
-                size = _written(source, temporary, effort, progress)
+                size = _written(ready, temporary, progress)
         _report(data, source, size, quiet=quiet, as_json=as_json and not to_stdout)
 
 
@@ -112,11 +145,12 @@ def _as_file(data: str) -> Iterator[Path]:
         yield path
 
 
-def _written(source: Source, path: Path, effort: str, progress: Progress) -> int:
+def _written(ready: Ready, path: Path, progress: Progress) -> int:
     """Write a compressed file, then read it again."""
     from autoencode.compression.files import verify, write_compressed
     from autoencode.compression.in_order import checked_threads
 
+    source, effort, model = ready
     n_threads = checked_threads("auto")
     begun = time.perf_counter()
     n_rows = max(1, sum(member.n_rows for member in source.members))
@@ -128,10 +162,10 @@ def _written(source: Source, path: Path, effort: str, progress: Progress) -> int
 
     with path.open("wb") as stream:
         shown = told if progress.visible else None
-        size = write_compressed(source, stream, effort, shown, n_threads)
+        size = write_compressed(source, stream, effort, shown, n_threads, model)
     progress.say("checking what was written")
     with path.open("rb") as written:
-        verify(written, n_threads)
+        verify(written, n_threads, None if model is None else model.file)
     return size
 
 
@@ -171,6 +205,7 @@ def decompress(
     recover: Annotated[
         bool, typer.Option("--recover", help="Write the rows of undamaged blocks.")
     ] = False,
+    model: SharedModel = None,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -178,8 +213,9 @@ def decompress(
     """Give back what was compressed; the compressed file stays."""
     if test + listing + recover > 1:
         raise typer.BadParameter("--test, --list and --recover exclude each other")
+    given = _opened(model)
     if test or listing:
-        _inspect(file, listing=listing, quiet=quiet, as_json=as_json)
+        _inspect(file, given, listing=listing, quiet=quiet, as_json=as_json)
         return
     to_stdout = output == "-" or (output is None and file == "-")
     target = Path(output) if output not in (None, "-") else _target(file, to_stdout)
@@ -189,10 +225,18 @@ def decompress(
         if to_stdout:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / f"output{target.suffix}"
-                _restore(file, path, progress, recover=recover)
+                _restore(file, path, progress, given, recover=recover)
                 _copy(path, sys.stdout.buffer)
         else:
-            _restore(file, target, progress, recover=recover)
+            _restore(file, target, progress, given, recover=recover)
+
+
+def _opened(model: Path | None) -> ModelFile | None:
+    if model is None:
+        return None
+    from autoencode.compression.model_reference import open_model
+
+    return open_model(model)
 
 
 def _target(file: str, to_stdout: bool) -> Path:
@@ -221,9 +265,11 @@ def _reading(file: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _restore(file: str, target: Path, progress: Progress, *, recover: bool) -> None:
-    from autoencode.compression.files import write_blocks, write_restored
+def _restore(
+    file: str, target: Path, progress: Progress, model: ModelFile | None, *, recover: bool
+) -> None:
     from autoencode.compression.in_order import checked_threads
+    from autoencode.compression.restoring import write_blocks, write_restored
 
     if not recover:
         with _reading(file) as stream:
@@ -232,13 +278,14 @@ def _restore(file: str, target: Path, progress: Progress, *, recover: bool) -> N
                 target,
                 lambda block: progress.say(f"row {block.first + len(block.rows):,}"),
                 checked_threads("auto"),
+                model,
             )
         return
     if file == "-":
         raise typer.BadParameter("--recover needs a file, not standard input")
     from autoencode.compression.recovery import lost_rows, recover_blocks
 
-    header, blocks = recover_blocks(file)
+    header, blocks = recover_blocks(file, model)
     with replacing(target) as temporary:
         write_blocks(header, iter(blocks), temporary)
     for name, first, last in lost_rows(header, blocks):
@@ -246,14 +293,16 @@ def _restore(file: str, target: Path, progress: Progress, *, recover: bool) -> N
         sys.stderr.write(f"autoencode: {file}: rows {first:,} to {last:,}{of} are lost\n")
 
 
-def _inspect(file: str, *, listing: bool, quiet: bool, as_json: bool) -> None:
+def _inspect(
+    file: str, model: ModelFile | None, *, listing: bool, quiet: bool, as_json: bool
+) -> None:
     from autoencode.compression.files import verify
 
     with _naming(file), _reading(file) as stream:
         if listing:
-            facts = _facts(stream)
+            facts = _facts(stream, model)
         else:
-            header, n_blocks = verify(stream)
+            header, n_blocks = verify(stream, model=model)
             facts = {"blocks": n_blocks, **_content(header)}
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
@@ -264,19 +313,24 @@ def _inspect(file: str, *, listing: bool, quiet: bool, as_json: bool) -> None:
         sys.stderr.write(f"autoencode: {file}: whole, {facts['blocks']} blocks\n")
 
 
-def _facts(stream: BinaryIO) -> dict[str, Any]:
+def _facts(stream: BinaryIO, model: ModelFile | None) -> dict[str, Any]:
     """Read the header only."""
-    from autoencode.compression.container import START_BYTES, read_section, read_start
+    from autoencode.compression.container import read_sections, read_start
+    from autoencode.compression.model_reference import finder
     from autoencode.compression.reading import parse_header
 
     read_start(stream)
-    return _content(parse_header(read_section(stream, START_BYTES)))
+    sections = read_sections(stream)
+    return _content(parse_header(next(sections), finder(lambda: next(sections), model)))
 
 
 def _content(header: Header) -> dict[str, Any]:
     from autoencode.compression.members import TableMember
 
     facts: dict[str, Any] = {"made from": header.made_from.get("kind")}
+    if header.note is not None:
+        held = ", which is in it" if header.note.embedded else ""
+        facts["model"] = f"{header.note.name} (SHA-256 {header.note.sha256}){held}"
     for member in header.members:
         name = member.name or "content"
         if isinstance(member, TableMember):

@@ -27,6 +27,7 @@ __all__ = [
     "blocks_of",
     "member_from_json",
     "n_blocks_of",
+    "require_block",
     "rows_per_block",
 ]
 
@@ -129,9 +130,12 @@ class ArrayMember:
         require_block(n_rows, self.n_columns)
         if len(self.inner) != 1:
             stop = None
-        plain = np.ascontiguousarray(
-            decode_array(body, n_rows, self.inner, self.stored_type, self.bounds, stop)
-        )
+        plain = decode_array(body, n_rows, self.inner, self.stored_type, self.bounds, stop)
+        return self.shaped(plain, n_rows)
+
+    def shaped(self, plain: Values, n_rows: int) -> Values:
+        """Return rows of the array from a matrix of numbers."""
+        plain = np.ascontiguousarray(plain)
         native = self.dtype.newbyteorder("=")
         rows = plain.view(native) if plain.size else plain.astype(native)
         return rows.astype(self.dtype, copy=False).reshape(n_rows, *self.shape[1:])
