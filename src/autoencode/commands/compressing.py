@@ -34,7 +34,9 @@ __all__ = ["compress", "decompress"]
 SUFFIX = ".aez"
 SharedModel = Annotated[
     Path | None,
-    typer.Option(help="A model that compress --save-model wrote.", metavar="MODEL"),
+    typer.Option(
+        help="A model that compress --save-model wrote, or with --codes fit.", metavar="MODEL"
+    ),
 ]
 _MAGIC = ((b"\x93NUMPY", ".npy"), (b"PK\x03\x04", ".npz"), (b"PAR1", ".parquet"),
           (b"ARROW1", ".feather"))  # fmt: skip
@@ -86,6 +88,12 @@ def compress(
     embed: Annotated[
         bool, typer.Option("--embed", help="Put the model into the file as well.")
     ] = False,
+    codes: Annotated[
+        bool,
+        typer.Option(
+            "--codes", help="Store only the codes of a fitted autoencoder, which --model is."
+        ),
+    ] = False,
     no_model: Annotated[bool, typer.Option("--no-model", help="Train and use no network.")] = False,
     force: Force = False,
     quiet: Quiet = False,
@@ -115,12 +123,14 @@ def compress(
 
     chosen = False if no_model else model
     bounded = error is not None or relative is not None
-    check_models(chosen, save_model, embed=embed, bounded=bounded)
+    check_models(chosen, save_model, embed=embed, codes=codes, bounded=bounded)
     with _as_file(data) as path, Progress(quiet=quiet, max_time=None) as progress:
         progress.say("looking at the data")
-        source = open_source(path, *bounds)
+        source = open_source(path, *bounds, as_table=codes)
         with _naming(data):
-            ready = modelled(source, effort_named(effort), chosen, save_model, embed=embed)
+            ready = modelled(
+                source, effort_named(effort), chosen, save_model, embed=embed, codes=codes
+            )
         if to_stdout:
             with tempfile.TemporaryDirectory() as folder:
                 size = _written(ready, Path(folder) / f"x{SUFFIX}", progress)
@@ -206,6 +216,10 @@ def decompress(
         bool, typer.Option("--recover", help="Write the rows of undamaged blocks.")
     ] = False,
     model: SharedModel = None,
+    components: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of a file of codes: decode by so many of the first."),
+    ] = None,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -217,6 +231,7 @@ def decompress(
     if test or listing:
         _inspect(file, given, listing=listing, quiet=quiet, as_json=as_json)
         return
+    read = given, components
     to_stdout = output == "-" or (output is None and file == "-")
     target = Path(output) if output not in (None, "-") else _target(file, to_stdout)
     if not to_stdout:
@@ -225,10 +240,10 @@ def decompress(
         if to_stdout:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / f"output{target.suffix}"
-                _restore(file, path, progress, given, recover=recover)
+                _restore(file, path, progress, read, recover=recover)
                 _copy(path, sys.stdout.buffer)
         else:
-            _restore(file, target, progress, given, recover=recover)
+            _restore(file, target, progress, read, recover=recover)
 
 
 def _opened(model: Path | None) -> ModelFile | None:
@@ -266,7 +281,12 @@ def _reading(file: str) -> Iterator[BinaryIO]:
 
 
 def _restore(
-    file: str, target: Path, progress: Progress, model: ModelFile | None, *, recover: bool
+    file: str,
+    target: Path,
+    progress: Progress,
+    read: tuple[ModelFile | None, int | None],
+    *,
+    recover: bool,
 ) -> None:
     from autoencode.compression.in_order import checked_threads
     from autoencode.compression.restoring import write_blocks, write_restored
@@ -278,17 +298,21 @@ def _restore(
                 target,
                 lambda block: progress.say(f"row {block.first + len(block.rows):,}"),
                 checked_threads("auto"),
-                model,
+                *read,
             )
         return
     if file == "-":
         raise typer.BadParameter("--recover needs a file, not standard input")
+    from autoencode.compression.codes import KIND, restored
     from autoencode.compression.recovery import lost_rows, recover_blocks
 
-    header, blocks = recover_blocks(file, model)
+    header, blocks = recover_blocks(file, read[0])
+    lost = lost_rows(header, blocks)
+    if header.made_from.get("kind") == KIND:
+        header, blocks = restored(header, blocks, read[1])
     with replacing(target) as temporary:
         write_blocks(header, iter(blocks), temporary)
-    for name, first, last in lost_rows(header, blocks):
+    for name, first, last in lost:
         of = f" of {name}" if name else ""
         sys.stderr.write(f"autoencode: {file}: rows {first:,} to {last:,}{of} are lost\n")
 
@@ -331,6 +355,8 @@ def _content(header: Header) -> dict[str, Any]:
     if header.note is not None:
         held = ", which is in it" if header.note.embedded else ""
         facts["model"] = f"{header.note.name} (SHA-256 {header.note.sha256}){held}"
+    if "distortion" in header.made_from:
+        facts["distortion"] = header.made_from["distortion"]
     for member in header.members:
         name = member.name or "content"
         if isinstance(member, TableMember):

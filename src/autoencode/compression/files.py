@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 from autoencode.compression.bounds import Allowed, checked_allowance
+from autoencode.compression.codes import codes_of
 from autoencode.compression.effort import Effort, effort_named
 from autoencode.compression.in_order import checked_threads
 from autoencode.compression.model_reference import ModelFile, open_model
 from autoencode.compression.model_use import by_shared, learned
 from autoencode.compression.random_access import CompressedFile
-from autoencode.compression.reading import Header, read_all, stream_blocks
-from autoencode.compression.restoring import restore_text
+from autoencode.compression.reading import Header, gathered, stream_blocks
+from autoencode.compression.restoring import open_blocks, restore_text
 from autoencode.compression.sources import Source, open_source, packed_text
 from autoencode.compression.writing import Progress, WrittenModel, write_members
 from autoencode.data.frames import to_frame
@@ -43,6 +44,7 @@ def compress(
     model: str | os.PathLike[str] | Literal[False] | None = None,
     save_model: str | os.PathLike[str] | None = None,
     embed: bool = False,
+    codes: bool = False,
 ) -> int:
     """Compress an array, a table or a file of them into a file.
 
@@ -72,6 +74,9 @@ def compress(
         million values, if there are more); the compressed file holds it, too.
     embed : bool
         Put the model into the file, which can then be read by itself.
+    codes : bool
+        Store only the codes of a fitted autoencoder, which ``model`` is the file of: the data
+        come back as it reconstructs them. How far off that is stands in the header.
 
     Returns
     -------
@@ -90,9 +95,10 @@ def compress(
     checked_allowance(error, relative)
     tried = effort_named(effort)
     count = checked_threads(n_threads)
-    check_models(model, save_model, embed=embed, bounded=(error or relative) is not None)
-    source = open_source(data, error, relative)
-    source, tried, used = modelled(source, tried, model, save_model, embed=embed)
+    bounded = (error or relative) is not None
+    check_models(model, save_model, embed=embed, codes=codes, bounded=bounded)
+    source = open_source(data, error, relative, as_table=codes)
+    source, tried, used = modelled(source, tried, model, save_model, embed=embed, codes=codes)
     with replacing(path) as temporary:
         with temporary.open("wb") as stream:
             size = write_compressed(source, stream, tried, n_threads=count, model=used)
@@ -106,6 +112,7 @@ def check_models(
     save_model: str | os.PathLike[str] | None,
     *,
     embed: bool,
+    codes: bool,
     bounded: bool,
 ) -> None:
     """Refuse options about models that exclude each other.
@@ -122,6 +129,8 @@ def check_models(
         raise SpecError("a shared model has its own bounds; leave out error and relative")
     if embed and not given:
         raise SpecError("embed puts a model into the file; say which with model")
+    if codes and not given:
+        raise SpecError("codes are those of a fitted autoencoder; say of which with model")
 
 
 def modelled(
@@ -131,6 +140,7 @@ def modelled(
     save_model: str | os.PathLike[str] | None,
     *,
     embed: bool,
+    codes: bool,
 ) -> tuple[Source, Effort, WrittenModel | None]:
     """Return data, effort and model as they are written; options as in `compress`."""
     alone = replace(effort, training_steps=0)
@@ -141,6 +151,9 @@ def modelled(
         return source, effort if model is None else alone, None
     else:
         found = open_model(model)
+        if codes:
+            source, used = codes_of(source, found, embed=embed)
+            return source, effort, used
     source, used = by_shared(source, found, embed=embed)
     return source, alone, used
 
@@ -210,6 +223,7 @@ def decompress(
     path: str | os.PathLike[str],
     *,
     model: str | os.PathLike[str] | None = None,
+    components: int | None = None,
     n_threads: int | str = "auto",
 ) -> Any:
     """Return what a file that `compress` wrote holds.
@@ -220,6 +234,8 @@ def decompress(
         The file.
     model : path, optional
         The model that the file refers to, if it does and does not hold it.
+    components : int, optional
+        Of a file of codes: how many of the first components to decode by.
     n_threads : int or "auto"
         How many blocks are decoded at once. "auto": one for each processor.
 
@@ -241,7 +257,8 @@ def decompress(
     given = None if model is None else open_model(model)
     try:
         with open(path, "rb") as stream:
-            header, found = read_all(stream, count, given)
+            header, blocks = open_blocks(stream, count, given, components)
+            found = gathered(header, blocks)
     except DataError as error:
         raise DataError(f"{os.fspath(path)}: {error}") from error
     except OSError as error:

@@ -165,12 +165,15 @@ class TableMember:
         Of the table.
     errors : tuple of float
         The bound of each column.
+    whole : bool
+        Whether it has all columns of the schema in the header; else it names its own.
     """
 
     schema: pa.Schema
     n_rows: int
     errors: tuple[float, ...]
     name: str = ""
+    whole: bool = True
 
     @property
     def n_columns(self) -> int:
@@ -204,7 +207,8 @@ class TableMember:
 
     def to_json(self) -> dict[str, Any]:
         """Return what the header says."""
-        return {"rows": self.n_rows, **_unusual_errors(self.errors)}
+        found = {"rows": self.n_rows, **_unusual_errors(self.errors)}
+        return found if self.whole else {**found, "columns": self.schema.names}
 
 
 def _unusual_errors(errors: tuple[float, ...]) -> dict[str, Any]:
@@ -241,11 +245,15 @@ def member_from_json(value: Any, schema_bytes: bytes) -> Member:
         schema = pa.ipc.read_schema(pa.py_buffer(schema_bytes))
     except (TypeError, ValueError, pa.ArrowException) as error:
         raise DataError(f"the file is damaged: a member is not understood: {error}") from error
-    n_rows = value.get("rows")
+    n_rows, names = value.get("rows"), value.get("columns")
     require(type(n_rows) is int and n_rows >= 0, "a table's length is wrong")
+    if names is not None:
+        fine = isinstance(names, list) and all(schema.names.count(name) == 1 for name in names)
+        require(fine, "a table has columns that are not there")
+        schema = pa.schema([schema.field(name) for name in names])
     bounds = bounds or (0.0,) * len(schema)
     require(len(bounds) == len(schema), "a table has not one bound per column")
-    return TableMember(schema, n_rows, bounds)
+    return TableMember(schema, n_rows, bounds, whole=names is None)
 
 
 def _array_member(value: Mapping[str, Any], name: str, errors: tuple[float, ...]) -> ArrayMember:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -39,6 +39,7 @@ __all__ = [
     "Block",
     "Header",
     "decode_block",
+    "gathered",
     "joined",
     "parse_header",
     "read_all",
@@ -269,9 +270,13 @@ def read_all(
     blocks = stream_blocks(stream, n_threads, model)
     header = next(blocks)
     assert isinstance(header, Header)
+    return header, gathered(header, blocks)
+
+
+def gathered(header: Header, blocks: Iterable[Header | Block]) -> list[Any]:
+    """Return each member from its blocks."""
     pieces: list[list[Any]] = [[] for _ in header.members]
     for block in blocks:
         assert isinstance(block, Block)
         pieces[block.member].append(block.rows)
-    found = [joined(member, rows) for member, rows in zip(header.members, pieces, strict=True)]
-    return header, found
+    return [joined(member, rows) for member, rows in zip(header.members, pieces, strict=True)]

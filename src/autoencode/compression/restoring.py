@@ -10,13 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from autoencode.compression import codes
 from autoencode.compression.delimited_text import joined_text
 from autoencode.compression.members import ArrayMember, TableMember
 from autoencode.compression.model_reference import ModelFile
 from autoencode.compression.reading import Block, Header, joined, stream_blocks
+from autoencode.errors import DataError
 from autoencode.files import replacing
 
-__all__ = ["restore_text", "write_blocks", "write_restored"]
+__all__ = ["open_blocks", "restore_text", "write_blocks", "write_restored"]
 
 
 def restore_text(header: Header, rows: Iterator[Any]) -> Iterator[bytes]:
@@ -35,6 +37,7 @@ def write_restored(
     progress: Callable[[Block], None] | None = None,
     n_threads: int = 1,
     model: ModelFile | None = None,
+    components: int | None = None,
 ) -> Header:
     """Decompress a stream into a file of the kind that was compressed.
 
@@ -50,6 +53,8 @@ def write_restored(
         How many blocks are decoded at once.
     model : ModelFile, optional
         What the header may refer to.
+    components : int, optional
+        As in `decompress`.
 
     Returns
     -------
@@ -61,13 +66,10 @@ def write_restored(
     DataError
         If the data are damaged, or the file cannot be written: then it is not there.
     """
-    blocks = stream_blocks(stream, n_threads, model)
-    header = next(blocks)
-    assert isinstance(header, Header)
+    header, blocks = open_blocks(stream, n_threads, model, components)
 
-    def told() -> Iterator[Any]:
+    def told() -> Iterator[Block]:
         for block in blocks:
-            assert isinstance(block, Block)
             if progress is not None:
                 progress(block)
             yield block
@@ -75,6 +77,33 @@ def write_restored(
     with replacing(output) as temporary:
         write_blocks(header, told(), temporary)
     return header
+
+
+def open_blocks(
+    stream: BinaryIO,
+    n_threads: int = 1,
+    model: ModelFile | None = None,
+    components: int | None = None,
+) -> tuple[Header, Iterator[Block]]:
+    """Read a stream's header, and its blocks as they are asked for; parameters as above.
+
+    Codes are decoded: there is one block, of what they are codes of.
+
+    Raises
+    ------
+    DataError
+        If the stream is damaged, or components are asked for and it holds no codes.
+    """
+    sections = stream_blocks(stream, n_threads, model)
+    header = next(sections)
+    assert isinstance(header, Header)
+    blocks = (block for block in sections if isinstance(block, Block))
+    if header.made_from.get("kind") == codes.KIND:
+        header, whole = codes.restored(header, blocks, components)
+        return header, iter(whole)
+    if components is not None:
+        raise DataError("holds no codes, of which components could be chosen")
+    return header, blocks
 
 
 def write_blocks(header: Header, blocks: Iterator[Block], output: Path) -> None:
