@@ -10,13 +10,14 @@ from typing import Any, BinaryIO, Literal
 from autoencode.compression.bounds import Allowed, checked_allowance
 from autoencode.compression.codes import codes_of
 from autoencode.compression.effort import Effort, effort_named
+from autoencode.compression.folders import KIND, folder_content, open_any
 from autoencode.compression.in_order import checked_threads
 from autoencode.compression.model_reference import ModelFile, open_model
 from autoencode.compression.model_use import by_shared, learned
 from autoencode.compression.random_access import CompressedFile
 from autoencode.compression.reading import Header, gathered, stream_blocks
 from autoencode.compression.restoring import open_blocks, restore_text
-from autoencode.compression.sources import Source, open_source, packed_text
+from autoencode.compression.sources import Source, packed_text
 from autoencode.compression.writing import Progress, WrittenModel, write_members
 from autoencode.data.frames import to_frame
 from autoencode.errors import DataError, SpecError
@@ -45,6 +46,7 @@ def compress(
     save_model: str | os.PathLike[str] | None = None,
     embed: bool = False,
     codes: bool = False,
+    exact: bool = False,
 ) -> int:
     """Compress an array, a table or a file of them into a file.
 
@@ -52,7 +54,8 @@ def compress(
     ----------
     data : ndarray, mapping of str to ndarray, frame, table or path
         Arrays of any shape and any type but Python objects; pandas, polars and Arrow
-        tables; paths to .npy, .npz, .parquet, .feather, .arrow, .csv, .tsv and .txt files.
+        tables; paths to .npy, .npz, .parquet, .feather, .arrow, .csv, .tsv and .txt files,
+        and to folders, of which pictures keep names, modes and pixels, other files all.
     path : path
         The file to write; one that exists is replaced.
     error : float or mapping of str to float, optional
@@ -77,6 +80,8 @@ def compress(
     codes : bool
         Store only the codes of a fitted autoencoder, which ``model`` is the file of: the data
         come back as it reconstructs them. How far off that is stands in the header.
+    exact : bool
+        Of a folder: keep the bytes of picture files, not only their pixels.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def compress(
     count = checked_threads(n_threads)
     bounded = (error or relative) is not None
     check_models(model, save_model, embed=embed, codes=codes, bounded=bounded)
-    source = open_source(data, error, relative, as_table=codes)
+    source = open_any(data, error, relative, as_table=codes, exact=exact)
     source, tried, used = modelled(source, tried, model, save_model, embed=embed, codes=codes)
     with replacing(path) as temporary:
         with temporary.open("wb") as stream:
@@ -242,7 +247,8 @@ def decompress(
     Returns
     -------
     ndarray, dict of str to ndarray, frame, table or bytes
-        An array for an array; a dictionary for several; a pandas or polars frame for one;
+        An array for an array; a dictionary for several, and for a folder (of pixels and
+        bytes); a pandas or polars frame for one;
         an Arrow table for any other table; for a file of text its bytes, if it was
         compressed without loss.
 
@@ -258,6 +264,8 @@ def decompress(
     try:
         with open(path, "rb") as stream:
             header, blocks = open_blocks(stream, count, given, components)
+            if header.made_from.get("kind") == KIND:
+                return folder_content(header, blocks)
             found = gathered(header, blocks)
     except DataError as error:
         raise DataError(f"{os.fspath(path)}: {error}") from error

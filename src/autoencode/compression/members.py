@@ -20,6 +20,7 @@ from autoencode.compression.table_block import decode_table_block, encode_table_
 from autoencode.errors import DataError
 
 __all__ = [
+    "LIST",
     "TEXT",
     "ArrayMember",
     "Member",
@@ -36,6 +37,8 @@ BLOCK_VALUES = 1 << 22
 _MOST_VALUES = 1 << 24
 # The name of bytes that are no numbers.
 TEXT = "text"
+# That of a list of files, while it is written.
+LIST = "files"
 
 
 def rows_per_block(n_columns: int) -> int:

@@ -41,6 +41,7 @@ __all__ = [
     "decode_block",
     "gathered",
     "joined",
+    "kind_of",
     "parse_header",
     "read_all",
     "stream_blocks",
@@ -135,6 +136,16 @@ def parse_header(section: Section, find: Finder) -> Header:
         schema = bytes(header.shared.schema.serialize())
     found = tuple(member_from_json(member, schema) for member in members)
     return replace(header, members=found)
+
+
+def kind_of(section: Section) -> str:
+    """Return what the first section says that the data were; no model is needed for that."""
+    try:
+        content = unpack(section.payload, _LARGEST_HEADER)
+        value = read_json(content[4 : 4 + int.from_bytes(content[:4], "little")].decode())
+        return str(value["from"]["kind"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"the file is damaged: its header cannot be read: {error}") from error
 
 
 def decode_block(section: Section, header: Header, number: int, stop: int | None = None) -> Block:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from autoencode.compression import codes
+from autoencode.compression import codes, folders
 from autoencode.compression.delimited_text import joined_text
 from autoencode.compression.members import ArrayMember, TableMember
 from autoencode.compression.model_reference import ModelFile
@@ -38,6 +38,8 @@ def write_restored(
     n_threads: int = 1,
     model: ModelFile | None = None,
     components: int | None = None,
+    *,
+    force: bool = False,
 ) -> Header:
     """Decompress a stream into a file of the kind that was compressed.
 
@@ -55,6 +57,8 @@ def write_restored(
         What the header may refer to.
     components : int, optional
         As in `decompress`.
+    force : bool
+        Of a folder: whether one that holds nothing but its files may be replaced.
 
     Returns
     -------
@@ -74,6 +78,9 @@ def write_restored(
                 progress(block)
             yield block
 
+    if header.made_from.get("kind") == folders.KIND:
+        folders.write_folder(header, told(), output, force=force)
+        return header
     with replacing(output) as temporary:
         write_blocks(header, told(), temporary)
     return header

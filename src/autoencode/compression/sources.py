@@ -113,8 +113,6 @@ def open_source(data: Any, error: Allowed, relative: Allowed, *, as_table: bool 
 
 
 def _open_path(path: Path, error: Allowed, relative: Allowed, as_table: bool) -> Source:
-    if path.is_dir():
-        raise DataError("is a folder; compress its files one by one")
     if not path.exists():
         raise DataError("there is no such file")
     suffix = path.suffix.lower()

@@ -14,7 +14,7 @@ import xxhash
 from autoencode.compression.container import SectionWriter
 from autoencode.compression.effort import Effort
 from autoencode.compression.in_order import in_order
-from autoencode.compression.members import Member, TableMember, n_blocks_of
+from autoencode.compression.members import LIST, TEXT, Member, TableMember, n_blocks_of
 from autoencode.compression.model_reference import COLUMNS, ModelFile, ModelNote
 from autoencode.compression.packing import pack, pack_integers
 from autoencode.compression.shared_block import decode_shared, encode_shared
@@ -83,7 +83,7 @@ def write_members(
     if model is not None and model.note.embedded:
         writer.write(b"MODL", model.file.content)
     index: list[int] = []
-    effort = effort.shared(sum(map(n_blocks_of, members)))
+    effort = effort.shared(sum(n_blocks_of(one) for one in members if one.name not in (TEXT, LIST)))
     decoded = xxhash.xxh3_64()
     for place, (member, blocks) in enumerate(zip(members, contents, strict=True)):
         for first, n_rows, body, digest in in_order(
