@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeAlias
 
@@ -35,6 +35,46 @@ SharedModel = Annotated[
         help="A model that compress --save-model wrote, or with --codes fit.", metavar="MODEL"
     ),
 ]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Where to write; DATA.aez if not given; - is standard output.",
+        metavar="FILE",
+    ),
+]
+Bound = Annotated[
+    str | None,
+    typer.Option(
+        help="The largest absolute error of numbers: 1e-3 for all, or price=0.01,temp=0.1.",
+        metavar="BOUND",
+    ),
+]
+Relative = Annotated[
+    str | None,
+    typer.Option(help="The same as a share of each column's range.", metavar="BOUND"),
+]
+Lossless = Annotated[bool, typer.Option("--lossless", help="Keep every bit, as without a bound.")]
+Fast = Annotated[bool, typer.Option("--fast", help="Try only what is quick.")]
+Best = Annotated[bool, typer.Option("--best", help="Try longer for a smaller file.")]
+SaveModel = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write what is learned from DATA here, for many small files of its kind.",
+        metavar="MODEL",
+    ),
+]
+Embed = Annotated[bool, typer.Option("--embed", help="Put the model into the file as well.")]
+Codes = Annotated[
+    bool,
+    typer.Option("--codes", help="Store only the codes of a fitted autoencoder, which --model is."),
+]
+Exact = Annotated[
+    bool,
+    typer.Option("--exact", help="Of a folder: keep the bytes of pictures, not only pixels."),
+]
+NoModel = Annotated[bool, typer.Option("--no-model", help="Train and use no network.")]
 _MAGIC = ((b"\x93NUMPY", ".npy"), (b"PK\x03\x04", ".npz"), (b"PAR1", ".parquet"),
           (b"ARROW1", ".feather"))  # fmt: skip
 _MEGABYTE = 1e6
@@ -49,80 +89,40 @@ def compress(
             metavar="DATA",
         ),
     ],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Where to write; DATA.aez if not given; - is standard output.",
-            metavar="FILE",
-        ),
-    ] = None,
-    error: Annotated[
-        str | None,
-        typer.Option(
-            help="The largest absolute error of numbers: 1e-3 for all, or price=0.01,temp=0.1.",
-            metavar="BOUND",
-        ),
-    ] = None,
-    relative: Annotated[
-        str | None,
-        typer.Option(help="The same as a share of each column's range.", metavar="BOUND"),
-    ] = None,
-    lossless: Annotated[
-        bool, typer.Option("--lossless", help="Keep every bit, as without a bound.")
-    ] = False,
-    fast: Annotated[bool, typer.Option("--fast", help="Try only what is quick.")] = False,
-    best: Annotated[bool, typer.Option("--best", help="Try longer for a smaller file.")] = False,
+    output: Output = None,
+    error: Bound = None,
+    relative: Relative = None,
+    lossless: Lossless = False,
+    fast: Fast = False,
+    best: Best = False,
     model: SharedModel = None,
-    save_model: Annotated[
-        Path | None,
-        typer.Option(
-            "--save-model",
-            help="Write what is learned from DATA here, for many small files of its kind.",
-            metavar="MODEL",
-        ),
-    ] = None,
-    embed: Annotated[
-        bool, typer.Option("--embed", help="Put the model into the file as well.")
-    ] = False,
-    codes: Annotated[
-        bool,
-        typer.Option(
-            "--codes", help="Store only the codes of a fitted autoencoder, which --model is."
-        ),
-    ] = False,
-    exact: Annotated[
-        bool,
-        typer.Option("--exact", help="Of a folder: keep the bytes of pictures, not only pixels."),
-    ] = False,
-    no_model: Annotated[bool, typer.Option("--no-model", help="Train and use no network.")] = False,
+    save_model: SaveModel = None,
+    embed: Embed = False,
+    codes: Codes = False,
+    exact: Exact = False,
+    no_model: NoModel = False,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a file smaller: without loss, or within a bound that is kept.
+    """Make a file or a folder smaller: without loss, or within a bound that is kept.
 
     The input stays. What is written was read again and compared.
     """
-    if fast and best:
-        raise typer.BadParameter("--fast and --best exclude each other")
-    if sum((error is not None, relative is not None, lossless)) > 1:
-        raise typer.BadParameter("--error, --relative and --lossless exclude each other")
+    _exclude({"--fast": fast, "--best": best})
+    _exclude({"--error": error, "--relative": relative, "--lossless": lossless})
+    _exclude({"--model": model, "--no-model": no_model})
     bounds = parse_bounds(error, "--error"), parse_bounds(relative, "--relative")
-    if no_model and model is not None:
-        raise typer.BadParameter("--model and --no-model exclude each other")
     target = Path(f"{Path(data)}{SUFFIX}") if output is None else Path(output)
     to_stdout = output == "-" or (output is None and data == "-")
-    if not to_stdout:
-        require_writable(target, force=force)
-    if save_model is not None:
-        require_writable(save_model, force=force)
-    effort = "fast" if fast else "best" if best else "default"
+    for written in (None if to_stdout else target, save_model):
+        if written is not None:
+            require_writable(written, force=force)
     from autoencode.compression.effort import effort_named
     from autoencode.compression.files import check_models, modelled
     from autoencode.compression.folders import open_any
 
+    effort = effort_named("fast" if fast else "best" if best else "default")
     chosen = False if no_model else model
     bounded = error is not None or relative is not None
     check_models(chosen, save_model, embed=embed, codes=codes, bounded=bounded)
@@ -130,9 +130,7 @@ def compress(
         progress.say("looking at the data")
         source = open_any(path, *bounds, as_table=codes, exact=exact)
         with naming_file(data):
-            ready = modelled(
-                source, effort_named(effort), chosen, save_model, embed=embed, codes=codes
-            )
+            ready = modelled(source, effort, chosen, save_model, embed=embed, codes=codes)
         if to_stdout:
             with tempfile.TemporaryDirectory() as folder:
                 size = _written(ready, Path(folder) / f"x{SUFFIX}", progress)
@@ -141,6 +139,13 @@ def compress(
             with replacing(target) as temporary:
                 size = _written(ready, temporary, progress)
         _report(data, source, size, quiet=quiet, as_json=as_json and not to_stdout)
+
+
+def _exclude(given: Mapping[str, object]) -> None:
+    """Refuse more than one of these options."""
+    if sum(value is not None and value is not False for value in given.values()) > 1:
+        *names, last = given
+        raise typer.BadParameter(f"{', '.join(names)} and {last} exclude each other")
 
 
 @contextlib.contextmanager
