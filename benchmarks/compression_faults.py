@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import xxhash
-from harness import versions
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -39,6 +38,7 @@ from autoencode.compression.folders import folder_content
 from autoencode.compression.model_reference import ModelFile, open_model
 from autoencode.compression.restoring import open_blocks
 from autoencode.errors import AutoencodeError
+from harness import versions
 
 SEED = 20261126
 PLACED = ("block", "byte", "header", "section", "cut off", "blocks", "rows are missing",
@@ -152,7 +152,7 @@ def changes(judge: Judge, count: int, rng: np.random.Generator) -> None:
         changed = bytearray(judge.data)
         if number % 2:
             # Blocks are chosen as often as all other sections together.
-            some = blocks if rng.random() < 0.5 else parts  # noqa: PLR2004
+            some = blocks if rng.random() < 0.5 else parts
             part = some[int(rng.integers(len(some)))]
             place = int(rng.integers(part[1] + 16, part[2] - 8))
             changed[place] ^= int(rng.integers(1, 256))
