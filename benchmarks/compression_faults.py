@@ -36,6 +36,7 @@ from autoencode.compression.container import read_sections, read_start
 from autoencode.compression.effort import EFFORTS
 from autoencode.compression.folders import folder_content
 from autoencode.compression.model_reference import ModelFile, open_model
+from autoencode.compression.packing import split
 from autoencode.compression.restoring import open_blocks
 from autoencode.errors import AutoencodeError
 from harness import versions
@@ -113,6 +114,13 @@ def sections(data: bytes) -> list[tuple[bytes, int, int]]:
     return found
 
 
+def has_network(data: bytes) -> bool:
+    """Whether the first block, of an array, is coded by columns with a network (methods 2, 3)."""
+    _, first, last = next(part for part in sections(data) if part[0] == b"BLCK")
+    body = data[first + 16 + 28 : last - 8]
+    return body[0] == 2 and split(body[1:])[1][0] == 3
+
+
 def resealed(data: bytearray, part: tuple[bytes, int, int]) -> bytes:
     """Make the hash of a section's payload fit again."""
     _, first, last = part
@@ -138,7 +146,7 @@ class Judge:
             self.seen["same" if same else "WRONG DATA"] += 1
         except AutoencodeError as error:
             placed = any(word in str(error) for word in PLACED)
-            self.seen["refused" if placed else "refused, not saying where"] += 1
+            self.seen["refused" if placed else f"refused, not saying where: {error}"] += 1
         except Exception as error:  # noqa: BLE001 -- that is what is looked for
             self.seen[f"CRASH {type(error).__name__}: {error}"[:120]] += 1
         self.slowest = max(self.slowest, time.perf_counter() - begun)
@@ -192,6 +200,8 @@ def main() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name, (data, model) in files.items():
         judge = Judge(name, data, model)
+        if name == "network":
+            print(f"a network is in it: {has_network(data)}", flush=True)
         changes(judge, -(-options.flips // len(files)), rng)
         cuts_and_swaps(judge, options.prefixes)
         total += judge.seen

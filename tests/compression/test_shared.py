@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from autoencode import compress, decompress, open_compressed
+from autoencode.compression import masked_part
 from autoencode.compression.container import SectionWriter
 from autoencode.compression.effort import EFFORTS
-from autoencode.compression.masked import MaskedNetwork
 from autoencode.compression.members import TableMember
 from autoencode.compression.shared_block import decode_shared, encode_shared
 from autoencode.compression.shared_model import KIND, SharedModel, learn_shared
@@ -107,20 +108,30 @@ def test_a_bound_is_that_of_the_model(tmp_path: Path) -> None:
         compress(rows, tmp_path / "x.aez", error=0.1, model=tmp_path / "m.aem")
 
 
-def test_a_network_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(4)
-    x = rng.normal(size=2500)
-    rows = np.round(np.stack([x, x**2 + 0.01 * rng.normal(size=2500), np.sin(3 * x)], 1), 3)
-    given = pa.table({"a": rows[:, 0], "b": rows[:, 1], "c": rows[:, 2]})
-    member = TableMember(given.schema, len(given), (0.0,) * 3)
-    monkeypatch.setattr("autoencode.compression.masked_part._FEWEST_BYTES", 1000)
-    effort = EFFORTS["fast"].__class__(series=False, training_steps=120, training_seconds=60.0)
-    learned = learn_shared(member, given, effort)
-    again = SharedModel.from_bytes(learned.to_bytes())
-    assert isinstance(again.network, MaskedNetwork)
-    body = encode_shared(again, member, given.slice(0, 300), effort)
+def test_a_network_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 1000, (2, 1500))
+    bent = np.abs(first - 400) + rng.integers(0, 3, 1500)
+    given = pa.table(
+        {
+            "first": first,
+            "second": second,
+            "product": (first - 500) * (second - 500) // 500 + rng.integers(0, 3, 1500),
+            "bent": pa.array(bent, mask=rng.random(1500) < 0.2),
+        }
+    )
+    member = TableMember(given.schema, len(given), (0.0,) * 4)
+    monkeypatch.setattr(masked_part, "_FEWEST_BYTES", 0)
+    effort = replace(EFFORTS["default"], series=False, training_steps=150, training_seconds=30.0)
+    again = SharedModel.from_bytes(learn_shared(member, given, effort).to_bytes())
+    assert again.network is not None
+    some = given.slice(100, 200)
+    body = encode_shared(again, member, some, FAST)
     assert body is not None
-    assert decode_shared(again, member, body, 300).equals(given.slice(0, 300))
+    assert decode_shared(again, member, body, 200).equals(some)
+    without = encode_shared(replace(again, network=None), member, some, FAST)
+    assert without is not None
+    assert len(body) < len(without)
 
 
 def test_who_needs_a_model_says_which(model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-__all__ = ["chosen_steps", "distortion"]
+__all__ = ["chosen_steps", "distortion", "selected"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -50,7 +50,8 @@ def chosen_steps(model: Any, codes: FloatArray, rows: Any) -> FloatArray:
     factor = 4 * float(spread.max(initial=0)) or 1.0
 
     def whole(some: FloatArray) -> float:
-        return distortion(chosen, model.inverse_transform(some))[1]
+        found = model.inverse_transform(some)
+        return distortion(chosen, selected(found, chosen))[1]
 
     most = (1 + _ADDED) * whole(sample) + _SMALLEST_ERROR
     for _ in range(_MOST_TRIES):
@@ -78,6 +79,11 @@ def _gains(model: Any, codes: FloatArray, spread: FloatArray) -> FloatArray:
     # What moves nothing may be stored as coarsely as what moves least.
     moving = found[found > 0]
     return np.maximum(found, float(moving.min()) if len(moving) else 1.0)
+
+
+def selected(found: Any, rows: Any) -> Any:
+    """Return what stands for these rows: of a table their columns."""
+    return found.select(rows.column_names) if isinstance(rows, pa.Table) else found
 
 
 def distortion(rows: Any, restored: Any) -> tuple[list[float], float]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from autoencode.compression.code_steps import chosen_steps, distortion
+from autoencode.compression.code_steps import chosen_steps, distortion, selected
 from autoencode.compression.members import (
     ArrayMember,
     Member,
@@ -129,13 +129,9 @@ def _measured(fitted: Any, rows: Any, codes: FloatArray) -> tuple[list[float], l
     for group in _groups(codes.shape[1]):
         some = np.zeros_like(codes)
         some[:, : group.stop] = codes[:, : group.stop]
-        columns, whole = distortion(rows, _selected(fitted.inverse_transform(some), rows))
+        columns, whole = distortion(rows, selected(fitted.inverse_transform(some), rows))
         wholes.append(float(f"{whole:.6g}"))
     return [float(f"{value:.6g}") for value in columns], wholes
-
-
-def _selected(found: Any, rows: Any) -> Any:
-    return found.select(rows.column_names) if isinstance(rows, pa.Table) else found
 
 
 def _parts(

@@ -301,11 +301,15 @@ def learn_shared(member: Member, rows: Any, effort: Effort) -> SharedModel:
         raise DataError("there is nothing in the data that a shared model could learn")
     planned, layout = best_plan(integers, len(rows), effort)
     plain = encode_table(integers, planned, layout)
-    coded = encode_masked(integers, planned, layout, effort, len(plain))
-    pieces = split(plain if coded is None else coded)
+    pieces = split(plain)
     network = None
+    # Small files do not pay for the network: only what it leaves has to be less.
+    coded = encode_masked(integers, planned, layout, effort, 2 * len(plain))
     if coded is not None:
-        network = MaskedNetwork.from_bytes(pieces.pop(0), len(integers), layout.lags)
+        weights, *others = split(coded)
+        if len(coded) - len(weights) < len(plain):
+            pieces = others
+            network = MaskedNetwork.from_bytes(weights, len(integers), layout.lags)
     count = int.from_bytes(pieces[0][:4], "little")
     numbers = iter(unpack_integers(pieces[0][4:], count).tolist()[3:])
     plans = [
