@@ -98,6 +98,7 @@ def _header_of_folder(folder: Path) -> dict[str, Any]:
         "n_components": n_components,
         "n_features": n_values,
         "feature_names": None,
+        "facts": {},
     }
 
 
