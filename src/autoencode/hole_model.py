@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,10 @@ class HoleModel:
             shown = _turned(start, turn), _turned(hole, turn)
             total += _back(improved(self.network, *shown, mean, unit), turn)
         return (total / _TURNS).cpu()
+
+    def scaled(self, factor: float) -> HoleModel:
+        """Return the same for pictures whose white is ``factor`` times as large."""
+        return replace(self, white=self.white * factor)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Pixels]]:
         """Return header and tensors."""

@@ -32,7 +32,7 @@ __all__ = [
 _SINGLE = {
     "AnomalyDetector": "finds anomalies and nothing else: use autoencode detect",
     "PictureDenoiser": "takes noise out of pictures and nothing else: use autoencode denoise",
-    "PictureRestorer": "fills holes in pictures of any size, from Python: load(...).restore",
+    "PictureRestorer": "fills holes in pictures and nothing else: use autoencode restore",
 }
 
 
