@@ -65,7 +65,9 @@ class AlignedRows(Rows):
 
     def take(self, indices: npt.ArrayLike) -> FloatArray:
         """Read rows at indices, moved; as in `Rows`."""
-        return moved_pictures(super().take(indices), self.sample_shape, -self.places[indices])
+        return moved_pictures(
+            super().take(indices), self.sample_shape, -self.places[np.asarray(indices)]
+        )
 
     def dense(self) -> FloatArray:
         """Return all rows, moved, as one matrix."""
@@ -102,11 +104,9 @@ def own_places(values: FloatArray, shape: Sequence[int]) -> Places:
     apart = np.abs(pictures - background).sum(3, dtype=np.float64)
     most = np.maximum(apart.max((1, 2), keepdims=True), np.finfo(np.float64).tiny)
     weights = np.rint(apart / most * _STEPS_OF_WEIGHT).astype(np.int64)
-    steps = [
-        _steps(pictures, apart > 0, weights),
-        _steps(*(part.swapaxes(1, 2) for part in (pictures, apart > 0, weights))),
-    ]
-    return -np.stack(steps, 1)
+    down = _steps(pictures, apart > 0, weights)
+    right = _steps(pictures.swapaxes(1, 2), (apart > 0).swapaxes(1, 2), weights.swapaxes(1, 2))
+    return -np.stack([down, right], 1)
 
 
 def _steps(pictures: npt.NDArray[Any], differs: npt.NDArray[np.bool_], weights: Places) -> Places:
@@ -143,7 +143,7 @@ def moved_pictures(values: FloatArray, shape: Sequence[int], steps: Places) -> F
     )
     pictures = values.reshape(len(values), height, width, colours)
     numbers = np.arange(len(values))[:, None, None]
-    moved = pictures[numbers, lines[:, :, None], columns[:, None, :]]
+    moved: FloatArray = pictures[numbers, lines[:, :, None], columns[:, None, :]]
     return moved.reshape(values.shape)
 
 
