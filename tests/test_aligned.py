@@ -170,6 +170,8 @@ def test_what_cannot_be_aligned_is_refused(model: Any, digits: Any, tmp_path: Pa
         model.encode(holed)
     with pytest.raises(DataError, match="codes have 4 components, but the model of aligned"):
         model.decode(model.encode(digits[:2])[:, :4])
+    with pytest.raises(DataError, match="impute fills in missing pixels"):
+        model.impute(digits[:2])
     with pytest.raises(SpecError, match="aligned=True is for codes"):
         clone(model).set_params(n_components=None).fit(digits)
     with pytest.raises(SpecError, match="aligned='yes' should be True or False"):

@@ -174,6 +174,16 @@ class ConvolutionalAutoencoder(Autoencoder):
         places = np.rint(codes[:, self.n_components_ :] / self._pixel).astype(np.int64)
         return self._put(values, places)
 
+    def impute(self, X: Any, n_draws: int | None = None) -> Any:
+        """Restore what is missing in X; see `Autoencoder`. Not of aligned pictures."""
+        check_is_fitted(self)
+        if self._is_aligned:
+            raise DataError(
+                "impute fills in missing pixels, and aligned=True needs all of them to find a "
+                "picture's place: fit without aligned"
+            )
+        return super().impute(X, n_draws)
+
     def _shaped(self, values: FloatArray, rows: Rows, *, clip: bool) -> Any:
         found = super()._shaped(values, rows, clip=clip)
         return self._put(found, rows.places) if isinstance(rows, AlignedRows) else found
