@@ -42,6 +42,8 @@ def fitted(kind: str, arguments: argparse.Namespace) -> Any:
     model = PictureDenoiser(
         rows=kind,
         hidden_layer_sizes=arguments.widths or "auto",
+        n_blocks=arguments.blocks or "auto",
+        learning_rate=arguments.learning_rate or "auto",
         max_time=arguments.time if kind == "clean" else arguments.noisy_time,
         max_epochs=1 if arguments.quick else "auto",
         n_threads=arguments.threads or "auto",
@@ -139,6 +141,8 @@ def main() -> None:
     options.add_argument("--time", type=float, default=3600.0, help="seconds to fit to clean")
     options.add_argument("--noisy-time", type=float, default=3600.0, help="seconds for noisy")
     options.add_argument("--widths", type=int, nargs="+", help="channels of the network")
+    options.add_argument("--blocks", type=int, help="residual blocks at each size")
+    options.add_argument("--learning-rate", type=float, help="the highest")
     options.add_argument("--side", type=int, default=256, help="of what is tested, in the middle")
     options.add_argument("--models", type=Path, help="folder to keep models in, and take them from")
     options.add_argument("--picture", type=Path, help="file for a line of pictures")

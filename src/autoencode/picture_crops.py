@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from autoencode.interfaces import Batch
 
@@ -18,6 +20,8 @@ _COLOURS, _GREY = 3, 0.25
 """Share of the parts of pictures of three colours that are made grey, with noise that is too."""
 _DOUBLED = 0.5
 """How much of their own level noisy pictures get once more."""
+_SHRUNK, _SMALLEST = 0.5, 0.5
+"""Share of the parts that are made smaller, and how small at most."""
 
 
 @dataclass(frozen=True)
@@ -68,31 +72,56 @@ class Crops:
         return replace(self, pictures=parts[0], targets=None if self.targets is None else parts[1])
 
     def draw(self, count: int, rng: torch.Generator) -> tuple[Batch, Batch]:
-        """Return ``count`` parts from places drawn at random, turned and mirrored, and targets."""
-        chances = torch.tensor(
-            [
-                float((p.shape[1] - self.side + 1) * (p.shape[2] - self.side + 1))
-                for p in self.pictures
-            ]
-        )
+        """Return ``count`` parts from places drawn at random, turned and mirrored, and targets.
+
+        Of pictures without pairs, some parts are larger and made smaller: clean ones to any size,
+        noisy ones by the mean of 2 x 2 pixels, which halves normal noise and keeps it white.
+        """
+        # Twice as large a picture counts 1.4 times as much: else small ones are hardly seen.
+        chances = torch.tensor([math.prod(p.shape[1:]) ** 0.5 for p in self.pictures])
         chosen = torch.multinomial(chances, count, replacement=True, generator=rng)
         places = torch.rand(count, 2, generator=rng).tolist()
         turns = torch.randint(8, (count,), generator=rng).tolist()
+        sides = self._sides(chosen.tolist(), rng)
         given, wanted = [], []
-        for number, place, turn in zip(chosen.tolist(), places, turns, strict=True):
-            given.append(self._part(self.pictures[number], place, turn))
+        for number, *how in zip(chosen.tolist(), places, turns, sides, strict=True):
+            given.append(self._part(self.pictures[number], *how))
             if self.targets is not None:
-                wanted.append(self._part(self.targets[number], place, turn))
+                wanted.append(self._part(self.targets[number], *how))
         x = torch.stack(given)
         y = torch.stack(wanted) if wanted else x
-        return self._spoilt(x, y, self.levels[chosen], rng)
+        levels = self.levels[chosen] * (self.side / torch.tensor(sides))
+        return self._spoilt(x, y, levels, rng)
 
-    def _part(self, picture: Tensor, place: Sequence[float], turn: int) -> Tensor:
+    def _sides(self, chosen: Sequence[int], rng: torch.Generator) -> list[int]:
+        """Return how large parts are before they are made smaller."""
+        if self.noise == "given":
+            return [self.side] * len(chosen)
+        draws = torch.rand(len(chosen), 2, generator=rng).tolist()
+        found = []
+        for number, (draw, size) in zip(chosen, draws, strict=True):
+            largest = min(self.pictures[number].shape[1:])
+            side = self.side
+            if draw < _SHRUNK:
+                size = size if self.noise == "added" else 0.0
+                side = round(side / (_SMALLEST + size * (1 - _SMALLEST)))
+            # A noisy part of any other size than twice its own would have noise with a pattern.
+            fits = side <= largest
+            found.append(side if fits else largest if self.noise == "added" else self.side)
+        return found
+
+    def _part(self, picture: Tensor, place: Sequence[float], turn: int, side: int) -> Tensor:
         top, left = (
-            int(share * (length - self.side + 1))
+            int(share * (length - side + 1))
             for share, length in zip(place, picture.shape[1:], strict=True)
         )
-        part = picture[:, top : top + self.side, left : left + self.side]
+        part = picture[:, top : top + side, left : left + side]
+        if side == 2 * self.side:
+            part = functional.avg_pool2d(part, 2)
+        elif side > self.side:
+            part = functional.interpolate(
+                part[None], (self.side, self.side), mode="bilinear", antialias=True
+            )[0]
         part = torch.rot90(part, turn % 4, (1, 2))
         return part.flip(2) if turn >= 4 else part
 

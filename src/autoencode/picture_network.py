@@ -23,6 +23,7 @@ _JUDGED = (5 / 255, 15 / 255, 25 / 255, 50 / 255)
 """Levels of noise that held-out pictures get."""
 _JUDGED_CROPS = 12
 _HOLD = 0.3
+_CLIPPING, _ASTRAY = 2.0, 0.5
 _AVERAGED, _LEAST_AVERAGING, _MOST_AVERAGING = 0.1, 0.002, 0.1
 """What is judged is the mean of the weights over about this share of all steps."""
 
@@ -153,6 +154,8 @@ def trained(
         patience=max(10, how.epochs // 4),
         hold=_HOLD,
         averaging=min(max(1 / averaged, _LEAST_AVERAGING), _MOST_AVERAGING),
+        clipping=_CLIPPING,
+        astray=_ASTRAY,
     )
     flops = 6.0 * flat.values.numel() * how.batch_size * crops.side**2 / 16
     try:

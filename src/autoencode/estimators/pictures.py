@@ -23,7 +23,7 @@ __all__ = ["PictureDenoiser"]
 
 Pixels = npt.NDArray[Any]
 
-_WIDTHS = (32, 48, 64)
+_WIDTHS, _BLOCKS = (32, 48, 64), 1
 
 
 class PictureDenoiser(BaseEstimator):
@@ -44,6 +44,9 @@ class PictureDenoiser(BaseEstimator):
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Channels each time that sides are halved, the first at half of a picture's size; "auto"
         is ``(32, 48, 64)``.
+    n_blocks : "auto" or int, default="auto"
+        Residual blocks of two convolutions at each size, on the way down and on the way up;
+        "auto" is 1.
     max_epochs : "auto" or int, default="auto"
         Passes over the pictures, of 50 steps at least; "auto" is about 8,000 steps in all.
     max_time : float or None, default=None
@@ -81,6 +84,7 @@ class PictureDenoiser(BaseEstimator):
         *,
         rows: str = "auto",
         hidden_layer_sizes: Any = "auto",
+        n_blocks: Any = "auto",
         max_epochs: Any = "auto",
         max_time: float | None = None,
         batch_size: Any = "auto",
@@ -93,6 +97,7 @@ class PictureDenoiser(BaseEstimator):
     ) -> None:
         self.rows = rows
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_blocks = n_blocks
         self.max_epochs = max_epochs
         self.max_time = max_time
         self.batch_size = batch_size
@@ -154,6 +159,7 @@ class PictureDenoiser(BaseEstimator):
         return Wishes(
             self.rows,
             _WIDTHS if automatic else widths,
+            _BLOCKS if self.n_blocks == "auto" else _whole_or_auto("n_blocks", self.n_blocks),
             _whole_or_auto("max_epochs", self.max_epochs),
             _whole_or_auto("batch_size", self.batch_size),
             None if limit is None else defaults.positive("max_time", limit),
