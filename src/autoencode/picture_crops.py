@@ -18,8 +18,9 @@ MOST_LEVEL = 75 / 255
 """Deviation of the strongest noise that is learned from clean pictures; white is 1."""
 _COLOURS, _GREY = 3, 0.25
 """Share of the parts of pictures of three colours that are made grey, with noise that is too."""
-_DOUBLED = 0.5
-"""How much of their own level noisy pictures get once more."""
+_DOUBLED = (0.5, 1.0)
+"""How much of their own level noisy pictures get once more, least and most: little leaves more to
+see, much makes what they are compared with less noisy."""
 _SHRUNK, _SMALLEST = 0.5, 0.5
 """Share of the parts that are made smaller, and how small at most."""
 
@@ -138,9 +139,10 @@ class Crops:
                 levels = MOST_LEVEL * torch.rand(len(x), generator=rng)
                 x = x + levels[:, None, None, None] * noise
             else:
-                more = levels[:, None, None, None] * noise
-                x, y = x + _DOUBLED * more, y - more / _DOUBLED
-                levels = levels * (1 + _DOUBLED**2) ** 0.5
+                share = torch.empty(len(x)).uniform_(*_DOUBLED, generator=rng)
+                more, part = levels[:, None, None, None] * noise, share[:, None, None, None]
+                x, y = x + part * more, y - more / part
+                levels = levels * (1 + share.square()).sqrt()
         told = torch.stack([torch.ones_like(levels), levels.square()], 1)
         return Batch(x, level=told), Batch(y)
 
