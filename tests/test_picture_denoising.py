@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from autoencode import PictureDenoiser, load, picture_model
+from autoencode import PictureDenoiser, load, picture_adapting, picture_model
 from autoencode.architectures.unet import UNet
 from autoencode.errors import DataError, SpecError
 from autoencode.picture_crops import Crops
@@ -123,6 +123,30 @@ def test_what_comes_out_is_as_what_went_in(model: PictureDenoiser) -> None:
     np.testing.assert_array_equal(several[1], found[1])
 
 
+def test_a_network_fitted_further_to_a_picture_restores_it_better(model: PictureDenoiser) -> None:
+    rows, columns = np.mgrid[:64, :64]
+    truth = 128 + 100.0 * ((rows // 4 + columns // 4) % 2 - 0.5)
+    given = noisy([truth], 25)[0]
+    before = model.denoise(given, level=25.0)
+    after = model.denoise(given, level=25.0, adapt=40)
+    assert rms([after], [truth]) < 0.95 * rms([before], [truth])
+    np.testing.assert_array_equal(model.denoise(given, level=25.0), before)
+    np.testing.assert_array_equal(model.denoise(given, level=25.0, adapt=40), after)
+
+
+def test_a_network_that_gains_nothing_stays_as_it_is(
+    model: PictureDenoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = model._model.network
+    noise = 0.1 * torch.randn(1, 16, 24, generator=torch.Generator().manual_seed(0))
+    # What is wrong is learned at a high rate, and seen in the noisy picture.
+    monkeypatch.setattr(picture_adapting, "_RATE", 0.1)
+    found = picture_adapting.adapted(network, noise, noise, 0.1, 3)
+    for one, other in zip(found.parameters(), network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert picture_adapting.adapted(network, noise[:, :2], noise[:, :2], 0.1, 3) is network
+
+
 def test_a_model_of_whole_numbers_knows_their_white() -> None:
     deep = [np.rint(257 * p).astype(np.uint16) for p in drawn(5, 0)]
     found = PictureDenoiser(hidden_layer_sizes=(4,), max_epochs=1, random_state=0).fit(deep)
@@ -183,6 +207,8 @@ def test_pairs_show_what_their_noise_is() -> None:
     stripes = [p + 30 * np.random.default_rng(9).normal(size=(len(p), 1)) for p in truth]
     learned = PictureDenoiser(**SMALL).fit(stripes, target=truth)
     assert learned._model.facts["noise"] == "given"
+    with pytest.raises(SpecError, match="adapt=5 needs normal noise"):
+        learned.denoise(stripes, adapt=5)
     assert rms(learned.denoise(stripes), truth) < rms(stripes, truth)
 
 

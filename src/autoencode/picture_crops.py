@@ -172,17 +172,29 @@ class CropBatches:
         Steps of an epoch.
     device : torch.device
         Where the network is.
+    level : float or None
+        Deviation of the noise that clean parts get; None: any.
     """
 
-    def __init__(self, crops: Crops, batch_size: int, n_steps: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        crops: Crops,
+        batch_size: int,
+        n_steps: int,
+        device: torch.device,
+        level: float | None = None,
+    ) -> None:
         self.crops, self.batch_size, self.n_steps = crops, batch_size, n_steps
-        self.device = device
+        self.device, self.level = device, level
         self.n_rows = batch_size * n_steps
 
     def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
         """Yield (parts with noise, what to reconstruct)."""
         for _ in range(self.n_steps):
-            batch, target = self.crops.draw(self.batch_size, rng)
+            if self.level is None:
+                batch, target = self.crops.draw(self.batch_size, rng)
+            else:
+                batch, target = self.crops.at_level(self.level, self.batch_size, rng)
             yield on_device(batch, self.device), on_device(target, self.device)
 
 

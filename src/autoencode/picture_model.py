@@ -15,6 +15,7 @@ from torch import Tensor
 from autoencode.architectures.unet import UNet
 from autoencode.errors import DataError, ModelFileError
 from autoencode.noise import Noise
+from autoencode.picture_adapting import adapted
 from autoencode.picture_levels import noise_level
 
 __all__ = ["PictureModel", "in_planes"]
@@ -58,7 +59,14 @@ class PictureModel:
         """Channels of the pictures."""
         return self.network.n_colours
 
-    def denoised(self, picture: Pixels, level: float | None = None) -> tuple[Pixels, float]:
+    @property
+    def adapts(self) -> bool:
+        """Whether the network may be fitted further to a picture: its noise is normal."""
+        return self.facts["noise"] != "given"
+
+    def denoised(
+        self, picture: Pixels, level: float | None = None, adapt: int = 0
+    ) -> tuple[Pixels, float]:
         """Take the noise out of one picture.
 
         Parameters
@@ -67,6 +75,8 @@ class PictureModel:
             In the data's units.
         level : float or None
             Deviation of its noise, in these units; None: estimated.
+        adapt : int
+            Steps of further fitting to this picture alone; see `picture_adapting.adapted`.
 
         Returns
         -------
@@ -78,7 +88,13 @@ class PictureModel:
         values = in_planes(picture, self.n_colours) / self.white
         if level is None:
             level = self._level(values) * self.white
-        result = self.white * self._restored(values, level / self.white)
+        told = level / self.white
+        restored = self._restored(values, told)
+        if adapt and told:
+            pair = torch.from_numpy(values), torch.from_numpy(restored)
+            network = adapted(self.network, *pair, told, adapt)
+            restored = replace(self, network=network)._restored(values, told)
+        result = self.white * restored
         result = result[0] if picture.ndim == 2 else result.transpose(1, 2, 0)
         if np.issubdtype(picture.dtype, np.integer):
             limits = np.iinfo(picture.dtype)

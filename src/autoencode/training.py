@@ -103,11 +103,10 @@ class Settings:
     warmup : float
         Share of the budget over which the weight of the code's cost rises from 0 to 1.
     clipping : float
-        Longer gradients are cut to so many times their usual length, a running mean (after
-        Pascanu et al., 2013, algorithm 1, which has a fixed length); 0: none are.
+        Gradients are cut to so many times their usual length (Pascanu et al., 2013, algorithm 1,
+        has a fixed length); 0: none are.
     astray : float
-        Lost share of what had been gained in held-out error from which the best weights are
-        taken up again, with half the rate; 0: never.
+        Lost share of the held-out gain from which the best weights return, with half the rate.
     """
 
     learning_rate: float = 2e-3
@@ -344,9 +343,8 @@ class Run:
         return True
 
     def is_astray(self, error: float) -> bool:
-        """Say whether so much is lost again that training will hardly come back by itself."""
-        share, gained = self.settings.astray, self.first - self.best
-        return share > 0 and gained > 0 and error - self.best > share * gained
+        """Say whether so much of the gain is lost that it will hardly come back by itself."""
+        return 0 < self.settings.astray * (self.first - self.best) < error - self.best
 
     def evaluated(self) -> float:
         """Return the held-out error of the weights, or of their average."""
