@@ -17,6 +17,7 @@ from autoencode.errors import DataError, ModelFileError
 from autoencode.noise import Noise
 from autoencode.picture_adapting import adapted
 from autoencode.picture_levels import noise_level
+from autoencode.picture_network import middle, noise_and_slope
 
 __all__ = ["PictureModel", "in_planes"]
 
@@ -24,7 +25,7 @@ Pixels = npt.NDArray[Any]
 
 _PIECE = 512
 _TURNS = 8
-_REFINED, _PROBED, _LEAST_SLOPE = 3, 0.05, 1e-3
+_REFINED, _LEAST_SLOPE = 3, 1e-3
 
 
 @dataclass
@@ -101,7 +102,6 @@ class PictureModel:
             result = np.clip(np.rint(result), limits.min, limits.max)
         return result.astype(picture.dtype), level
 
-    @torch.inference_mode()
     def _level(self, values: npt.NDArray[np.float32]) -> float:
         """Estimate the deviation of a picture's noise; white is 1.
 
@@ -110,19 +110,15 @@ class PictureModel:
         that their ratio says the variance, nearly whatever level is told.
         """
         level = noise_level(values.transpose(1, 2, 0))
-        middle = _middle(values, self.network.step)
-        if self.facts["noise"] == "given" or not (middle.size and level):
+        piece = middle(torch.from_numpy(values), _PIECE, self.network.step)
+        if not (self.adapts and piece.numel() and level):
             # From pairs as they are it was learned under the first estimate.
             return level
-        piece = torch.from_numpy(middle).to(next(self.network.parameters()).device)[None]
-        probe = torch.randn(middle.shape, generator=torch.Generator().manual_seed(0)).to(piece)
+        piece = piece.to(next(self.network.parameters()).device)[None]
+        probe = torch.randn(piece.shape, generator=torch.Generator().manual_seed(0)).to(piece)
         for _ in range(_REFINED):
-            told = torch.full((1,), level).to(piece)
-            width = _PROBED * level
-            noise = self.network(piece, told)
-            slope = (self.network(piece + width * probe, told) - noise) * probe / width
-            variance = float(noise.square().mean() / slope.mean().clamp_min(_LEAST_SLOPE))
-            level = min(level, math.sqrt(variance))
+            square, slope = noise_and_slope(self.network, piece, probe, level)
+            level = min(level, math.sqrt(square / max(slope, _LEAST_SLOPE)))
         return level
 
     def _restored(self, values: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
@@ -229,14 +225,6 @@ def in_planes(picture: Pixels, n_colours: int) -> npt.NDArray[np.float32]:
             "ConvolutionalAutoencoder(None).restore)"
         )
     return found
-
-
-def _middle(values: npt.NDArray[np.float32], step: int) -> npt.NDArray[np.float32]:
-    """Return the middle of a picture, with sides that are multiples of a step."""
-    sides = [min(_PIECE, side) // step * step for side in values.shape[1:]]
-    starts = [(whole - side) // 2 for whole, side in zip(values.shape[1:], sides, strict=True)]
-    rows, columns = (slice(a, a + side) for a, side in zip(starts, sides, strict=True))
-    return np.ascontiguousarray(values[:, rows, columns])
 
 
 def _pieces(length: int, margin: int) -> Iterator[tuple[slice, slice]]:
