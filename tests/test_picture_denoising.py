@@ -138,13 +138,33 @@ def test_a_network_that_gains_nothing_stays_as_it_is(
     model: PictureDenoiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = model._model.network
-    noise = 0.1 * torch.randn(1, 16, 24, generator=torch.Generator().manual_seed(0))
-    # What is wrong is learned at a high rate, and seen in the noisy picture.
-    monkeypatch.setattr(picture_adapting, "_RATE", 0.1)
-    found = picture_adapting.adapted(network, noise, noise, 0.1, 3)
+    noise = 0.1 * torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(0))
+    # It learns to keep what is noise; without a look at the noisy picture it would.
+    monkeypatch.setattr(picture_adapting, "_RATE", 0.01)
+    found = picture_adapting.adapted(network, noise, noise, 0.1, 20)
     for one, other in zip(found.parameters(), network.parameters(), strict=True):
         assert torch.equal(one, other)
+    monkeypatch.setattr(picture_adapting, "expected_error", lambda *_: next(falling))
+    falling = iter(range(10, 0, -1))
+    worse = picture_adapting.adapted(network, noise, noise, 0.1, 20)
+    left = [
+        float(rest.square().mean())
+        for rest in (noise - net(noise[None], torch.tensor([0.1]))[0] for net in (network, worse))
+    ]
+    assert left[1] > 1.05 * left[0]
     assert picture_adapting.adapted(network, noise[:, :2], noise[:, :2], 0.1, 3) is network
+
+
+def test_the_error_is_estimated_without_the_truth(model: PictureDenoiser) -> None:
+    network, rng = model._model.network, torch.Generator().manual_seed(4)
+    truth = torch.linspace(0, 1, 160).expand(1, 1, 160, 160)
+    for level in (0.05, 0.2):
+        given = truth + level * torch.randn(truth.shape, generator=rng)
+        probe = torch.randn(truth.shape, generator=rng)
+        restored = given - network(given, torch.tensor([level]))
+        error = float((restored - truth).square().mean())
+        found = picture_adapting.expected_error(network, given, probe, level)
+        assert found == pytest.approx(error, abs=0.05 * level**2)
 
 
 def test_a_model_of_whole_numbers_knows_their_white() -> None:
