@@ -21,8 +21,8 @@ _COLOURS, _GREY = 3, 0.25
 _DOUBLED = (0.5, 1.0)
 """How much of their own level noisy pictures get once more, least and most: little leaves more to
 see, much makes what they are compared with less noisy."""
-_SHRUNK, _SMALLEST = 0.5, 0.5
-"""Share of the parts that are made smaller, and how small at most."""
+_HALVED = {"added": 0.25, "doubled": 0.5, "given": 0.0}
+"""Share of the parts whose sides are halved, by what is known; low levels of noise come of it."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Crops:
     def draw(self, count: int, rng: torch.Generator) -> tuple[Batch, Batch]:
         """Return ``count`` parts from places drawn at random, turned and mirrored, and targets.
 
-        Of pictures without pairs, some parts are larger and made smaller: clean ones to any size,
-        noisy ones by the mean of 2 x 2 pixels, which halves normal noise and keeps it white.
+        Of pictures without pairs, some parts are of the mean of 2 x 2 pixels, which halves normal
+        noise and keeps it white.
         """
         # Twice as large a picture counts 1.4 times as much: else small ones are hardly seen.
         chances = torch.tensor([math.prod(p.shape[1:]) ** 0.5 for p in self.pictures])
@@ -95,21 +95,11 @@ class Crops:
         return self._spoilt(x, y, levels, rng)
 
     def _sides(self, chosen: Sequence[int], rng: torch.Generator) -> list[int]:
-        """Return how large parts are before they are made smaller."""
-        if self.noise == "given":
-            return [self.side] * len(chosen)
-        draws = torch.rand(len(chosen), 2, generator=rng).tolist()
-        found = []
-        for number, (draw, size) in zip(chosen, draws, strict=True):
-            largest = min(self.pictures[number].shape[1:])
-            side = self.side
-            if draw < _SHRUNK:
-                size = size if self.noise == "added" else 0.0
-                side = round(side / (_SMALLEST + size * (1 - _SMALLEST)))
-            # A noisy part of any other size than twice its own would have noise with a pattern.
-            fits = side <= largest
-            found.append(side if fits else largest if self.noise == "added" else self.side)
-        return found
+        """Return how large parts are before some are halved."""
+        halved = torch.rand(len(chosen), generator=rng) < _HALVED[self.noise]
+        fit = [2 * self.side <= min(self.pictures[number].shape[1:]) for number in chosen]
+        pairs = zip(halved.tolist(), fit, strict=True)
+        return [self.side * (2 if both == (True, True) else 1) for both in pairs]
 
     def _part(self, picture: Tensor, place: Sequence[float], turn: int, side: int) -> Tensor:
         top, left = (
@@ -117,12 +107,8 @@ class Crops:
             for share, length in zip(place, picture.shape[1:], strict=True)
         )
         part = picture[:, top : top + side, left : left + side]
-        if side == 2 * self.side:
+        if side > self.side:
             part = functional.avg_pool2d(part, 2)
-        elif side > self.side:
-            part = functional.interpolate(
-                part[None], (self.side, self.side), mode="bilinear", antialias=True
-            )[0]
         part = torch.rot90(part, turn % 4, (1, 2))
         return part.flip(2) if turn >= 4 else part
 
