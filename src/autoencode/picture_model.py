@@ -63,7 +63,7 @@ class PictureModel:
     @property
     def adapts(self) -> bool:
         """Whether the network may be fitted further to a picture: its noise is normal."""
-        return self.facts["noise"] != "given"
+        return bool(self.facts["noise"] != "given")
 
     def denoised(
         self, picture: Pixels, level: float | None = None, adapt: int = 0
