@@ -276,6 +276,58 @@ def test_a_fit_that_explodes_says_so_and_progress_survives_it(
     capsys.readouterr()
 
 
+def test_what_loses_its_gains_goes_on_from_the_best_with_half_the_rate() -> None:
+    # Half of the gain from 9 to 1 is lost at 5.1, not at 4.9.
+    bench = Bench(script=iter([9.0, 1.0, 4.9, 5.1, 0.9, 0.8]))
+    moved: list[bool] = []
+
+    def compare(_: History) -> None:
+        moved.append(torch.equal(bench.flat.values, bench.seen[1][1]))
+
+    history = bench.train(epochs=5, learning_rate=0.01, hold=0.9, astray=0.5, on_epoch=compare)
+    assert moved == [True, False, True, False, False]
+    assert history.columns["held_out"] == [1.0, 4.9, 5.1, 0.9, 0.8]
+    # Six steps an epoch: the rate still rises, over 50 steps.
+    rates = [0.01 * share * steps / 50 for share, steps in ((1, 18), (0.5, 24))]
+    assert history.columns["learning_rate"][2:4] == pytest.approx(rates)
+    assert torch.equal(bench.flat.values, bench.best())
+
+
+class Longer:
+    """A step whose gradients are much longer at one call."""
+
+    def __init__(self, step: Any, at: int) -> None:
+        self.step, self.at, self.lengths, self.flat = step, at, [], step.flat
+        self.terms = step.terms
+        self.lengths: list[float] = []
+
+    def __call__(self, *arguments: Any) -> torch.Tensor:
+        terms = self.step(*arguments)
+        self.lengths.append(float(self.flat.gradients.norm()))
+        if len(self.lengths) == self.at:
+            self.flat.gradients.mul_(1e6)
+        return terms
+
+
+def test_a_gradient_much_longer_than_usual_is_cut() -> None:
+    """After one of a million times the length, the moments of the optimizer are as before."""
+    bench = Bench()
+    bench.step = Longer(bench.step, 4)
+    seen: list[float] = []
+    bench.train(
+        epochs=1,
+        clipping=2.0,
+        learning_rate=1e-5,
+        on_epoch=lambda _: seen.append(float(bench.flat.gradients.norm())),
+    )
+    usual = bench.step.lengths[0]
+    for length in bench.step.lengths[1:3]:
+        usual += 0.01 * (min(length, 2 * usual) - usual)
+    assert seen
+    assert len(bench.step.lengths) == 6
+    assert max(bench.step.lengths) < 2 * usual
+
+
 # Interrupts and errors.
 
 

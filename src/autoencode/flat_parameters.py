@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoencode.network import decay_groups
 
@@ -84,6 +84,10 @@ class FusedAdamW:
                 self.moments[place][name].copy_(value)
 
 
+_USUAL = 0.01
+"""How much each step's gradient counts in its usual length."""
+
+
 class FlatParameters:
     """All weights of a module as two flat tensors: decayed ones, then the others.
 
@@ -123,6 +127,23 @@ class FlatParameters:
         for parameter in self.parameters:
             parameter.data = parameter.data.clone()
             parameter.grad = None
+
+    def clip(self, usual: Tensor, times: float) -> None:
+        """Cut a gradient that is longer than so many times the usual; move the usual towards it.
+
+        Parameters
+        ----------
+        usual : Tensor
+            ``(1,)``: a running mean of the lengths; 0 before the first.
+        times : float
+            At least 1.
+        """
+        length = self.gradients.norm()
+        usual.copy_(torch.where(usual > 0, usual, length))
+        limit = times * usual
+        # A length of 0 needs no cut; one that is not finite is seen in the loss.
+        self.gradients.mul_((limit / length).nan_to_num(1.0).clamp(max=1.0))
+        usual.lerp_(torch.minimum(length, limit).nan_to_num(0.0), _USUAL)
 
     def optimizer(
         self, learning_rate: float, weight_decay: float

@@ -27,7 +27,6 @@ __all__ = ["Wishes", "fit_pictures"]
 
 Pixels = npt.NDArray[Any]
 
-_BLOCKS = 1
 _SIDE = 64
 _LEAST_SIDE = 16
 _MOST_VALUES = 1 << 26
@@ -53,6 +52,8 @@ class Wishes:
         "auto", "clean" or "noisy".
     widths : tuple of int
         Channels of the network.
+    blocks : int
+        Residual blocks at each size, on each way.
     max_epochs, batch_size : int or "auto"
         Passes over the pictures, of 50 steps at least; parts per step.
     max_time : float or None
@@ -73,6 +74,7 @@ class Wishes:
 
     rows: str
     widths: tuple[int, ...]
+    blocks: int
     max_epochs: int | str
     batch_size: int | str
     max_time: float | None
@@ -111,7 +113,7 @@ def fit_pictures(
     begun = time.perf_counter()
     rng = torch.Generator().manual_seed(wishes.seed)
     n_colours = 1 if pictures[0].ndim == 2 else pictures[0].shape[-1]
-    network = UNet(n_colours, wishes.widths, _BLOCKS)
+    network = UNet(n_colours, wishes.widths, wishes.blocks)
     network.draw(rng)
     network.to(wishes.device)
     white = white_of(pictures if targets is None else targets)

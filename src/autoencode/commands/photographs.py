@@ -26,7 +26,15 @@ _LEAST_SIDE = 32
 _LEAST_WITH_HOLES = 40
 """Smaller pictures are better filled from all that is known of them at once."""
 _TAKES = (
-    *("rows", "hidden_layer_sizes", "max_epochs", "max_time", "batch_size", "learning_rate"),
+    *(
+        "rows",
+        "hidden_layer_sizes",
+        "n_blocks",
+        "max_epochs",
+        "max_time",
+        "batch_size",
+        "learning_rate",
+    ),
     *("validation_fraction", "device", "n_threads", "random_state"),
 )
 _MOST_PIXELS = 1 << 28
@@ -183,6 +191,7 @@ def denoise_photographs(
     output: Path,
     *,
     level: float | None,
+    adapt: int,
     skip_bad: bool,
     as_json: bool,
     force: bool,
@@ -207,7 +216,12 @@ def denoise_photographs(
         from autoencode.loading import load
 
         levels: dict[str, float] = {}
-        pictures = _denoised(load(model), reader, level, levels)
+        fitted = load(model)
+        if adapt and not fitted._model.adapts:
+            raise DataError(
+                f"--adapt needs normal noise, but {model} learned another from pairs: leave it out"
+            )
+        pictures = _denoised(fitted, reader, level, adapt, levels)
         write_pictures(output, list(reader.looks), pictures, force=force)
         bad = dict(reader.bad)
     for name, reason in sorted(bad.items()):
@@ -219,7 +233,11 @@ def denoise_photographs(
 
 
 def _denoised(
-    model: PictureDenoiser, reader: PictureReader, level: float | None, levels: dict[str, float]
+    model: PictureDenoiser,
+    reader: PictureReader,
+    level: float | None,
+    adapt: int,
+    levels: dict[str, float],
 ) -> Iterator[Any]:
     """Yield pictures without noise; what was transparent stays so."""
     import numpy as np
@@ -233,7 +251,7 @@ def _denoised(
         # A level is told in the units of the fit, whatever the bits of this picture.
         unit = np.iinfo(plain.dtype).max / model._model.white
         asked = None if level is None else level * unit
-        result, found = model._model.scaled(unit).denoised(plain, asked)
+        result, found = model._model.scaled(unit).denoised(plain, asked, adapt)
         levels[name] = found / unit
         if opacity is not None:
             result = np.concatenate([result.reshape(shown.shape), opacity], -1)
