@@ -81,7 +81,7 @@ def regression(
         ``sum(weight * value) / 2 ** shift`` is the prediction in sixteenths.
     """
     unit = 2.0 ** (2 * int(gram.shifts[target]))
-    digits = max(2, min(9, round(math.log(max(0.083 * n_rows, 1.0), 4)) + 1))
+    digits = max(1, min(9, round(math.log(max(0.083 * n_rows, 1.0), 4))))
     chosen, factors, left = _forward(gram, target, allowed, n_rows, digits, _FLOOR / unit)
     if not chosen:
         return [], [], 0

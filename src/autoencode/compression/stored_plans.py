@@ -68,7 +68,9 @@ def _groups(plans: Sequence[ColumnPlan], places: Sequence[int]) -> list[list[int
     """Return the numbers of all plans, those of one kind together."""
     regressing = [plan for plan in plans if plan.regressors]
     sources = [
-        (source, place) for plan, place in zip(plans, places, strict=True) for source in plan.sources
+        (source, place)
+        for plan, place in zip(plans, places, strict=True)
+        for source in plan.sources
     ]
     scaled = [plan for plan in plans if plan.mode == "residual"]
     units = _units(plans, places)
@@ -81,7 +83,10 @@ def _groups(plans: Sequence[ColumnPlan], places: Sequence[int]) -> list[list[int
         [MODES.index(plan.mode) for plan in plans],
         [plan.size for plan in plans],
         [plan.centre - plan.size // 2 for plan in plans],
-        [0 if plan.mask < 0 else place - plan.mask for plan, place in zip(plans, places, strict=True)],
+        [
+            0 if plan.mask < 0 else place - plan.mask
+            for plan, place in zip(plans, places, strict=True)
+        ],
         [plan.exponent for plan in plans],
         units,
         [len(plan.regressors) for plan in plans],
@@ -187,7 +192,9 @@ class PlanReader:
         modes = [MODES[within(at, 0, len(MODES) - 1, "a mode")] for at in self.take(count)]
         sizes = self.take(count)
         centres = [at + size // 2 for at, size in zip(self.take(count), sizes, strict=True)]
-        masks = [place - at if at else -1 for at, place in zip(self.take(count), places, strict=True)]
+        masks = [
+            place - at if at else -1 for at, place in zip(self.take(count), places, strict=True)
+        ]
         exponents = self.take(count)
         for mode, size, centre, mask, exponent, place in zip(
             modes, sizes, centres, masks, exponents, places, strict=True
@@ -200,7 +207,9 @@ class PlanReader:
         linear = self._linear(places, n_places)
         contexts = self._contexts(places, n_places)
         plans = [
-            ColumnPlan(mode, size, centre, mask, *line[:2], line[2], exponent, sources, unit=line[3])
+            ColumnPlan(
+                mode, size, centre, mask, *line[:2], line[2], exponent, sources, unit=line[3]
+            )
             for mode, size, centre, mask, exponent, line, sources in zip(
                 modes, sizes, centres, masks, exponents, linear, contexts, strict=True
             )
@@ -212,7 +221,9 @@ class PlanReader:
     ) -> list[tuple[list[int], list[int], int, int]]:
         """Return regressors, weights, shift and unit of each column."""
         units = [within(unit, 0, _LARGEST_UNIT, "a unit") for unit in self.take(len(places))]
-        counts = [within(at, 0, n_places, "the number of regressors") for at in self.take(len(places))]
+        counts = [
+            within(at, 0, n_places, "the number of regressors") for at in self.take(len(places))
+        ]
         some = sum(count > 0 for count in counts)
         shifts, firsts = iter(self.take(some)), iter(self.take(some))
         gaps = iter(self.take(sum(counts) - some))
