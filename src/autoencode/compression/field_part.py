@@ -26,7 +26,6 @@ from autoencode.compression.table_model import surprise
 from autoencode.compression.table_part import MOST_LANES, lanes_for
 from autoencode.compression.table_planning import Column
 from autoencode.compression.weighted_sums import predicted
-from autoencode.errors import DataError
 
 __all__ = ["decode_fields", "encode_fields"]
 

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from autoencode.compression.frequencies import FAMILIES, IntArray
+from autoencode.compression.frequencies import FAMILIES
 from autoencode.compression.packing import join, pack_integers, split, unpack_integers
 from autoencode.compression.plans import (
     LARGEST_CONTEXTS,
