@@ -171,6 +171,15 @@ def test_it_counts_and_is_kept_in_files(
     assert _error(found, clean) < 0.97 * _error(model.denoise(spoilt), clean)
 
 
+def test_pairs_teach_it_what_is_clean(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    clean, spoilt = digits
+    model = DenoisingAutoencoder(random_state=0, max_epochs=2).fit(spoilt, target=clean)
+    found = model.denoise(spoilt)
+    alone = DenoisingAutoencoder(random_state=0, max_epochs=2).fit(spoilt).denoise(spoilt)
+    assert model._state.prior is not None
+    assert _error(found, clean) < 0.97 * _error(alone, clean)
+
+
 def test_other_noise_needs_no_second_opinion(digits: tuple[np.ndarray, np.ndarray]) -> None:
     clean = digits[0].copy()
     clean[np.random.default_rng(1).random(clean.shape) < 0.2] = 1.5

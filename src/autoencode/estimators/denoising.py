@@ -174,7 +174,7 @@ class DenoisingAutoencoder(Autoencoder):
         kind = "clean" if coded and not len(numbers) and self.rows == "auto" else self.rows
         found = situation_of(rows, target, layout, scaling, self.noise, kind)
         self._situation = found
-        self._given = rows if found.target is None else found.target
+        self._given = rows
         if found.name != "clean" and self._held_out:
             raise SpecError("X_held_out needs clean rows: leave it out")
         if coded:
@@ -223,8 +223,11 @@ class DenoisingAutoencoder(Autoencoder):
         )
         if not wanted or not state.learned or state.precision is None:
             return None
-        seed, clean = int(state.facts["seed"]), found.name != "noisy"
-        return row_prior(state, self._given, found.noise, clean=clean, seed=seed)
+        seed = int(state.facts["seed"])
+        if found.name == "noisy":
+            return row_prior(state, self._given, found.noise, clean=False, seed=seed)
+        learned = found.rows if found.target is None else found.target
+        return row_prior(state, learned, found.noise, clean=True, seed=seed)
 
     def _in_units(self, noise: Noise) -> Noise:
         if noise.kind != "gaussian":
