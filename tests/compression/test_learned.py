@@ -24,7 +24,7 @@ from autoencode.compression.stored_weights import load_weights, store_weights
 from autoencode.compression.table_planning import Column
 from autoencode.errors import DataError
 
-EFFORT = replace(effort_named("default"), series=False, training_steps=150, training_seconds=30.0)
+EFFORT = replace(effort_named("default"), series=False, training_steps=150, training_seconds=300.0)
 UNTRAINED = replace(EFFORT, training_steps=0)
 N_ROWS = 1500
 

@@ -206,14 +206,11 @@ class PlanReader:
             within(exponent, 0, 62, "an exponent")
         linear = self._linear(places, n_places)
         contexts = self._contexts(places, n_places)
-        plans = [
-            ColumnPlan(
-                mode, size, centre, mask, *line[:2], line[2], exponent, sources, unit=line[3]
-            )
-            for mode, size, centre, mask, exponent, line, sources in zip(
-                modes, sizes, centres, masks, exponents, linear, contexts, strict=True
-            )
-        ]
+        plans = []
+        for at, (regressors, weights, shift, unit) in enumerate(linear):
+            plan = ColumnPlan(modes[at], sizes[at], centres[at], masks[at], regressors, weights)
+            plan = replace(plan, shift=shift, unit=unit, exponent=exponents[at])
+            plans.append(replace(plan, sources=contexts[at]))
         return self._scaled(plans)
 
     def _linear(
@@ -228,7 +225,7 @@ class PlanReader:
         shifts, firsts = iter(self.take(some)), iter(self.take(some))
         gaps = iter(self.take(sum(counts) - some))
         short = iter(self.take(sum(counts)))
-        found = []
+        found: list[tuple[list[int], list[int], int, int]] = []
         for place, count, unit in zip(places, counts, units, strict=True):
             if not count:
                 found.append(([], [], 0, unit))
