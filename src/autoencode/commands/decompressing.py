@@ -50,7 +50,7 @@ def decompress(
     model: SharedModel = None,
     components: Annotated[
         int | None,
-        typer.Option(min=0, help="Of a file of codes: decode by so many of the first."),
+        typer.Option(min=1, help="Of a file of codes: decode by so many of the first."),
     ] = None,
     force: Force = False,
     quiet: Quiet = False,
