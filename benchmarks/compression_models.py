@@ -43,9 +43,10 @@ def shared(data: Path, name: str, n_files: int, effort: str, folder: Path) -> No
             raise SystemExit(f"{name}: file {number} does not come back")
         sizes.append(((folder / "x.parquet").stat().st_size, alone, by_model))
     parquet, alone, by_model = np.sum(sizes, axis=0).tolist()
-    print(f"{name}: model {model.stat().st_size:,} bytes, learned in {learning:.0f} s from rows that "
-          f"take {big:,} with it; {n_files} files of {ROWS} rows: Parquet {parquet:,}, alone {alone:,}, "
-          f"by the model {by_model:,} ({by_model / alone - 1:+.1%})", flush=True)  # fmt: skip
+    print(f"{name}: model {model.stat().st_size:,} bytes, learned in {learning:.0f} s from rows "
+          f"that take {big:,} with it; {n_files} files of {ROWS} rows: Parquet {parquet:,}, "
+          f"alone {alone:,}, by the model {by_model:,} ({by_model / alone - 1:+.1%})",
+          flush=True)  # fmt: skip
 
 
 def codes(
@@ -65,8 +66,8 @@ def codes(
         given = rows if names is None else rows.select(names)
         stored = distortion(given, found if names is None else found.select(names))[1]
         floats = len(rows) * fitted.n_components_ * 4
-        print(f"  {fitted.n_components_} components: {n_bytes:,} bytes (as float32 {floats:,}; model "
-              f"{model.stat().st_size:,}), distortion {stored:.4f}, of exact codes "
+        print(f"  {fitted.n_components_} components: {n_bytes:,} bytes (as float32 {floats:,}; "
+              f"model {model.stat().st_size:,}), distortion {stored:.4f}, of exact codes "
               f"{distortion(given, exact)[1]:.4f}", flush=True)  # fmt: skip
 
 
