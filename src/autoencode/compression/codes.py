@@ -215,7 +215,8 @@ def restored(
 
 
 def _steps(header: Header) -> FloatArray:
-    given, of = header.made_from.get("steps"), header.made_from.get("of")
+    given: Any = header.made_from.get("steps")
+    of = header.made_from.get("of")
     fine = isinstance(given, list) and 0 < len(given) <= _MOST_COMPONENTS and isinstance(of, dict)
     require(fine, "its header says nothing of its codes")
     fine = all(type(step) is float and 0 < step < math.inf for step in given)
@@ -264,8 +265,8 @@ def _as_it_was(found: Any, target: Member, kept: list[pa.Table]) -> Any:
     require(exact is None or len(exact) == target.n_rows, "columns that were kept are not whole")
     columns = []
     for field in target.schema:
-        has = exact is not None and field.name in exact.column_names
-        source = exact if has else found
+        has = exact is not None and field.name in exact.schema.names
+        source: Any = exact if has else found
         require(field.name in source.column_names, f"its model has no column {field.name!r}")
         columns.append(source.column(field.name).cast(field.type, safe=False))
     return pa.Table.from_arrays(columns, schema=target.schema)
