@@ -148,6 +148,7 @@ class Decoder:
         self.symbols, self.bits = Symbols(symbols, self.lanes), Bits(bits)
         self.values = [[0] * n_rows for _ in range(n_columns)]
         self.surprises = [[0] * n_rows for _ in range(n_columns)]
+        self.seen_spread = 0
         self.levels = {
             place: Levels(plan.n_contexts, plan.size)
             for place, plan in enumerate(self.plans)
@@ -236,6 +237,8 @@ class Decoder:
         for source in plan.sources:
             if source.kind == "prediction":
                 seen = prediction
+            elif source.kind == "spread":
+                seen = self.seen_spread
             elif source.kind == "surprises":
                 seen = sum(self.surprises[at][row] for at in range(max(0, place - 4), place))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from autoencode.compression.container import read_sections, read_start
 from autoencode.compression.model_reference import finder, open_model
 from autoencode.compression.reading import parse_header
 from autoencode.compression.recovery import recover_blocks
-from autoencode.errors import DataError
+from autoencode.errors import DataError, SpecError
 
 DIGITS = load_digits().images[:400].astype(np.uint8)
 
@@ -114,3 +115,17 @@ def test_what_has_no_such_codes_is_refused(models: Path, tmp_path: Path) -> None
     compress(DIGITS[:5], path, effort="fast")
     with pytest.raises(DataError, match="holds no codes"):
         decompress(path, components=2)
+    with pytest.raises(SpecError, match="components is 0"):
+        decompress(path, components=0)
+
+
+def test_rows_are_not_believed_before_they_are_there(models: Path) -> None:
+    with (models / "d.aez").open("rb") as stream:
+        read_start(stream)
+        sections = read_sections(stream)
+        header = parse_header(next(sections), finder(lambda: next(sections), None))
+    members = [replace(one, shape=(10**12, *one.shape[1:])) for one in header.members]  # type: ignore[call-arg]
+    many = replace(header, members=tuple(members))
+    many.made_from["array"] = {**many.made_from["array"], "shape": [10**12, 8, 8]}
+    with pytest.raises(DataError, match="its first component is not whole"):
+        restored(many, [])

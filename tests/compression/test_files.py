@@ -218,14 +218,19 @@ def test_the_same_data_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.aez").read_bytes() == (tmp_path / "b.aez").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["table", "array", "field", "text"])
+@pytest.mark.parametrize("name", ["table", "array", "field", "text", "shared", "folder"])
 def test_files_of_the_first_version_are_read_for_ever(name: str) -> None:
-    found = decompress(GOLDEN / f"{name}.aez")
+    model = GOLDEN / "shared.aem" if name == "shared" else None
+    found = decompress(GOLDEN / f"{name}.aez", model=model)
     expected = json.loads((GOLDEN / "expected.json").read_text())[name]
-    if name == "table":
+    if name in ("table", "shared"):
         assert found.to_pydict() == expected
     elif name == "text":
         assert found.decode() == expected
+    elif name == "folder":
+        note = found.pop("note.txt").decode()
+        pixels = {key: value.tolist() for key, value in found.items()}
+        assert {**pixels, "note.txt": note} == expected
     else:
         assert found.tolist() == expected
 

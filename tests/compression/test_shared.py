@@ -122,7 +122,7 @@ def test_a_network_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     member = TableMember(given.schema, len(given), (0.0,) * 4)
     monkeypatch.setattr(masked_part, "_FEWEST_BYTES", 0)
-    effort = replace(EFFORTS["default"], series=False, training_steps=150, training_seconds=30.0)
+    effort = replace(EFFORTS["default"], series=False, training_steps=250, training_seconds=600.0)
     again = SharedModel.from_bytes(learn_shared(member, given, effort).to_bytes())
     assert again.network is not None
     some = given.slice(100, 200)

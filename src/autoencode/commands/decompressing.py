@@ -50,7 +50,7 @@ def decompress(
     model: SharedModel = None,
     components: Annotated[
         int | None,
-        typer.Option(min=0, help="Of a file of codes: decode by so many of the first."),
+        typer.Option(min=1, help="Of a file of codes: decode by so many of the first."),
     ] = None,
     force: Force = False,
     quiet: Quiet = False,
@@ -66,10 +66,10 @@ def decompress(
     read = given, components
     to_stdout = output == "-" or (output is None and file == "-")
     target = Path(output) if output not in (None, "-") else _target(file, to_stdout)
-    folder = _is_folder(file)
-    if folder and to_stdout:
+    is_folder = _is_folder(file)
+    if is_folder and to_stdout:
         raise DataError(f"{file}: holds a folder, which standard output cannot be")
-    if folder:
+    if is_folder:
         require_folder(target, force=force)
     elif not to_stdout:
         require_writable(target, force=force)

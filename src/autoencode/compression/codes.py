@@ -180,35 +180,43 @@ def restored(
     """
     steps = _steps(header)
     target = _target(header)
-    codes = np.zeros((target.n_rows, len(steps)))
-    kept: list[pa.Table] = []
     starts, upto = _starts(header), len(steps) if components is None else components
+    kept: list[pa.Table] = []
+    parts: list[tuple[int, Block]] = []
     for block in blocks:
         start = starts[block.member]
         if start is None:
             kept.append(block.rows)
-            continue
-        if start >= upto:
+        elif start < upto:
+            parts.append((start, block))
+        else:
             break
-        stop = min(upto, start + block.rows.shape[1])
-        rows = slice(block.first, block.first + len(block.rows))
-        codes[rows, start:stop] = block.rows[:, : stop - start]
     if header.model is None:
         assert header.note is not None
         raise DataError(missing(header.note))
     fitted = _loaded(header.model)
+    fits = getattr(fitted, "n_components_", None) == len(steps)
+    require(fits, f"{header.model.name} has not as many components as it has steps")
+    # Rows are believed once they are there.
+    n_first = sum(len(block.rows) for start, block in parts if start == 0)
+    require(n_first == target.n_rows, "its first component is not whole")
+    codes = np.zeros((n_first, len(steps)))
+    for start, block in parts:
+        stop = min(upto, start + block.rows.shape[1])
+        rows = slice(block.first, block.first + len(block.rows))
+        codes[rows, start:stop] = block.rows[:, : stop - start]
     try:
         found = fitted.inverse_transform(codes * steps)
     except AutoencodeError as error:
         raise DataError(f"its codes are not those of {header.model.name}: {error}") from error
-    rows = _as_it_was(found, target, kept)
-    of = header.made_from["of"]
-    plain = replace(header, members=(target,), made_from=of)
-    return plain, [Block(0, 0, rows, 0)] if target.n_rows else []
+    whole = _as_it_was(found, target, kept)
+    plain = replace(header, members=(target,), made_from=header.made_from["of"])
+    return plain, [Block(0, 0, whole, 0)] if n_first else []
 
 
 def _steps(header: Header) -> FloatArray:
-    given, of = header.made_from.get("steps"), header.made_from.get("of")
+    given: Any = header.made_from.get("steps")
+    of = header.made_from.get("of")
     fine = isinstance(given, list) and 0 < len(given) <= _MOST_COMPONENTS and isinstance(of, dict)
     require(fine, "its header says nothing of its codes")
     fine = all(type(step) is float and 0 < step < math.inf for step in given)
@@ -254,10 +262,11 @@ def _as_it_was(found: Any, target: Member, kept: list[pa.Table]) -> Any:
             values = np.clip(np.rint(values), limits.min, limits.max)
         return values.astype(target.dtype)
     exact = pa.concat_tables(kept) if kept else None
+    require(exact is None or len(exact) == target.n_rows, "columns that were kept are not whole")
     columns = []
     for field in target.schema:
-        has = exact is not None and field.name in exact.column_names
-        source = exact if has else found
+        has = exact is not None and field.name in exact.schema.names
+        source: Any = exact if has else found
         require(field.name in source.column_names, f"its model has no column {field.name!r}")
         columns.append(source.column(field.name).cast(field.type, safe=False))
     return pa.Table.from_arrays(columns, schema=target.schema)

@@ -260,6 +260,8 @@ def decompress(
         If it is no number of threads.
     """
     count = checked_threads(n_threads)
+    if components is not None and (not isinstance(components, int) or components < 1):
+        raise SpecError(f"components is {components!r}; give a whole number from 1")
     given = None if model is None else open_model(model)
     try:
         with open(path, "rb") as stream:

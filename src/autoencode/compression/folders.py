@@ -205,7 +205,8 @@ def _parsed(table: pa.Table, header: Header) -> dict[int, _Listed]:
 
 def _check(member: Member, own: _Listed) -> None:
     reached = own.firsts[-1] + own.counts[-1] if own.firsts else 0
-    require(isinstance(member, ArrayMember) and reached == member.n_rows, "it holds unnamed files")
+    if not isinstance(member, ArrayMember) or reached != member.n_rows:
+        raise DataError("the file is damaged: it holds unnamed files")
     if member.name == TEXT:
         plain = member.shape == (member.n_rows,) and member.dtype == np.dtype(np.uint8)
         require(plain, "bytes of files are of another type")

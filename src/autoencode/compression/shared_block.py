@@ -106,14 +106,15 @@ def _found(column: SharedColumn, values: Any, error: float) -> Found:
 
 def _fitted(model: SharedModel, sizes: Sequence[Found] | Sequence[int]) -> list[ColumnPlan]:
     """Return plans with room for texts that the model does not know."""
-    plans, own = list(model.plans), iter(sizes)
+    plans = list(model.plans)
+    own: Iterator[Found | int] = iter(sizes)
     place = -1
     for column in model.columns:
         if column is None:
             continue
         place += 2 if column.marked else 1
         one = next(own)
-        size = one.size if isinstance(one, Found) else one
+        size = one.size if isinstance(one, Found) else int(one)
         most = LARGEST_LEVELS if plans[place].mode == "levels" else 1 << 48
         require(size <= most, "a column has too many texts")
         plans[place] = replace(plans[place], size=size)
@@ -262,7 +263,8 @@ class _Reading:
         member: Member,
     ) -> Any:
         dtype = number_type(self.kind) if self.kind is not None else member.stored_type  # type: ignore[union-attr]
-        require(dtype is not None, "a column has another type")
+        if dtype is None:
+            raise DataError("the file is damaged: a column has another type")
         values: Values = column.transform.decode(integers, dtype)
         odd = special == 1
         require(int(odd.sum()) == n_verbatim, "values stored by their bits are missing")
@@ -273,7 +275,7 @@ class _Reading:
     def _categories(
         self, texts: pa.Array, integers: IntArray, missing: Any, count: int
     ) -> pa.Array:
-        kind = self.kind
+        kind: Any = self.kind
         own = np.arange(len(texts))
         if count >= 0:
             own = unpack_integers(next(self.buffers), within(count, 0, len(texts), "categories"))
@@ -284,7 +286,7 @@ class _Reading:
         indices = inverse[np.where(missing, len(texts), integers)]
         require(bool((indices[~missing] >= 0).all()), "a cell has a category that is not there")
         indices[missing] = 0
-        index = np.dtype(kind.index_type.to_pandas_dtype())
+        index: Any = np.dtype(kind.index_type.to_pandas_dtype())
         require(len(own) <= np.iinfo(index).max + 1, "there are too many categories")
         cells = arrow_numbers(indices.astype(index), MISSING * missing, kind.index_type)
         levels = texts.take(pa.array(own))

@@ -205,6 +205,7 @@ def _column(
     require(type(item[0]) is int and item[0] in (0, 1), "a model's column is not understood")
     marked = item[0] == 1
     if numbers is None:
+        assert arrow_type is not None  # else numbers are those of the matrix
         count = within(item[1], 0, 1 << 20, "the number of texts")
         kind = arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
         require(is_text(kind), "a model lists what is no text")
