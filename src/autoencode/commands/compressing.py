@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, TypeAlias
 
 import typer
 
@@ -123,7 +123,7 @@ def compress(
     from autoencode.compression.folders import open_any
 
     effort = effort_named("fast" if fast else "best" if best else "default")
-    chosen = False if no_model else model
+    chosen: Path | Literal[False] | None = False if no_model else model
     bounded = error is not None or relative is not None
     check_models(chosen, save_model, embed=embed, codes=codes, bounded=bounded)
     with _as_file(data) as path, Progress(quiet=quiet, max_time=None) as progress:
