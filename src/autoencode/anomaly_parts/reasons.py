@@ -21,6 +21,7 @@ Mask = npt.NDArray[np.bool_]
 _REFERENCES, _MEASURED = 1000, 300
 _WIDTHS = (0.1, 0.14, 0.2, 0.28, 0.4, 0.55, 0.7, 0.85, 1.0)
 _SHRINKAGE, _RIDGE = 0.05, 1e-3
+_FAR_SHARE = 0.1
 _LEAST_DEVIATION = 0.02
 _ANYTHING = 3.0
 """Deviations of what an error may be that is not another row's value."""
@@ -93,7 +94,9 @@ class _Density:
         for width in _WIDTHS:
             one = cls.of(covariance, references, owner, width)
             logs = one.logs(one.squares(known) + others)
-            found.append((float(logs.median() + 0.5 * torch.logdet(one.precision)), one))
+            # A few rows far from all others would make kernels wide.
+            inner = logs.sort().values[int(_FAR_SHARE * len(logs)) :].mean()
+            found.append((float(inner + 0.5 * torch.logdet(one.precision)), one))
         return max(found, key=lambda pair: pair[0])[1]
 
     @property
