@@ -206,7 +206,7 @@ def test_both_noises_of_a_noisy_picture_are_independent() -> None:
     level = 0.2
     picture = level * torch.randn(1, 400, 400, generator=torch.Generator().manual_seed(0))
     crops = Crops([picture], None, torch.tensor([level]), "doubled", 200)
-    batch, target = crops.draw(4, torch.Generator().manual_seed(1))
+    batch, target = crops.draw(10, torch.Generator().manual_seed(1))
     assert float((batch.x * target.x).mean()) / level**2 == pytest.approx(0, abs=0.03)
     assert batch.level is not None
     told = batch.level[:, 1]
