@@ -37,9 +37,10 @@ def clipped(value: int, low: int, high: int) -> int:
 
 def weights_of(data: bytes, counts: list[int]) -> list[list[int]]:
     """Return groups of stored weights."""
-    settings, symbols, bits = split(data)
+    (exponent, *settings), symbols, bits = split(data)
+    lanes = 1 << exponent
     own = SimpleNamespace(
-        symbols=slow_decoder.Symbols(symbols, 2), bits=slow_decoder.Bits(bits), lanes=2
+        symbols=slow_decoder.Symbols(symbols, lanes), bits=slow_decoder.Bits(bits), lanes=lanes
     )
     groups = []
     for at, count in enumerate(counts):

@@ -85,7 +85,8 @@ def test_an_array_keeps_its_bound_and_gets_smaller(path: Path) -> None:
     with open_compressed(path) as opened:
         (member,) = opened.header.members
         assert (np.array(member.errors) <= bound).all()
-        assert (np.array(member.errors) > 0.999 * bound).all()
+        # Three digits are written for few rows.
+        assert (np.array(member.errors) > 0.99 * bound).all()
     compress(array, path, error=0.5)
     assert np.abs(decompress(path) - array).max() <= 0.5
 
@@ -241,7 +242,6 @@ def test_files_of_the_first_version_are_read_for_ever(name: str) -> None:
         (3, "a int cannot be compressed"),
         (np.array([None, 1]), "Python objects"),
         ("missing.csv", "there is no such file"),
-        ("tests", "is a folder"),
     ],
 )
 def test_what_cannot_be_compressed_is_said(data: Any, message: str, path: Path) -> None:

@@ -23,10 +23,8 @@ from autoencode.compression.numbers import Transform
 from autoencode.compression.packing import (
     join,
     pack,
-    pack_integers,
     split,
     unpack,
-    unpack_integers,
 )
 from autoencode.compression.plans import ColumnPlan, check_order, require, within
 from autoencode.compression.range_coder import SymbolTables
@@ -40,6 +38,7 @@ from autoencode.compression.shared_columns import (
     store_texts,
 )
 from autoencode.compression.stored_integers import load_integers, store_integers
+from autoencode.compression.stored_plans import PlanReader, store_plans
 from autoencode.compression.table_block import one_chunk
 from autoencode.compression.table_model import Layout, TableWalk
 from autoencode.compression.table_part import encode_table
@@ -121,8 +120,7 @@ class SharedModel:
         if self.dtype is not None:
             head["array"] = self.dtype.str
         schema = b"" if self.schema is None else bytes(self.schema.serialize())
-        numbers = [n for place, plan in enumerate(self.plans) for n in plan.numbers(place)]
-        plan = len(numbers).to_bytes(4, "little") + pack_integers(np.array(numbers, np.int64))
+        plan = store_plans(self.plans, range(len(self.plans)), ())
         network = b"" if self.network is None else self.network.to_bytes()
         counts = [self.counts[place].ravel() for place in sorted(self.counts)]
         joined = store_integers(np.concatenate(counts)) if counts else b""
@@ -226,15 +224,20 @@ def _plans(
     places = list(parts_of(columns))
     n_columns = len(places)
     require(n_columns > 0, "a model has no columns")
-    count = int.from_bytes(data[:4], "little")
-    require(count <= 4096 * (n_columns + 1) * 8, "a plan claims to be too long")
-    numbers = iter(unpack_integers(data[4:], count).tolist())
-    plans = tuple(ColumnPlan.read(numbers, place, n_columns, lags) for place in range(n_columns))
-    require(next(numbers, None) is None, "a plan is too long")
+    plans = tuple(_read_plans(data, 0, n_columns, lags))
     check_order(plans, lags)
     for plan, (size, mask) in zip(plans, places, strict=True):
         fits = plan.mode != "given" and plan.size == size and plan.mask == mask
         require(fits, "a plan is not one of its column")
+    return plans
+
+
+def _read_plans(data: bytes, n_first: int, n_columns: int, lags: int) -> list[ColumnPlan]:
+    """Return the plans of all columns, which follow some other numbers."""
+    reader = PlanReader(data)
+    reader.take(n_first)
+    plans = reader.plans(range(n_columns), n_columns, lags)
+    reader.finish()
     return plans
 
 
@@ -311,12 +314,7 @@ def learn_shared(member: Member, rows: Any, effort: Effort) -> SharedModel:
         if len(coded) - len(weights) < len(plain):
             pieces = others
             network = MaskedNetwork.from_bytes(weights, len(integers), layout.lags)
-    count = int.from_bytes(pieces[0][:4], "little")
-    numbers = iter(unpack_integers(pieces[0][4:], count).tolist()[3:])
-    plans = [
-        ColumnPlan.read(numbers, place, len(integers), layout.lags)
-        for place in range(len(integers))
-    ]
+    plans = _read_plans(pieces[0], 3, len(integers), layout.lags)
     counts = _counted(integers, plans, layout, network)
     schema = member.schema if isinstance(member, TableMember) else None
     dtype = None if isinstance(member, TableMember) else member.dtype
