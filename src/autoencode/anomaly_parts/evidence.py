@@ -198,7 +198,7 @@ class Evidence:
         along = off @ torch.from_numpy(self.directions).to(kind)
         if not others:
             known = torch.from_numpy(self.features)
-            return nearest(along, known).numpy()  # type: ignore[no-any-return]
+            return nearest(along, known).numpy()
         return _mean_distances(along, self.features, 1, others)
 
     def _restored(self, reading: Reading, others: bool) -> Array:

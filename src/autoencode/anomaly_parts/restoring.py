@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autoencode import defaults
+from autoencode.architectures.mlp import MlpEncoder
 from autoencode.batches import TensorBatches
 from autoencode.composition import Composition, linear_start
 from autoencode.flat_parameters import FlatParameters
@@ -107,15 +108,21 @@ class Restorer:
         """Return both of a few rows, at all levels in one pass."""
         network, n_levels = self.network, len(LEVELS)
         shrunk, hidden = (linear(x).view(n_levels * len(x), -1) for linear in self._first)
-        hidden = network.encoder.activation(hidden)
-        for layer in network.encoder.layers[1:]:
-            hidden = network.encoder.activation(layer(hidden))
+        hidden = self._encoder.activation(hidden)
+        for layer in self._encoder.layers[1:]:
+            hidden = self._encoder.activation(layer(hidden))
         code = network.bottleneck(Features(hidden, shrunk), Context())
         mean = network.likelihood.mean(network.decode(code, Context()))
         batch = Batch(shrunk, level=_said().repeat(len(x), 1))
         found = restored(network, mean, batch).unflatten(0, (-1, n_levels)) - x[:, None]
         place = LEVELS.index(_CODE_LEVEL)
         return found.transpose(0, 1), hidden.unflatten(0, (-1, n_levels))[:, place]
+
+    @property
+    def _encoder(self) -> MlpEncoder:
+        encoder = self.network.encoder
+        assert isinstance(encoder, MlpEncoder)
+        return encoder
 
     @cached_property
     def _first(self) -> tuple[nn.Linear, nn.Linear]:
@@ -130,7 +137,8 @@ class Restorer:
         assert shrink is not None
         batch = guessed(Guess(None, shrink.double(), False, True, network.first_values), told)
         assert batch.told is not None
-        layer = network.encoder.layers[0]
+        layer = self._encoder.layers[0]
+        assert isinstance(layer, nn.Linear)
         inputs = torch.cat([batch.x, batch.told], 1)
         first = inputs @ layer.weight.double().T + layer.bias.double()
         return _through(batch.x, len(probes)), _through(first, len(probes))
