@@ -30,7 +30,6 @@ Pixels = npt.NDArray[Any]
 
 _BLOCKS, _SIDE = 1, 64
 _BATCH, _LEAST_STEPS, _STEPS_IN_ALL = 8, 50, 6000
-_HELD_WHOLE = 5
 _JUDGED = 48
 _FINEST = 1e-5
 """Errors far below this, a PSNR of 50 dB, gain nothing more."""
@@ -131,7 +130,7 @@ def fit_holes(pictures: Sequence[Pixels], wishes: HoleWishes) -> HoleModel:
     network.draw(rng)
     network.to(wishes.device)
     white = white_of(pictures)
-    training, held_out = _parted(_crops(pictures, network.step), wishes.validation_fraction, rng)
+    training, held_out = _crops(pictures, network.step).parted(wishes.validation_fraction, rng)
     judged = _judged(held_out, white, rng)
     history = History()
     try:
@@ -166,24 +165,6 @@ def _crops(pictures: Sequence[Pixels], step: int) -> Crops:
         planes.append(torch.from_numpy(np.ascontiguousarray(kept.transpose(2, 0, 1))))
     side = min(_SIDE, least // step * step)
     return Crops(planes, None, torch.zeros(len(planes)), "given", side)
-
-
-def _parted(crops: Crops, fraction: float, rng: torch.Generator) -> tuple[Crops, Crops]:
-    """Hold out some of the pictures, or the lower part of each where they are few."""
-    count = len(crops.pictures)
-    if count >= _HELD_WHOLE:
-        order = torch.randperm(count, generator=rng).tolist()
-        n_held = max(1, round(fraction * count))
-        return crops.chosen(order[n_held:]), crops.chosen(order[:n_held])
-    heights = [picture.shape[1] for picture in crops.pictures]
-    ends = [height - max(crops.side, round(fraction * height)) for height in heights]
-    if min(ends) < crops.side:
-        raise DataError(
-            f"{count} pictures of fewer than {2 * crops.side} rows of pixels are too few to hold "
-            f"a part out: give {_HELD_WHOLE} pictures, or larger ones"
-        )
-    lower = [slice(end, None) for end in ends]
-    return crops.rows([slice(0, end) for end in ends]), crops.rows(lower)
 
 
 def _judged(held_out: Crops, white: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autoencode.errors import DataError
 from autoencode.interfaces import Batch
 
 __all__ = ["MOST_LEVEL", "CropBatches", "Crops", "on_device"]
@@ -17,6 +18,7 @@ __all__ = ["MOST_LEVEL", "CropBatches", "Crops", "on_device"]
 MOST_LEVEL = 75 / 255
 """Deviation of the strongest noise that is learned from clean pictures; white is 1."""
 _COLOURS, _GREY = 3, 0.25
+_HELD_WHOLE = 5
 """Share of the parts of pictures of three colours that are made grey, with noise that is too."""
 _DOUBLED = (0.5, 1.0)
 """How much of their own level noisy pictures get once more, least and most: little leaves more to
@@ -71,6 +73,41 @@ class Crops:
             if group
         ]
         return replace(self, pictures=parts[0], targets=None if self.targets is None else parts[1])
+
+    def parted(self, fraction: float, rng: torch.Generator) -> tuple[Crops, Crops]:
+        """Hold out some of the pictures, or the lower part of each where they are few.
+
+        Parameters
+        ----------
+        fraction : float
+            How much is held out, of 1.
+        rng : torch.Generator
+            Of which pictures these are.
+
+        Returns
+        -------
+        tuple of Crops
+            What is left to fit to, and what is held out.
+
+        Raises
+        ------
+        DataError
+            If the pictures are few and too low to be divided.
+        """
+        count = len(self.pictures)
+        if count >= _HELD_WHOLE:
+            order = torch.randperm(count, generator=rng).tolist()
+            n_held = max(1, round(fraction * count))
+            return self.chosen(order[n_held:]), self.chosen(order[:n_held])
+        heights = [picture.shape[1] for picture in self.pictures]
+        ends = [height - max(self.side, round(fraction * height)) for height in heights]
+        if min(ends) < self.side:
+            raise DataError(
+                f"{count} pictures of fewer than {2 * self.side} rows of pixels are too few to "
+                f"hold a part out: give {_HELD_WHOLE} pictures, or larger ones"
+            )
+        lower = [slice(end, None) for end in ends]
+        return self.rows([slice(0, end) for end in ends]), self.rows(lower)
 
     def draw(self, count: int, rng: torch.Generator) -> tuple[Batch, Batch]:
         """Return ``count`` parts from places drawn at random, turned and mirrored, and targets.

@@ -31,8 +31,6 @@ _SIDE = 64
 _LEAST_SIDE = 16
 _MOST_VALUES = 1 << 26
 """Of larger sets of pictures a part of each is used, so that memory stays bounded."""
-_HELD_WHOLE = 5
-"""With as many pictures some are held out; with fewer a part of each."""
 _LEAST_STEPS = 50
 _BATCH = 8
 _STEPS_IN_ALL = 8000
@@ -119,7 +117,7 @@ def fit_pictures(
     white = white_of(pictures if targets is None else targets)
     given, wanted = _cut(pictures, targets, white, n_colours, rng)
     situation, noise, crops = _situation(given, wanted, wishes.rows, network.step)
-    training, held_out = _parted(crops, wishes.validation_fraction, rng)
+    training, held_out = crops.parted(wishes.validation_fraction, rng)
     how = _how(training, wishes)
     history = History()
     try:
@@ -217,26 +215,6 @@ def _is_white(step: Tensor) -> bool:
     beside = max(abs(float(pair.mean())) for pair in pairs)
     heavy = float(step.pow(4).mean()) / power**2
     return beside < _WHITE_CORRELATION * power and heavy < 4.0
-
-
-def _parted(crops: Crops, fraction: float, rng: torch.Generator) -> tuple[Crops, Crops]:
-    """Hold out some of the pictures, or the lower part of each where they are few."""
-    count = len(crops.pictures)
-    if count >= _HELD_WHOLE:
-        order = torch.randperm(count, generator=rng).tolist()
-        n_held = max(1, round(fraction * count))
-        return crops.chosen(order[n_held:]), crops.chosen(order[:n_held])
-    heights = [picture.shape[1] for picture in crops.pictures]
-    held = [max(crops.side, round(fraction * height)) for height in heights]
-    if any(height - part < crops.side for height, part in zip(heights, held, strict=True)):
-        raise DataError(
-            f"{count} pictures of fewer than {2 * crops.side} rows of pixels are too few to hold "
-            f"a part out: give {_HELD_WHOLE} pictures, or larger ones"
-        )
-    ends = [height - part for height, part in zip(heights, held, strict=True)]
-    return crops.rows([slice(0, end) for end in ends]), crops.rows(
-        [slice(end, None) for end in ends]
-    )
 
 
 def _how(crops: Crops, wishes: Wishes) -> PictureTraining:

@@ -19,7 +19,7 @@ from autoencode.picture_model import PictureModel
 from autoencode.picture_summary import describe_pictures
 from autoencode.planning import plain, said
 
-__all__ = ["PictureDenoiser"]
+__all__ = ["PictureDenoiser", "pictures_given", "whole_or_auto"]
 
 Pixels = npt.NDArray[Any]
 
@@ -133,8 +133,8 @@ class PictureDenoiser(BaseEstimator):
             If a parameter is not allowed.
         """
         wishes = self._wishes()
-        pictures = _pictures(X, "X")
-        targets = None if target is None else _pictures(target, "target")
+        pictures = pictures_given(X, "X")
+        targets = None if target is None else pictures_given(target, "target")
         if targets is not None and len(targets) != len(pictures):
             raise DataError(
                 f"target has {len(targets)} pictures, X has {len(pictures)}: they should be the "
@@ -159,14 +159,14 @@ class PictureDenoiser(BaseEstimator):
         return Wishes(
             self.rows,
             _WIDTHS if automatic else widths,
-            _BLOCKS if self.n_blocks == "auto" else _whole_or_auto("n_blocks", self.n_blocks),
-            _whole_or_auto("max_epochs", self.max_epochs),
-            _whole_or_auto("batch_size", self.batch_size),
+            _BLOCKS if self.n_blocks == "auto" else whole_or_auto("n_blocks", self.n_blocks),
+            whole_or_auto("max_epochs", self.max_epochs),
+            whole_or_auto("batch_size", self.batch_size),
             None if limit is None else defaults.positive("max_time", limit),
             defaults.learning_rate(self.learning_rate),
             float(fraction),
             defaults.device(self.device),
-            _whole_or_auto("n_threads", self.n_threads),
+            whole_or_auto("n_threads", self.n_threads),
             defaults.seed(self.random_state),
             self.verbose if callable(self.verbose) else said if self.verbose else None,
         )
@@ -218,7 +218,7 @@ class PictureDenoiser(BaseEstimator):
             level = defaults.positive("level", level, other="None")
         steps = self._steps(adapt)
         one = isinstance(X, np.ndarray) and X.ndim == (2 if self._model.n_colours == 1 else 3)
-        pictures = [X] if one else _pictures(X, "X")
+        pictures = [X] if one else pictures_given(X, "X")
         pairs = [self._model.denoised(picture, level, steps) for picture in pictures]
         levels = np.array([found for _, found in pairs])
         results = [result for result, _ in pairs]
@@ -258,8 +258,21 @@ class PictureDenoiser(BaseEstimator):
         write_model(path, header, tensors)
 
 
-def _pictures(X: Any, name: str) -> Sequence[Pixels]:
-    """Return pictures as a sequence of arrays of numbers, all with the same channels."""
+def pictures_given(X: Any, name: str) -> Sequence[Pixels]:
+    """Return pictures as a sequence of arrays of numbers, all with the same channels.
+
+    Parameters
+    ----------
+    X : object
+        What a user gave.
+    name : str
+        What it is called in errors.
+
+    Raises
+    ------
+    DataError
+        If these are no pictures, or of several kinds.
+    """
     if isinstance(X, np.ndarray) and X.ndim < 3:
         raise DataError(
             f"{name} has the shape {X.shape}: give pictures as a list of arrays, or as one array "
@@ -283,5 +296,6 @@ def _pictures(X: Any, name: str) -> Sequence[Pixels]:
     return found
 
 
-def _whole_or_auto(name: str, value: Any) -> Any:
+def whole_or_auto(name: str, value: Any) -> Any:
+    """Return a parameter that is a positive whole number or "auto", checked."""
     return value if value == "auto" else int(defaults.positive(name, value, whole=True))

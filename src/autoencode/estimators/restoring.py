@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from autoencode import defaults
 from autoencode.errors import DataError, SpecError
-from autoencode.estimators.pictures import _pictures, _whole_or_auto
+from autoencode.estimators.pictures import pictures_given, whole_or_auto
 from autoencode.hole_fit import HoleWishes, fit_holes
 from autoencode.hole_model import HoleModel
 from autoencode.inpainting import holes_of
@@ -115,7 +115,7 @@ class PictureRestorer(BaseEstimator):
             If a parameter is not allowed.
         """
         wishes = self._wishes()
-        self._adopt(fit_holes(_pictures(X, "X"), wishes))
+        self._adopt(fit_holes(pictures_given(X, "X"), wishes))
         if self.stop_reason_ == "interrupted":
             raise KeyboardInterrupt
         return self
@@ -131,13 +131,13 @@ class PictureRestorer(BaseEstimator):
         limit = self.max_time
         return HoleWishes(
             _WIDTHS if automatic else widths,
-            _whole_or_auto("max_epochs", self.max_epochs),
-            _whole_or_auto("batch_size", self.batch_size),
+            whole_or_auto("max_epochs", self.max_epochs),
+            whole_or_auto("batch_size", self.batch_size),
             None if limit is None else defaults.positive("max_time", limit),
             defaults.learning_rate(self.learning_rate),
             float(fraction),
             defaults.device(self.device),
-            _whole_or_auto("n_threads", self.n_threads),
+            whole_or_auto("n_threads", self.n_threads),
             defaults.seed(self.random_state),
             self.verbose if callable(self.verbose) else said if self.verbose else None,
         )
@@ -172,7 +172,7 @@ class PictureRestorer(BaseEstimator):
         """
         check_is_fitted(self, "_model")
         one = isinstance(X, np.ndarray) and X.ndim == (2 if self._model.n_colours == 1 else 3)
-        pictures = [X] if one else _pictures(X, "X")
+        pictures = [X] if one else pictures_given(X, "X")
         masks = [mask] if one else _masks(mask, len(pictures))
         results = []
         for picture, given in zip(pictures, masks, strict=True):
