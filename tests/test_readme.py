@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import sparse
@@ -189,13 +190,37 @@ def test_the_commands_for_sparse_codes_work(briefly: Run, folder: Path) -> None:
 
 def test_the_commands_for_compression_work(briefly: Run, folder: Path) -> None:
     sales = (folder / "sales.csv").read_bytes()
-    (text,) = blocks("docs/compression.md", "sh")
+    text = blocks("docs/compression.md", "sh")[0]
     assert run_commands(briefly, text, folder) == [
         "compress", "decompress", "compress", "decompress", "decompress"
     ]  # fmt: skip
     assert (folder / "back.csv").read_bytes() == sales
     assert (folder / "sales.csv.aez").stat().st_size < len(sales)
     assert (folder / "near.parquet").exists()
+
+
+def test_the_commands_for_models_codes_and_folders_work(briefly: Run, folder: Path) -> None:
+    table = pd.DataFrame({"shop": ["Köln", "Genf", None] * 40, "sold": np.arange(120) % 17})
+    table.to_parquet(folder / "year.parquet")
+    table.head(20).to_parquet(folder / "monday.parquet")
+    pictures = load_digits().images[:150]
+    np.save(folder / "digits.npy", pictures)
+    (folder / "photos").mkdir()
+    for place, picture in enumerate(pictures[:3]):
+        Image.fromarray((15 * picture).astype(np.uint8)).save(folder / "photos" / f"{place}.png")
+    _, shared, codes, photos = blocks("docs/compression.md", "sh")
+    run_commands(briefly, shared.replace("--best", "--fast"), folder)
+    assert pd.read_parquet(folder / "same.parquet").equals(table.head(20))
+    run_commands(briefly, codes, folder)
+    assert np.load(folder / "coarse.npy").shape == pictures.shape
+    run_commands(briefly, photos, folder)
+    for place in range(3):
+        name = f"{place}.png"
+        with (
+            Image.open(folder / "again" / name) as one,
+            Image.open(folder / "photos" / name) as two,
+        ):
+            assert np.array_equal(np.asarray(one), np.asarray(two))
 
 
 def test_the_commands_for_variational_autoencoders_work(briefly: Run, folder: Path) -> None:
