@@ -11,6 +11,7 @@ says which peers get fewer rows.
 from __future__ import annotations
 
 import argparse
+import functools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ def tables(data: Path) -> list[str]:
     return sorted(path.stem for path in (data / "adbench").glob("*.npz"))
 
 
+@functools.cache
 def load(data: Path, name: str) -> tuple[Values, NDArray[np.int64]]:
     """Return rows, and which are anomalies (1)."""
     if name in OTHERS:

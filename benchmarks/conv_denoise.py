@@ -4,7 +4,8 @@ Grey photographs of scikit-image's; those to test with are others than those to 
 of these it is the middle. Normal noise of 15, 25 and 50 of 255 is added, neither cut off nor
 rounded; what comes out is cut to 0 to 255. Two models: one fitted to clean photographs, one to
 photographs that all have noise, each of a level of its own between 10 and 60, and nothing else.
-Each is asked twice: told the level, as the peers are, and not told.
+Each is asked thrice: told the level, as the peers are; not told; told, and fitted further to each
+picture that it restores, for ``--adapt`` steps.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def fitted(kind: str, arguments: argparse.Namespace) -> Any:
     model = PictureDenoiser(
         rows=kind,
         hidden_layer_sizes=arguments.widths or "auto",
+        n_blocks=arguments.blocks or "auto",
+        learning_rate=arguments.learning_rate or "auto",
         max_time=arguments.time if kind == "clean" else arguments.noisy_time,
         max_epochs=1 if arguments.quick else "auto",
         n_threads=arguments.threads or "auto",
@@ -64,7 +67,7 @@ def _report(phase: str, history: Any) -> None:
         progress(f"epoch {columns['epoch'][-1]}: {error:.3f} dB, {seconds:.0f} s, {spent:.0f} used")
 
 
-def methods(models: dict[str, Any]) -> dict[str, Callable[[Picture, float], Any]]:
+def methods(models: dict[str, Any], adapt: int) -> dict[str, Callable[[Picture, float], Any]]:
     """Return what takes noise out of (picture, level)."""
     from bm3d import bm3d
     from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
@@ -80,6 +83,10 @@ def methods(models: dict[str, Any]) -> dict[str, Callable[[Picture, float], Any]
     for kind, model in models.items():
         found[f"{kind}, told"] = lambda x, s, model=model: model.denoise(x, level=s)
         found[f"{kind}, not told"] = lambda x, s, model=model: model.denoise(x)
+        if adapt:
+            found[f"{kind}, adapted"] = lambda x, s, model=model: model.denoise(
+                x, level=s, adapt=adapt
+            )
     return found
 
 
@@ -109,7 +116,7 @@ def draw(path: Path, truth: Picture, ways: dict[str, Callable[[Picture, float], 
 def measure(arguments: argparse.Namespace) -> None:
     """Fit, then take the same noise out by every method."""
     models = {kind: fitted(kind, arguments) for kind in arguments.kinds}
-    ways = methods(models)
+    ways = methods(models, arguments.adapt)
     truth = [photo.astype(np.float64) for photo in photographs(TEST_PHOTOS)]
     truth = [middle(photo, 64 if arguments.quick else arguments.side) for photo in truth]
     rows, times = [], dict.fromkeys(ways, 0.0)
@@ -139,6 +146,9 @@ def main() -> None:
     options.add_argument("--time", type=float, default=3600.0, help="seconds to fit to clean")
     options.add_argument("--noisy-time", type=float, default=3600.0, help="seconds for noisy")
     options.add_argument("--widths", type=int, nargs="+", help="channels of the network")
+    options.add_argument("--blocks", type=int, help="residual blocks at each size")
+    options.add_argument("--learning-rate", type=float, help="the highest")
+    options.add_argument("--adapt", type=int, default=200, help="steps for each picture; 0: none")
     options.add_argument("--side", type=int, default=256, help="of what is tested, in the middle")
     options.add_argument("--models", type=Path, help="folder to keep models in, and take them from")
     options.add_argument("--picture", type=Path, help="file for a line of pictures")

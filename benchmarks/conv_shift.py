@@ -75,13 +75,13 @@ def strided(train: Any, arguments: argparse.Namespace, seed: int) -> tuple[Encod
 
 
 def ours(
-    train: Any, arguments: argparse.Namespace, seed: int, **choices: Any
+    train: Any, arguments: argparse.Namespace, seed: int, *, size: int = 0, **choices: Any
 ) -> tuple[Encode, Any]:
     """Return how a fitted estimator encodes, and how it reconstructs."""
     from autoencode import ConvolutionalAutoencoder
 
     model = ConvolutionalAutoencoder(
-        arguments.size,
+        size or arguments.size,
         nested=False,
         max_epochs=arguments.epochs,
         n_threads=arguments.threads or "auto",
@@ -124,6 +124,9 @@ def measure(arguments: argparse.Namespace) -> None:
         "plain strided": strided,
         "convolutional": lambda *a: ours(*a, augmentation="none"),
     }
+    # Two of the numbers of these codes say where a picture is.
+    size = arguments.size - 2
+    contestants["aligned"] = lambda *a: ours(*a, size=size, augmentation="none", aligned=True)
     for weight in arguments.weights:
         choices = {"augmentation": "shift", "penalties": (f"steady:weight={weight}",)}
         contestants[f"steady {weight:g}"] = lambda *a, c=choices: ours(*a, **c)

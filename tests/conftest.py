@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -67,6 +68,12 @@ class Small:
 
 number = 3
 """
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage not be looked for, again and again, among all that imports and tests are."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -164,6 +171,13 @@ def restoring_model(holed_frame: pd.DataFrame) -> Autoencoder:
 
 
 @pytest.fixture
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trainings be short where nobody said how long: for tests of anything but quality."""
+    for name in ("_MOST_EPOCHS", "_MOST_NOISY_EPOCHS"):
+        monkeypatch.setattr(f"autoencode.defaults.{name}", 12)
+
+
+@pytest.fixture
 def rng() -> torch.Generator:
     """A seeded source of randomness."""
     return torch.Generator().manual_seed(0)
@@ -250,6 +264,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         stdout: str | None = None,
         file_bytes: int | None = None,
         program: Path | None = None,
+        most_epochs: int | None = None,
     ) -> Any:
         assert server.stdin is not None
         assert server.stdout is not None
@@ -263,6 +278,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             "stderr": str(said),
             "file_bytes": file_bytes,
             "program": None if program is None else str(program),
+            "most_epochs": most_epochs,
         }
         server.stdin.write(json.dumps(job) + "\n")
         server.stdin.flush()

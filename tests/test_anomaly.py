@@ -91,7 +91,7 @@ def test_predictions_follow_the_p_values(normal: AnomalyDetector) -> None:
 def test_a_constant_that_changes_is_flagged_with_the_reason(normal: AnomalyDetector) -> None:
     rows = curve(20, 4)
     rows[3, 4] = 7.5
-    assert normal.p_values(rows)[3] == 1 / 301
+    assert normal.p_values(rows)[3] < 1e-3
     assert normal.flag(rows, 0.1).flags[3]
     assert normal.reasons(rows)[3].startswith("4 7.5; expected 7")
 

@@ -30,7 +30,8 @@ def test_the_threshold_is_where_p_values_reach_the_rate(kind: str, rate: float) 
     calibration = Calibration(scores, kind)
     judged = np.linspace(-4, 4, 400)
     # Where no p-value is so small, rows are called odd that are odder than all.
-    expected = calibration.p_values(judged) <= max(rate, 0.01)
+    least = 0.01 if kind == "split" else 0.0
+    expected = calibration.p_values(judged) <= max(rate, least)
     np.testing.assert_array_equal(judged > calibration.threshold(rate), expected)
 
 
@@ -39,6 +40,35 @@ def test_the_threshold_of_an_estimated_null_is_where_p_values_reach_the_rate() -
     at = calibration.threshold(0.05)
     assert calibration.p_values(np.array([at])) == pytest.approx(0.05)
     assert at == pytest.approx(1.64, abs=0.5)
+
+
+def test_p_values_in_an_exponential_tail_are_exact_whatever_its_scale() -> None:
+    rng = np.random.default_rng(0)
+    rates = np.array([0.08, 0.02, 0.005, 0.001])
+    below, count = np.zeros(4), 2000
+    for scale in rng.uniform(0.1, 10, count):
+        calibration = Calibration(np.sort(rng.exponential(scale, 100)), "cross")
+        found = calibration.p_values(rng.exponential(scale, 20))
+        below += (found[:, None] <= rates).sum(0)
+    shares = below / (20 * count)
+    # Rows of one set hang together: the errors allow for a few sets that are off.
+    assert (np.abs(shares - rates) < 4 * np.sqrt(rates / (5 * count))).all()
+    plain = Calibration(np.sort(rng.exponential(1, 100)), "split")
+    assert plain.p_values(np.array([50.0]))[0] == 1 / 101
+
+
+def test_a_tail_goes_on_where_counting_ends_and_never_turns_back() -> None:
+    scores = np.sort(np.random.default_rng(0).normal(size=200))
+    calibration, judged = Calibration(scores, "cross"), np.linspace(-4, 8, 1000)
+    found, counted = calibration.p_values(judged), calibration.counted(judged)
+    assert (np.diff(found) <= 0).all()
+    inner = judged <= scores[-21]
+    np.testing.assert_array_equal(found[inner], counted[inner])
+    assert counted.min() == 1 / 201
+    assert found[-1] < 1e-6
+    few, alike = Calibration(scores[:40], "cross"), Calibration(np.ones(200), "cross")
+    assert few.p_values(np.array([50.0]))[0] == 1 / 41
+    assert alike.p_values(np.array([50.0]))[0] == 1 / 201
 
 
 def test_conditional_p_values_hold_for_most_calibration_sets() -> None:

@@ -225,7 +225,7 @@ def test_every_estimator_goes_on(case: str, bent: np.ndarray, tmp_path: Path) ->
 
 
 def test_an_imputer_goes_on(
-    bent: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bent: np.ndarray, tmp_path: Path, few_epochs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, data = tmp_path / "run.ckpt", frame(bent)[:80]
     whole = Imputer(random_state=0).fit(data)
@@ -298,8 +298,8 @@ def test_every_attribute_of_a_run_is_kept(
 ) -> None:
     """What is added to a run has to be kept too: this test says so."""
     follow = {"task", "settings", "rng", "history", "started", "cuts", "budget"}
-    objects = {"optimizer", "schedule", "weights", "average"}
-    numbers = {"scale", "epochs", "steps", "finished", "best", "reference", "waited"}
+    objects = {"optimizer", "schedule", "weights", "average", "usual"}
+    numbers = {"scale", "epochs", "steps", "finished", "first", "best", "reference", "waited"}
     seen: list[dict[str, Any]] = []
     keep, begin = PhaseKeeper.keep, PhaseKeeper.begin
 
@@ -314,6 +314,7 @@ def test_every_attribute_of_a_run_is_kept(
             ],
             "weights": run.weights.tolist(),
             "average": None if run.average is None else run.average.tolist(),
+            "usual": None if run.usual is None else run.usual.tolist(),
             "values": run.task.flat.values.tolist(),
             "rng": run.rng.get_state().tolist(),
             "history": {name: list(values) for name, values in run.history.columns.items()},

@@ -29,7 +29,7 @@ ESTIMATORS = [
     DenoisingAutoencoder(max_epochs=2),
     DenoisingAutoencoder(2, hidden_layer_sizes=(8,), max_epochs=2),
     # Codes as arrays: many checks compare outputs by NumPy's functions, or put them in frames.
-    SparseAutoencoder(3, n_active=1, max_epochs=1, sparse_output=False),
+    SparseAutoencoder(3, n_active=1, refine=None, max_epochs=1, sparse_output=False),
     SparseAutoencoder(max_epochs=1, sparse_output=False),
     VariationalAutoencoder(1, hidden_layer_sizes=(8,), max_epochs=2),
 ]
@@ -59,6 +59,13 @@ FURTHER = [
 def array_api(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the check of other array types run: without this it is skipped."""
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+
+
+@pytest.fixture(autouse=True)
+def brief(few_epochs: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train little where no parameter says so: what is checked is not how good a model is."""
+    # Steps of the networks from which a search for parts starts.
+    monkeypatch.setattr("autoencode.dictionary_search._EFFORTS", ((3, 1.0),))
 
 
 @parametrize_with_checks([*ESTIMATORS, *DETECTORS])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from autoencode import PictureDenoiser, load, picture_model
+from autoencode import PictureDenoiser, load, picture_adapting, picture_model
 from autoencode.architectures.unet import UNet
 from autoencode.errors import DataError, SpecError
 from autoencode.picture_crops import Crops
@@ -123,6 +123,50 @@ def test_what_comes_out_is_as_what_went_in(model: PictureDenoiser) -> None:
     np.testing.assert_array_equal(several[1], found[1])
 
 
+def test_a_network_fitted_further_to_a_picture_restores_it_better(model: PictureDenoiser) -> None:
+    rows, columns = np.mgrid[:64, :64]
+    truth = 128 + 100.0 * ((rows // 4 + columns // 4) % 2 - 0.5)
+    given = noisy([truth], 25)[0]
+    before = model.denoise(given, level=25.0)
+    after = model.denoise(given, level=25.0, adapt=40)
+    assert rms([after], [truth]) < 0.95 * rms([before], [truth])
+    np.testing.assert_array_equal(model.denoise(given, level=25.0), before)
+    np.testing.assert_array_equal(model.denoise(given, level=25.0, adapt=40), after)
+
+
+def test_a_network_that_gains_nothing_stays_as_it_is(
+    model: PictureDenoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = model._model.network
+    noise = 0.1 * torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(0))
+    # It learns to keep what is noise; without a look at the noisy picture it would.
+    monkeypatch.setattr(picture_adapting, "_RATE", 0.01)
+    found = picture_adapting.adapted(network, noise, noise, 0.1, 20)
+    for one, other in zip(found.parameters(), network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    monkeypatch.setattr(picture_adapting, "expected_error", lambda *_: next(falling))
+    falling = iter(range(10, 0, -1))
+    worse = picture_adapting.adapted(network, noise, noise, 0.1, 20)
+    left = [
+        float(rest.square().mean())
+        for rest in (noise - net(noise[None], torch.tensor([0.1]))[0] for net in (network, worse))
+    ]
+    assert left[1] > 1.05 * left[0]
+    assert picture_adapting.adapted(network, noise[:, :2], noise[:, :2], 0.1, 3) is network
+
+
+def test_the_error_is_estimated_without_the_truth(model: PictureDenoiser) -> None:
+    network, rng = model._model.network, torch.Generator().manual_seed(4)
+    truth = torch.linspace(0, 1, 160).expand(1, 1, 160, 160)
+    for level in (0.05, 0.2):
+        given = truth + level * torch.randn(truth.shape, generator=rng)
+        probe = torch.randn(truth.shape, generator=rng)
+        restored = given - network(given, torch.tensor([level]))
+        error = float((restored - truth).square().mean())
+        found = picture_adapting.expected_error(network, given, probe, level)
+        assert found == pytest.approx(error, abs=0.05 * level**2)
+
+
 def test_a_model_of_whole_numbers_knows_their_white() -> None:
     deep = [np.rint(257 * p).astype(np.uint16) for p in drawn(5, 0)]
     found = PictureDenoiser(hidden_layer_sizes=(4,), max_epochs=1, random_state=0).fit(deep)
@@ -162,11 +206,15 @@ def test_both_noises_of_a_noisy_picture_are_independent() -> None:
     level = 0.2
     picture = level * torch.randn(1, 400, 400, generator=torch.Generator().manual_seed(0))
     crops = Crops([picture], None, torch.tensor([level]), "doubled", 200)
-    batch, target = crops.draw(4, torch.Generator().manual_seed(1))
+    batch, target = crops.draw(10, torch.Generator().manual_seed(1))
     assert float((batch.x * target.x).mean()) / level**2 == pytest.approx(0, abs=0.03)
     assert batch.level is not None
-    told = float(batch.level[0, 1])
-    assert float(batch.x.var()) == pytest.approx(told, rel=0.03)
+    told = batch.level[:, 1]
+    torch.testing.assert_close(batch.x.var((1, 2, 3)), told, rtol=0.04, atol=0.0)
+    # Parts of the mean of 2 x 2 pixels have half the noise.
+    shares = (told / level**2).tolist()
+    assert all(0.3125 <= share <= 0.5 or 1.25 <= share <= 2 for share in shares)
+    assert min(shares) < 1 < max(shares)
 
 
 def test_pairs_show_what_their_noise_is() -> None:
@@ -179,6 +227,8 @@ def test_pairs_show_what_their_noise_is() -> None:
     stripes = [p + 30 * np.random.default_rng(9).normal(size=(len(p), 1)) for p in truth]
     learned = PictureDenoiser(**SMALL).fit(stripes, target=truth)
     assert learned._model.facts["noise"] == "given"
+    with pytest.raises(SpecError, match="adapt=5 needs normal noise"):
+        learned.denoise(stripes, adapt=5)
     assert rms(learned.denoise(stripes), truth) < rms(stripes, truth)
 
 

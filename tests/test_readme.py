@@ -6,9 +6,11 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import sparse
@@ -16,6 +18,8 @@ from sklearn.datasets import load_digits
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+# Of any training, for time: what is checked is that all of it runs, not how good it is.
+MOST_EPOCHS = 12
 WINE = "from sklearn.datasets import load_wine\nX = load_wine().data\n"
 
 
@@ -23,6 +27,12 @@ def blocks(name: str, language: str) -> list[str]:
     """Return the code blocks of one language in a page."""
     text = (ROOT / name).read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.fixture
+def briefly(run: Run) -> Run:
+    """Run a command or a program whose trainings are short."""
+    return partial(run, most_epochs=MOST_EPOCHS)
 
 
 @pytest.fixture
@@ -75,18 +85,18 @@ def test_the_readmes_commands_work(start: Run, folder: Path) -> None:
     assert not any(",," in line or line.endswith(",") for line in complete)
 
 
-def test_the_commands_for_tables_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_tables_work(briefly: Run, folder: Path) -> None:
     (text,) = blocks("docs/tables.md", "sh")
-    assert run_commands(run, text, folder) == ["fit", "inspect", "encode", "decode"]
+    assert run_commands(briefly, text, folder) == ["fit", "inspect", "encode", "decode"]
     given, decoded = table(folder / "sales.csv"), table(folder / "decoded.csv")
     assert decoded[0] == given[0].replace(";", ",")
     assert [line.split(",")[0] for line in decoded] == [line.split(";")[0] for line in given]
     assert re.fullmatch(r"R0,\d\d\.\d\d\.2024,-?[\d.]+,\w+,\d+", decoded[1])
 
 
-def test_the_commands_for_imputation_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_imputation_work(briefly: Run, folder: Path) -> None:
     (text,) = blocks("docs/imputation.md", "sh")
-    assert run_commands(run, text, folder) == ["impute", "fit", "impute", "impute"]
+    assert run_commands(briefly, text, folder) == ["impute", "fit", "impute", "impute"]
     given = table(folder / "sales.csv")
     for name in ["complete.csv", "informative.csv", *(f"draw-{i}.csv" for i in range(1, 6))]:
         filled = table(folder / name)
@@ -96,9 +106,9 @@ def test_the_commands_for_imputation_work(run: Run, folder: Path) -> None:
             assert all(after == cell if cell else after for after, cell in pairs)
 
 
-def test_the_commands_for_augmentation_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_augmentation_work(briefly: Run, folder: Path) -> None:
     (text,) = blocks("docs/augmentation.md", "sh")
-    assert run_commands(run, text, folder) == ["fit", "augment", "augment"]
+    assert run_commands(briefly, text, folder) == ["fit", "augment", "augment"]
     assert table(folder / "more.csv")[0] == "species,length,width,colour"
     given = [line.split(",")[3] for line in table(folder / "flowers.csv")[1:]]
     found = [line.split(",")[0] for line in table(folder / "more.csv")[1:]]
@@ -106,18 +116,18 @@ def test_the_commands_for_augmentation_work(run: Run, folder: Path) -> None:
     assert len(table(folder / "variants.csv")) == 61
 
 
-def test_the_commands_for_anomalies_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_anomalies_work(briefly: Run, folder: Path) -> None:
     (text,) = blocks("docs/anomalies.md", "sh")
-    assert run_commands(run, text, folder) == ["detect"]
+    assert run_commands(briefly, text, folder) == ["detect"]
     lines = table(folder / "judged.csv")
     assert len(lines) == 81
     assert lines[0].endswith("anomaly,p_value,reason")
     assert (folder / "report.html").stat().st_size > 100_000
 
 
-def test_the_commands_for_drawing_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_drawing_work(briefly: Run, folder: Path) -> None:
     (text,) = blocks("docs/generation.md", "sh")
-    assert run_commands(run, text, folder) == ["fit", "sample", "sample", "fit", "sample"]
+    assert run_commands(briefly, text, folder) == ["fit", "sample", "sample", "fit", "sample"]
     assert table(folder / "daisies.csv")[0] == "class,length,width,colour"
     assert {line.split(",")[0] for line in table(folder / "daisies.csv")[1:]} == {"daisy"}
     assert len(table(folder / "drawn.csv")) == 1001
@@ -125,14 +135,14 @@ def test_the_commands_for_drawing_work(run: Run, folder: Path) -> None:
     assert species == {"gentian"}
 
 
-def test_the_commands_for_denoising_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_denoising_work(briefly: Run, folder: Path) -> None:
     rng = np.random.default_rng(0)
     clean = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 5)) + 0.1 * rng.normal(size=(120, 5))
     noisy = clean + 0.5 * rng.normal(size=clean.shape)
     for name, rows in (("clean", clean), ("noisy", noisy)):
         np.savetxt(folder / f"{name}.csv", rows, delimiter=",", header="a,b,c,d,e", comments="")
     (text,) = blocks("docs/denoising.md", "sh")
-    assert run_commands(run, text, folder) == ["fit", "denoise", "fit", "denoise"]
+    assert run_commands(briefly, text, folder) == ["fit", "denoise", "fit", "denoise"]
     restored = np.loadtxt(folder / "restored.csv", delimiter=",", skiprows=1)
     assert restored.shape == noisy.shape
     assert (restored != noisy).any()
@@ -140,48 +150,48 @@ def test_the_commands_for_denoising_work(run: Run, folder: Path) -> None:
     assert (folder / "denoiser.html").stat().st_size > 100_000
 
 
-def test_the_commands_for_large_data_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_large_data_work(briefly: Run, folder: Path) -> None:
     array = np.random.default_rng(0).normal(size=(90, 6)).astype(np.float32)
     (folder / "rows").mkdir()
     for number, part in enumerate(np.split(array, [40])):
         np.save(folder / "rows" / f"{number}.npy", part)
     (text,) = blocks("docs/large-data.md", "sh")
-    assert run_commands(run, text, folder) == ["fit", "encode", "reconstruct"]
+    assert run_commands(briefly, text, folder) == ["fit", "encode", "reconstruct"]
     assert np.load(folder / "codes.npy").shape == (90, 4)
     assert np.load(folder / "reconstructed.npy").shape == (90, 6)
     assert not (folder / "run.ckpt").exists()
 
 
-def test_the_commands_for_files_of_pictures_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_files_of_pictures_work(briefly: Run, folder: Path) -> None:
     (folder / "photos").mkdir()
     for number, pixels in enumerate(load_digits().images[:30]):
         image = Image.fromarray((15 * pixels).astype(np.uint8))
         image.save(folder / "photos" / f"{number:02}.png")
     (text,) = blocks("docs/picture_files.md", "sh")
-    assert run_commands(run, text, folder) == ["fit", "encode", "decode", "reconstruct"]
+    assert run_commands(briefly, text, folder) == ["fit", "encode", "decode", "reconstruct"]
     assert table(folder / "codes.csv")[1].startswith("00.png,")
     for name, size in (("decoded", (24, 16)), ("reconstructed", (8, 8))):
         with Image.open(folder / name / "29.png") as image:
             assert image.size == size
 
 
-def test_the_commands_for_sparse_codes_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_sparse_codes_work(briefly: Run, folder: Path) -> None:
     pictures = load_digits().images[::3]
     np.save(folder / "pictures.npy", pictures)
     first, second = blocks("docs/sparse.md", "sh")
-    assert run_commands(run, first, folder) == ["fit", "encode", "inspect"]
+    assert run_commands(briefly, first, folder) == ["fit", "encode", "inspect"]
     codes = sparse.load_npz(folder / "codes.npz")
     assert codes.shape == (len(pictures), 24)
     assert 2 < codes.nnz / len(pictures) < 6
     assert (folder / "parts.html").stat().st_size > 100_000
-    assert run_commands(run, second, folder) == ["fit", "export", "encode"]
+    assert run_commands(briefly, second, folder) == ["fit", "export", "encode"]
     assert sparse.load_npz(folder / "same.npz").shape == codes.shape
 
 
-def test_the_commands_for_compression_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_compression_work(briefly: Run, folder: Path) -> None:
     sales = (folder / "sales.csv").read_bytes()
-    (text,) = blocks("docs/compression.md", "sh")
-    assert run_commands(run, text, folder) == [
+    text = blocks("docs/compression.md", "sh")[0]
+    assert run_commands(briefly, text, folder) == [
         "compress", "decompress", "compress", "decompress", "decompress"
     ]  # fmt: skip
     assert (folder / "back.csv").read_bytes() == sales
@@ -189,9 +199,33 @@ def test_the_commands_for_compression_work(run: Run, folder: Path) -> None:
     assert (folder / "near.parquet").exists()
 
 
-def test_the_commands_for_variational_autoencoders_work(run: Run, folder: Path) -> None:
+def test_the_commands_for_models_codes_and_folders_work(briefly: Run, folder: Path) -> None:
+    table = pd.DataFrame({"shop": ["Köln", "Genf", None] * 40, "sold": np.arange(120) % 17})
+    table.to_parquet(folder / "year.parquet")
+    table.head(20).to_parquet(folder / "monday.parquet")
+    pictures = load_digits().images[:150]
+    np.save(folder / "digits.npy", pictures)
+    (folder / "photos").mkdir()
+    for place, picture in enumerate(pictures[:3]):
+        Image.fromarray((15 * picture).astype(np.uint8)).save(folder / "photos" / f"{place}.png")
+    _, shared, codes, photos = blocks("docs/compression.md", "sh")
+    run_commands(briefly, shared.replace("--best", "--fast"), folder)
+    assert pd.read_parquet(folder / "same.parquet").equals(table.head(20))
+    run_commands(briefly, codes, folder)
+    assert np.load(folder / "coarse.npy").shape == pictures.shape
+    run_commands(briefly, photos, folder)
+    for place in range(3):
+        name = f"{place}.png"
+        with (
+            Image.open(folder / "again" / name) as one,
+            Image.open(folder / "photos" / name) as two,
+        ):
+            assert np.array_equal(np.asarray(one), np.asarray(two))
+
+
+def test_the_commands_for_variational_autoencoders_work(briefly: Run, folder: Path) -> None:
     (text,) = blocks("docs/variational.md", "sh")
-    assert run_commands(run, text, folder) == ["fit", "inspect"]
+    assert run_commands(briefly, text, folder) == ["fit", "inspect"]
     assert (folder / "flowers.safetensors").exists()
 
 
@@ -216,13 +250,13 @@ def test_the_commands_for_variational_autoencoders_work(run: Run, folder: Path) 
         ("docs/variational.md", ""),
     ],
 )
-def test_the_python_of_a_page_runs(page: str, prelude: str, run: Run, tmp_path: Path) -> None:
+def test_the_python_of_a_page_runs(page: str, prelude: str, briefly: Run, tmp_path: Path) -> None:
     program = prelude + "\n".join(blocks(page, "python"))
     # A third of the rows, for time.
     program = re.sub(r"(load_digits\(\)\.(data|images))\b", r"\1[::3]", program)
     assert "from autoencode import" in program
     (tmp_path / "page.py").write_text(program, encoding="utf-8")
-    done = run(program=tmp_path / "page.py", folder=tmp_path)
+    done = briefly(program=tmp_path / "page.py", folder=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autoencode.composition import Composition
-from autoencode.flat_parameters import FlatParameters
+from autoencode.flat_parameters import FlatParameters, FusedAdamW
 from autoencode.guess import guessed, rescaled
 from autoencode.interfaces import Batch, Context, LinearStart
 from autoencode.layout import Segment
@@ -281,3 +281,29 @@ def test_decay_spares_biases_and_the_linear_path() -> None:
         elif old.any():
             torch.testing.assert_close(value, old * 0.95**3)
     assert 0 < len(spared) < len(before)
+
+
+def test_updates_are_those_of_pytorch() -> None:
+    ours, theirs = (FlatParameters(drawn(composition())) for _ in range(2))
+    assert torch.equal(ours.values, theirs.values)
+    assert 0 < ours.n_decayed < len(ours.values)
+    groups = [
+        {"params": [group], "weight_decay": decay}
+        for group, decay in zip(theirs.groups, (0.5, 0.0), strict=True)
+    ]
+    optimizer = ours.optimizer(0.1, 0.5)
+    assert isinstance(optimizer, FusedAdamW)
+    reference = torch.optim.AdamW(groups, lr=0.1, betas=(0.9, 0.99), fused=True)
+    rng = torch.Generator().manual_seed(3)
+    for rate in (0.1, 0.03, 0.2, 0.01):
+        for flat, made in ((ours, optimizer), (theirs, reference)):
+            flat.gradients.normal_(generator=rng.manual_seed(int(1000 * rate)))
+            for group in made.param_groups:
+                group["lr"] = rate
+            made.step()
+        assert torch.equal(ours.values, theirs.values)
+    kept = optimizer.state_dict()["state"]
+    for place, parts in reference.state_dict()["state"].items():
+        assert {name: value.tolist() for name, value in kept[place].items()} == {
+            name: value.tolist() for name, value in parts.items()
+        }

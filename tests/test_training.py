@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from autoencode import Autoencoder
-from autoencode.batches import StreamedBatches, TensorBatches
+from autoencode.batches import TensorBatches
 from autoencode.composition import Composition
 from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
@@ -30,59 +30,6 @@ from autoencode.training import (
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-# Batches.
-
-
-def tensor_batches(values: torch.Tensor, target: Any, size: int) -> TensorBatches:
-    return TensorBatches(values, target, size)
-
-
-def streamed_batches(values: torch.Tensor, target: Any, size: int) -> StreamedBatches:
-    def read(numbers: torch.Tensor) -> Any:
-        assert torch.equal(numbers, numbers.sort().values)
-        return values[numbers], None if target is None else target[numbers]
-
-    return StreamedBatches(read, len(values), size, group=3)
-
-
-@pytest.mark.parametrize("make", [tensor_batches, streamed_batches])
-@pytest.mark.parametrize("paired", [True, False])
-@pytest.mark.parametrize(
-    ("n_rows", "size"), [(1, 32), (2, 2), (31, 32), (33, 32), (47, 32), (100, 32), (97, 7)]
-)
-def test_every_row_is_seen_once_per_epoch(
-    make: Callable[..., Any], paired: bool, n_rows: int, size: int
-) -> None:
-    values = torch.arange(n_rows, dtype=torch.float32)[:, None].repeat(1, 3)
-    batches = make(values, -values if paired else None, size)
-    rng = seeded()
-    orders = []
-    for _ in range(2):
-        seen, lengths = [], []
-        for batch, target in batches.epoch(rng):
-            assert torch.equal(target.x, -batch.x if paired else batch.x)
-            seen += batch.x[:, 0].int().tolist()
-            lengths.append(len(batch.x))
-        assert sorted(seen) == list(range(n_rows))
-        assert len(lengths) == batches.n_steps
-        # No short batch at the end: it is spread over the others.
-        assert max(lengths) - min(lengths) <= 1
-        assert max(lengths) <= 1.5 * size
-        orders.append(seen)
-    assert batches.n_rows == n_rows
-    assert n_rows < 31 or orders[0] != orders[1]
-
-
-@pytest.mark.parametrize("make", [tensor_batches, streamed_batches])
-def test_the_same_seed_gives_the_same_order(make: Callable[..., Any]) -> None:
-    values = torch.arange(50.0)[:, None]
-    runs = [
-        [batch.x.flatten().tolist() for batch, _ in make(values, None, 16).epoch(seeded(seed))]
-        for seed in (3, 3, 4)
-    ]
-    assert runs[0] == runs[1] != runs[2]
 
 
 # One run.
@@ -274,6 +221,58 @@ def test_a_fit_that_explodes_says_so_and_progress_survives_it(
     with pytest.raises(TrainingError, match="not finite even at a learning rate of"):
         model.fit(X)
     capsys.readouterr()
+
+
+def test_what_loses_its_gains_goes_on_from_the_best_with_half_the_rate() -> None:
+    # Half of the gain from 9 to 1 is lost at 5.1, not at 4.9.
+    bench = Bench(script=iter([9.0, 1.0, 4.9, 5.1, 0.9, 0.8]))
+    moved: list[bool] = []
+
+    def compare(_: History) -> None:
+        moved.append(torch.equal(bench.flat.values, bench.seen[1][1]))
+
+    history = bench.train(epochs=5, learning_rate=0.01, hold=0.9, astray=0.5, on_epoch=compare)
+    assert moved == [True, False, True, False, False]
+    assert history.columns["held_out"] == [1.0, 4.9, 5.1, 0.9, 0.8]
+    # Six steps an epoch: the rate still rises, over 50 steps.
+    rates = [0.01 * share * steps / 50 for share, steps in ((1, 18), (0.5, 24))]
+    assert history.columns["learning_rate"][2:4] == pytest.approx(rates)
+    assert torch.equal(bench.flat.values, bench.best())
+
+
+class Longer:
+    """A step whose gradients are much longer at one call."""
+
+    def __init__(self, step: Any, at: int) -> None:
+        self.step, self.at, self.lengths, self.flat = step, at, [], step.flat
+        self.terms = step.terms
+        self.lengths: list[float] = []
+
+    def __call__(self, *arguments: Any) -> torch.Tensor:
+        terms = self.step(*arguments)
+        self.lengths.append(float(self.flat.gradients.norm()))
+        if len(self.lengths) == self.at:
+            self.flat.gradients.mul_(1e6)
+        return terms
+
+
+def test_a_gradient_much_longer_than_usual_is_cut() -> None:
+    """After one of a million times the length, the moments of the optimizer are as before."""
+    bench = Bench()
+    bench.step = Longer(bench.step, 4)
+    seen: list[float] = []
+    bench.train(
+        epochs=1,
+        clipping=2.0,
+        learning_rate=1e-5,
+        on_epoch=lambda _: seen.append(float(bench.flat.gradients.norm())),
+    )
+    usual = bench.step.lengths[0]
+    for length in bench.step.lengths[1:3]:
+        usual += 0.01 * (min(length, 2 * usual) - usual)
+    assert seen
+    assert len(bench.step.lengths) == 6
+    assert max(bench.step.lengths) < 2 * usual
 
 
 # Interrupts and errors.

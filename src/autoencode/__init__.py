@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         DenoisingAutoencoder,
         Imputer,
         PictureDenoiser,
+        PictureRestorer,
         SparseAutoencoder,
         VariationalAutoencoder,
     )
@@ -33,6 +34,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "Imputer",
     "PictureDenoiser",
+    "PictureRestorer",
     "Pictures",
     "SampleQuality",
     "SparseAutoencoder",
@@ -55,6 +57,7 @@ _ESTIMATORS = (
     "DenoisingAutoencoder",
     "Imputer",
     "PictureDenoiser",
+    "PictureRestorer",
     "SparseAutoencoder",
     "VariationalAutoencoder",
 )

@@ -268,7 +268,7 @@ class PhaseKeeper:
         kept: dict[str, Any] = header["run"]
         for name in _NUMBERS:
             setattr(run, name, kept[name])
-        run.best, run.reference = tensors["errors"].tolist()
+        run.first, run.best, run.reference = tensors["errors"].tolist()
         run.schedule.fall_from, run.schedule.fall_length = kept["fall"]
         run.budget = replace(run.budget, seconds=kept["budget"])
         run.started = time.perf_counter() - kept["seconds"]
@@ -287,7 +287,7 @@ class PhaseKeeper:
         for place, parts in run.optimizer.state_dict()["state"].items():
             for name, value in parts.items():
                 tensors[f"optimizer/{place}/{name}"] = torch.as_tensor(value)
-        tensors["errors"] = torch.tensor([run.best, run.reference], dtype=torch.float64)
+        tensors["errors"] = torch.tensor([run.first, run.best, run.reference], dtype=torch.float64)
         header = {name: getattr(run, name) for name in _NUMBERS}
         header["fall"] = [run.schedule.fall_from, run.schedule.fall_length]
         header |= {"seconds": run.seconds(), "budget": run.budget.seconds}
@@ -357,8 +357,8 @@ def changing(network: Network) -> dict[str, Tensor]:
 
 def _vectors(run: Run) -> dict[str, Tensor]:
     """Return the weights that a run holds beside the network's own."""
-    average = {} if run.average is None else {"average": run.average}
-    return {"best": run.weights, **average}
+    found = {"best": run.weights, "average": run.average, "usual": run.usual}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -15,7 +15,8 @@ from typer.core import TyperGroup
 from autoencode._version import __version__
 from autoencode.commands.augmenting import augment
 from autoencode.commands.coding import decode, encode, reconstruct
-from autoencode.commands.compressing import compress, decompress
+from autoencode.commands.compressing import compress
+from autoencode.commands.decompressing import decompress
 from autoencode.commands.demonstration import demo
 from autoencode.commands.denoising import denoise
 from autoencode.commands.detecting import detect

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoencode.architectures import ARCHITECTURES, Dictionary
 from autoencode.architectures.mlp import spread
@@ -18,7 +18,14 @@ from autoencode.bottlenecks import BOTTLENECKS, GaussianCode
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.errors import ModelFileError
 from autoencode.guess import n_told
-from autoencode.interfaces import Corruption, Layout, Likelihood, LinearStart, Segment
+from autoencode.interfaces import (
+    Bottleneck,
+    Corruption,
+    Layout,
+    Likelihood,
+    LinearStart,
+    Segment,
+)
 from autoencode.likelihoods import LIKELIHOODS
 from autoencode.missingness import Selection
 from autoencode.network import Network
@@ -27,7 +34,7 @@ from autoencode.penalties import PENALTIES
 from autoencode.preprocess.principal import PrincipalComponents
 from autoencode.spec import Spec, describe, make, module_of, parse
 
-__all__ = ["Composition", "linear_start"]
+__all__ = ["Composition", "linear_start", "outlined_bottleneck"]
 
 
 @dataclass(frozen=True)
@@ -129,11 +136,10 @@ class Composition:
         network = self.network(n_components)
         for module in network.modules():
             for name, parameter in module.named_parameters(recurse=False):
-                empty = torch.empty_like(parameter, device="cpu")
-                setattr(module, name, nn.Parameter(empty))
+                setattr(module, name, nn.Parameter(_empty_as(parameter)))
             for name, buffer in module.named_buffers(recurse=False):
                 if buffer.is_meta:
-                    setattr(module, name, torch.empty_like(buffer, device="cpu"))
+                    setattr(module, name, _empty_as(buffer))
         return network
 
     @cached_property
@@ -154,12 +160,12 @@ class Composition:
     @cached_property
     def sparse(self) -> bool:
         """Whether most of a code is zero."""
-        return self.network(1).bottleneck.sparse
+        return outlined_bottleneck(self.bottleneck).sparse
 
     @cached_property
     def variational(self) -> bool:
         """Whether codes are drawn from posteriors: then rows have a likelihood."""
-        return isinstance(self.network(1).bottleneck, GaussianCode)
+        return isinstance(outlined_bottleneck(self.bottleneck), GaussianCode)
 
     @cached_property
     def unit_codes(self) -> bool:
@@ -179,7 +185,7 @@ class Composition:
 
     def n_active(self, n_components: int) -> int:
         """Return how many components of a code of this length are not zero, on average."""
-        return self.network(n_components).bottleneck.n_active()
+        return outlined_bottleneck(self.bottleneck, n_components).n_active()
 
     def objective(self) -> Objective:
         """Return the loss."""
@@ -227,6 +233,18 @@ class Composition:
         complete: dict[str, Any] = {k: tuple(v) if k in listed else v for k, v in values.items()}
         complete["segments"] = tuple(Segment(*parts) for parts in values["segments"])
         return cls(**complete)
+
+
+def outlined_bottleneck(spec: Spec, n_components: int = 1) -> Bottleneck:
+    """Return a bottleneck without memory, to be asked what its codes are like."""
+    with torch.device("meta"):
+        neck: Bottleneck = make("bottleneck", BOTTLENECKS, spec, 0, 1, n_components)
+        return neck
+
+
+def _empty_as(outline: Tensor) -> Tensor:
+    # Not by `empty_like`: of an outline it imports sympy, which takes half a second.
+    return torch.empty(outline.shape, dtype=outline.dtype, device="cpu")
 
 
 def _modules(spec: str) -> list[str]:

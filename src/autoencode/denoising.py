@@ -34,6 +34,7 @@ from autoencode.state import State
 
 __all__ = [
     "Denoised",
+    "complete_rows",
     "denoised",
     "exchanges_of",
     "level_curve",
@@ -115,7 +116,7 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     """
     raw = np.concatenate([block for _, block in rows.blocks()]).astype(np.float64, copy=False)
     missing = np.isnan(raw)
-    values = _complete(state, raw)
+    values = complete_rows(state, raw)
     real = real_values(state.composition.layout)
     units, seen = _seen(state, noise, values, raw)
     found, levels, chance = _examined(state, seen, noise, level)
@@ -198,9 +199,11 @@ def _without_noise(state: State, values: Array, real: Places, noise: Noise, leve
     use = "swap" if noise.kind == "swap" else "noise"
     restored_rows = restored_values(state, Batch(torch.from_numpy(values), level=strength), use)
     result, found = values.copy(), restored_rows[:, real]
-    result[:, real] = found
     if noise.kind == "gaussian":
-        result[:, real] = within_noise(values[:, real], found, levels)
+        if state.prior is not None:
+            found = state.prior.blended(found, values[:, real], levels)
+        found = within_noise(values[:, real], found, levels)
+    result[:, real] = found
     return result
 
 
@@ -211,7 +214,7 @@ def level_curve(state: State, rows: Rows) -> dict[str, Any]:
         return asdict(LevelCurve((0.0,), ((0.0, 0.0, 0.0),)))
     every = -(-rows.n_rows // _CURVE_ROWS)
     raw = rows.take(np.arange(0, rows.n_rows, every)).astype(np.float64, copy=False)
-    values = _complete(state, raw)[:, real]
+    values = complete_rows(state, raw)[:, real]
     _, others = _units(state, None, real)
     return asdict(LevelCurve.measure(others.parts[0][1], values))
 
@@ -237,7 +240,7 @@ def swap_weight(state: State, rows: Rows) -> float:
     places = np.array(state.facts["claim_rows"], dtype=np.intp)
     if len(places) < _FEWEST_ROWS:
         return 0.0 if known else 0.5
-    clean = _complete(state, rows.take(places).astype(np.float64, copy=False))
+    clean = complete_rows(state, rows.take(places).astype(np.float64, copy=False))
     real = real_values(state.composition.layout)
     generator = np.random.default_rng(0)
     others = np.take_along_axis(clean, generator.integers(0, len(clean), clean.shape), axis=0)
@@ -261,8 +264,16 @@ def swap_weight(state: State, rows: Rows) -> float:
     return float(weights[int(np.argmin(errors))])
 
 
-def _complete(state: State, raw: Array) -> Array:
-    """Return rows scaled, with what the model restores where values are missing."""
+def complete_rows(state: State, raw: Array) -> Array:
+    """Return rows scaled, with what the model restores where values are missing.
+
+    Parameters
+    ----------
+    state : State
+        A model that was fitted to restore rows.
+    raw : ndarray of shape (rows, n_values)
+        In the data's units; NaN is missing.
+    """
     missing = np.isnan(raw)
     values = np.where(missing, 0.0, state.scaling.forward(raw))
     if not missing.any():

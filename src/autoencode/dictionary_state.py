@@ -65,6 +65,7 @@ def state_of(dictionary: Dictionary) -> State:
     active = dictionary.n_active
     facts: dict[str, Any] = {
         **dict.fromkeys(("n_rows", "n_train", "n_choose", "n_claim"), 0),
+        "choose_rows": [],
         "claim_rows": [],
         "stop_reason": "not fitted here",
         "seconds": 0.0,

@@ -16,9 +16,11 @@ from autoencode.estimators import (
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
     PictureDenoiser,
+    PictureRestorer,
     SparseAutoencoder,
     VariationalAutoencoder,
 )
+from autoencode.hole_model import HoleModel
 from autoencode.model_file import read_model
 from autoencode.picture_model import PictureModel
 from autoencode.state import State
@@ -52,7 +54,7 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Any:
 
     Returns
     -------
-    Autoencoder, AnomalyDetector or PictureDenoiser
+    Autoencoder, AnomalyDetector, PictureDenoiser or PictureRestorer
         Fitted.
 
     Raises
@@ -66,8 +68,8 @@ def load(path: str | os.PathLike[str], *, trusted: tuple[str, ...] = ()) -> Any:
     header, tensors = read_model(path)
     if header.get("estimator") == AnomalyDetector.__name__:
         return _detector(os.fspath(path), header, tensors, trusted)
-    if header.get("estimator") == PictureDenoiser.__name__:
-        return _denoiser(os.fspath(path), header, tensors)
+    if header.get("estimator") in (PictureDenoiser.__name__, PictureRestorer.__name__):
+        return _of_pictures(os.fspath(path), header, tensors)
     return _autoencoder(os.fspath(path), header, tensors, trusted)
 
 
@@ -116,13 +118,17 @@ def _detector(
     return model
 
 
-def _denoiser(
+def _of_pictures(
     path: str, header: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]
-) -> PictureDenoiser:
+) -> PictureDenoiser | PictureRestorer:
     try:
         parameters = header["parameters"]
         if isinstance(parameters["hidden_layer_sizes"], list):
             parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
+        if header["estimator"] == PictureRestorer.__name__:
+            restorer = PictureRestorer(**parameters)
+            restorer._adopt(HoleModel.from_file(header, tensors))
+            return restorer
         model = PictureDenoiser(**parameters)
     except (KeyError, TypeError) as error:
         raise ModelFileError(f"{path} does not fit together: {error}") from None

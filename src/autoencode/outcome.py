@@ -245,6 +245,7 @@ def _facts(data: FitData, outcome: Outcome) -> dict[str, Any]:
         "n_train": len(split.train),
         "n_choose": len(split.choose),
         "n_claim": len(split.claim),
+        "choose_rows": split.choose[:2000].tolist() if own else [],
         "claim_rows": split.claim[:2000].tolist() if own else [],
         "stop_reason": outcome.stop_reason,
         "products": outcome.products,

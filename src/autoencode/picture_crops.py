@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from autoencode.errors import DataError
 from autoencode.interfaces import Batch
 
 __all__ = ["MOST_LEVEL", "CropBatches", "Crops", "on_device"]
@@ -15,9 +18,13 @@ __all__ = ["MOST_LEVEL", "CropBatches", "Crops", "on_device"]
 MOST_LEVEL = 75 / 255
 """Deviation of the strongest noise that is learned from clean pictures; white is 1."""
 _COLOURS, _GREY = 3, 0.25
+_HELD_WHOLE = 5
 """Share of the parts of pictures of three colours that are made grey, with noise that is too."""
-_DOUBLED = 0.5
-"""How much of their own level noisy pictures get once more."""
+_DOUBLED = (0.5, 1.0)
+"""How much of their own level noisy pictures get once more, least and most: little leaves more to
+see, much makes what they are compared with less noisy."""
+_HALVED = {"added": 0.25, "doubled": 0.5, "given": 0.0}
+"""Share of the parts whose sides are halved, by what is known; low levels of noise come of it."""
 
 
 @dataclass(frozen=True)
@@ -67,32 +74,78 @@ class Crops:
         ]
         return replace(self, pictures=parts[0], targets=None if self.targets is None else parts[1])
 
+    def parted(self, fraction: float, rng: torch.Generator) -> tuple[Crops, Crops]:
+        """Hold out some of the pictures, or the lower part of each where they are few.
+
+        Parameters
+        ----------
+        fraction : float
+            How much is held out, of 1.
+        rng : torch.Generator
+            Of which pictures these are.
+
+        Returns
+        -------
+        tuple of Crops
+            What is left to fit to, and what is held out.
+
+        Raises
+        ------
+        DataError
+            If the pictures are few and too low to be divided.
+        """
+        count = len(self.pictures)
+        if count >= _HELD_WHOLE:
+            order = torch.randperm(count, generator=rng).tolist()
+            n_held = max(1, round(fraction * count))
+            return self.chosen(order[n_held:]), self.chosen(order[:n_held])
+        heights = [picture.shape[1] for picture in self.pictures]
+        ends = [height - max(self.side, round(fraction * height)) for height in heights]
+        if min(ends) < self.side:
+            raise DataError(
+                f"{count} pictures of fewer than {2 * self.side} rows of pixels are too few to "
+                f"hold a part out: give {_HELD_WHOLE} pictures, or larger ones"
+            )
+        lower = [slice(end, None) for end in ends]
+        return self.rows([slice(0, end) for end in ends]), self.rows(lower)
+
     def draw(self, count: int, rng: torch.Generator) -> tuple[Batch, Batch]:
-        """Return ``count`` parts from places drawn at random, turned and mirrored, and targets."""
-        chances = torch.tensor(
-            [
-                float((p.shape[1] - self.side + 1) * (p.shape[2] - self.side + 1))
-                for p in self.pictures
-            ]
-        )
+        """Return ``count`` parts from places drawn at random, turned and mirrored, and targets.
+
+        Of pictures without pairs, some parts are of the mean of 2 x 2 pixels, which halves normal
+        noise and keeps it white.
+        """
+        # Twice as large a picture counts 1.4 times as much: else small ones are hardly seen.
+        chances = torch.tensor([math.prod(p.shape[1:]) ** 0.5 for p in self.pictures])
         chosen = torch.multinomial(chances, count, replacement=True, generator=rng)
         places = torch.rand(count, 2, generator=rng).tolist()
         turns = torch.randint(8, (count,), generator=rng).tolist()
+        sides = self._sides(chosen.tolist(), rng)
         given, wanted = [], []
-        for number, place, turn in zip(chosen.tolist(), places, turns, strict=True):
-            given.append(self._part(self.pictures[number], place, turn))
+        for number, *how in zip(chosen.tolist(), places, turns, sides, strict=True):
+            given.append(self._part(self.pictures[number], *how))
             if self.targets is not None:
-                wanted.append(self._part(self.targets[number], place, turn))
+                wanted.append(self._part(self.targets[number], *how))
         x = torch.stack(given)
         y = torch.stack(wanted) if wanted else x
-        return self._spoilt(x, y, self.levels[chosen], rng)
+        levels = self.levels[chosen] * (self.side / torch.tensor(sides))
+        return self._spoilt(x, y, levels, rng)
 
-    def _part(self, picture: Tensor, place: Sequence[float], turn: int) -> Tensor:
+    def _sides(self, chosen: Sequence[int], rng: torch.Generator) -> list[int]:
+        """Return how large parts are before some are halved."""
+        halved = torch.rand(len(chosen), generator=rng) < _HALVED[self.noise]
+        fit = [2 * self.side <= min(self.pictures[number].shape[1:]) for number in chosen]
+        pairs = zip(halved.tolist(), fit, strict=True)
+        return [self.side * (2 if both == (True, True) else 1) for both in pairs]
+
+    def _part(self, picture: Tensor, place: Sequence[float], turn: int, side: int) -> Tensor:
         top, left = (
-            int(share * (length - self.side + 1))
+            int(share * (length - side + 1))
             for share, length in zip(place, picture.shape[1:], strict=True)
         )
-        part = picture[:, top : top + self.side, left : left + self.side]
+        part = picture[:, top : top + side, left : left + side]
+        if side > self.side:
+            part = functional.avg_pool2d(part, 2)
         part = torch.rot90(part, turn % 4, (1, 2))
         return part.flip(2) if turn >= 4 else part
 
@@ -109,9 +162,10 @@ class Crops:
                 levels = MOST_LEVEL * torch.rand(len(x), generator=rng)
                 x = x + levels[:, None, None, None] * noise
             else:
-                more = levels[:, None, None, None] * noise
-                x, y = x + _DOUBLED * more, y - more / _DOUBLED
-                levels = levels * (1 + _DOUBLED**2) ** 0.5
+                share = torch.empty(len(x)).uniform_(*_DOUBLED, generator=rng)
+                more, part = levels[:, None, None, None] * noise, share[:, None, None, None]
+                x, y = x + part * more, y - more / part
+                levels = levels * (1 + share.square()).sqrt()
         told = torch.stack([torch.ones_like(levels), levels.square()], 1)
         return Batch(x, level=told), Batch(y)
 
@@ -141,17 +195,29 @@ class CropBatches:
         Steps of an epoch.
     device : torch.device
         Where the network is.
+    level : float or None
+        Deviation of the noise that clean parts get; None: any.
     """
 
-    def __init__(self, crops: Crops, batch_size: int, n_steps: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        crops: Crops,
+        batch_size: int,
+        n_steps: int,
+        device: torch.device,
+        level: float | None = None,
+    ) -> None:
         self.crops, self.batch_size, self.n_steps = crops, batch_size, n_steps
-        self.device = device
+        self.device, self.level = device, level
         self.n_rows = batch_size * n_steps
 
     def epoch(self, rng: torch.Generator) -> Iterator[tuple[Batch, Batch]]:
         """Yield (parts with noise, what to reconstruct)."""
         for _ in range(self.n_steps):
-            batch, target = self.crops.draw(self.batch_size, rng)
+            if self.level is None:
+                batch, target = self.crops.draw(self.batch_size, rng)
+            else:
+                batch, target = self.crops.at_level(self.level, self.batch_size, rng)
             yield on_device(batch, self.device), on_device(target, self.device)
 
 

@@ -27,13 +27,10 @@ __all__ = ["Wishes", "fit_pictures"]
 
 Pixels = npt.NDArray[Any]
 
-_BLOCKS = 1
 _SIDE = 64
 _LEAST_SIDE = 16
 _MOST_VALUES = 1 << 26
 """Of larger sets of pictures a part of each is used, so that memory stays bounded."""
-_HELD_WHOLE = 5
-"""With as many pictures some are held out; with fewer a part of each."""
 _LEAST_STEPS = 50
 _BATCH = 8
 _STEPS_IN_ALL = 8000
@@ -53,6 +50,8 @@ class Wishes:
         "auto", "clean" or "noisy".
     widths : tuple of int
         Channels of the network.
+    blocks : int
+        Residual blocks at each size, on each way.
     max_epochs, batch_size : int or "auto"
         Passes over the pictures, of 50 steps at least; parts per step.
     max_time : float or None
@@ -73,6 +72,7 @@ class Wishes:
 
     rows: str
     widths: tuple[int, ...]
+    blocks: int
     max_epochs: int | str
     batch_size: int | str
     max_time: float | None
@@ -111,13 +111,13 @@ def fit_pictures(
     begun = time.perf_counter()
     rng = torch.Generator().manual_seed(wishes.seed)
     n_colours = 1 if pictures[0].ndim == 2 else pictures[0].shape[-1]
-    network = UNet(n_colours, wishes.widths, _BLOCKS)
+    network = UNet(n_colours, wishes.widths, wishes.blocks)
     network.draw(rng)
     network.to(wishes.device)
     white = white_of(pictures if targets is None else targets)
     given, wanted = _cut(pictures, targets, white, n_colours, rng)
     situation, noise, crops = _situation(given, wanted, wishes.rows, network.step)
-    training, held_out = _parted(crops, wishes.validation_fraction, rng)
+    training, held_out = crops.parted(wishes.validation_fraction, rng)
     how = _how(training, wishes)
     history = History()
     try:
@@ -215,26 +215,6 @@ def _is_white(step: Tensor) -> bool:
     beside = max(abs(float(pair.mean())) for pair in pairs)
     heavy = float(step.pow(4).mean()) / power**2
     return beside < _WHITE_CORRELATION * power and heavy < 4.0
-
-
-def _parted(crops: Crops, fraction: float, rng: torch.Generator) -> tuple[Crops, Crops]:
-    """Hold out some of the pictures, or the lower part of each where they are few."""
-    count = len(crops.pictures)
-    if count >= _HELD_WHOLE:
-        order = torch.randperm(count, generator=rng).tolist()
-        n_held = max(1, round(fraction * count))
-        return crops.chosen(order[n_held:]), crops.chosen(order[:n_held])
-    heights = [picture.shape[1] for picture in crops.pictures]
-    held = [max(crops.side, round(fraction * height)) for height in heights]
-    if any(height - part < crops.side for height, part in zip(heights, held, strict=True)):
-        raise DataError(
-            f"{count} pictures of fewer than {2 * crops.side} rows of pixels are too few to hold "
-            f"a part out: give {_HELD_WHOLE} pictures, or larger ones"
-        )
-    ends = [height - part for height, part in zip(heights, held, strict=True)]
-    return crops.rows([slice(0, end) for end in ends]), crops.rows(
-        [slice(end, None) for end in ends]
-    )
 
 
 def _how(crops: Crops, wishes: Wishes) -> PictureTraining:

@@ -15,7 +15,9 @@ from torch import Tensor
 from autoencode.architectures.unet import UNet
 from autoencode.errors import DataError, ModelFileError
 from autoencode.noise import Noise
+from autoencode.picture_adapting import adapted
 from autoencode.picture_levels import noise_level
+from autoencode.picture_network import middle, noise_and_slope
 
 __all__ = ["PictureModel", "in_planes"]
 
@@ -23,7 +25,7 @@ Pixels = npt.NDArray[Any]
 
 _PIECE = 512
 _TURNS = 8
-_REFINED, _PROBED, _LEAST_SLOPE = 3, 0.05, 1e-3
+_REFINED, _LEAST_SLOPE = 3, 1e-3
 
 
 @dataclass
@@ -58,7 +60,14 @@ class PictureModel:
         """Channels of the pictures."""
         return self.network.n_colours
 
-    def denoised(self, picture: Pixels, level: float | None = None) -> tuple[Pixels, float]:
+    @property
+    def adapts(self) -> bool:
+        """Whether the network may be fitted further to a picture: its noise is normal."""
+        return bool(self.facts["noise"] != "given")
+
+    def denoised(
+        self, picture: Pixels, level: float | None = None, adapt: int = 0
+    ) -> tuple[Pixels, float]:
         """Take the noise out of one picture.
 
         Parameters
@@ -67,6 +76,8 @@ class PictureModel:
             In the data's units.
         level : float or None
             Deviation of its noise, in these units; None: estimated.
+        adapt : int
+            Steps of further fitting to this picture alone; see `picture_adapting.adapted`.
 
         Returns
         -------
@@ -78,14 +89,19 @@ class PictureModel:
         values = in_planes(picture, self.n_colours) / self.white
         if level is None:
             level = self._level(values) * self.white
-        result = self.white * self._restored(values, level / self.white)
+        told = level / self.white
+        restored = self._restored(values, told)
+        if adapt and told:
+            pair = torch.from_numpy(values), torch.from_numpy(restored)
+            network = adapted(self.network, *pair, told, adapt)
+            restored = replace(self, network=network)._restored(values, told)
+        result = self.white * restored
         result = result[0] if picture.ndim == 2 else result.transpose(1, 2, 0)
         if np.issubdtype(picture.dtype, np.integer):
             limits = np.iinfo(picture.dtype)
             result = np.clip(np.rint(result), limits.min, limits.max)
         return result.astype(picture.dtype), level
 
-    @torch.inference_mode()
     def _level(self, values: npt.NDArray[np.float32]) -> float:
         """Estimate the deviation of a picture's noise; white is 1.
 
@@ -94,19 +110,15 @@ class PictureModel:
         that their ratio says the variance, nearly whatever level is told.
         """
         level = noise_level(values.transpose(1, 2, 0))
-        middle = _middle(values, self.network.step)
-        if self.facts["noise"] == "given" or not (middle.size and level):
+        piece = middle(torch.from_numpy(values), _PIECE, self.network.step)
+        if not (self.adapts and piece.numel() and level):
             # From pairs as they are it was learned under the first estimate.
             return level
-        piece = torch.from_numpy(middle).to(next(self.network.parameters()).device)[None]
-        probe = torch.randn(middle.shape, generator=torch.Generator().manual_seed(0)).to(piece)
+        piece = piece.to(next(self.network.parameters()).device)[None]
+        probe = torch.randn(piece.shape, generator=torch.Generator().manual_seed(0)).to(piece)
         for _ in range(_REFINED):
-            told = torch.full((1,), level).to(piece)
-            width = _PROBED * level
-            noise = self.network(piece, told)
-            slope = (self.network(piece + width * probe, told) - noise) * probe / width
-            variance = float(noise.square().mean() / slope.mean().clamp_min(_LEAST_SLOPE))
-            level = min(level, math.sqrt(variance))
+            square, slope = noise_and_slope(self.network, piece, probe, level)
+            level = min(level, math.sqrt(square / max(slope, _LEAST_SLOPE)))
         return level
 
     def _restored(self, values: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
@@ -213,14 +225,6 @@ def in_planes(picture: Pixels, n_colours: int) -> npt.NDArray[np.float32]:
             "ConvolutionalAutoencoder(None).restore)"
         )
     return found
-
-
-def _middle(values: npt.NDArray[np.float32], step: int) -> npt.NDArray[np.float32]:
-    """Return the middle of a picture, with sides that are multiples of a step."""
-    sides = [min(_PIECE, side) // step * step for side in values.shape[1:]]
-    starts = [(whole - side) // 2 for whole, side in zip(values.shape[1:], sides, strict=True)]
-    rows, columns = (slice(a, a + side) for a, side in zip(starts, sides, strict=True))
-    return np.ascontiguousarray(values[:, rows, columns])
 
 
 def _pieces(length: int, margin: int) -> Iterator[tuple[slice, slice]]:

@@ -16,13 +16,21 @@ from autoencode.numerics import choose_threads, threads
 from autoencode.picture_crops import CropBatches, Crops, on_device
 from autoencode.training import Budget, History, Settings, Task, train
 
-__all__ = ["NoiseStep", "PictureTraining", "told_levels", "trained"]
+__all__ = [
+    "NoiseStep",
+    "PictureTraining",
+    "middle",
+    "noise_and_slope",
+    "told_levels",
+    "trained",
+]
 
 _QUIETEST = 1 / 255
 _JUDGED = (5 / 255, 15 / 255, 25 / 255, 50 / 255)
 """Levels of noise that held-out pictures get."""
 _JUDGED_CROPS = 12
-_HOLD = 0.3
+_HOLD, _PROBED = 0.3, 0.05
+_CLIPPING, _ASTRAY = 2.0, 0.5
 _AVERAGED, _LEAST_AVERAGING, _MOST_AVERAGING = 0.1, 0.002, 0.1
 """What is judged is the mean of the weights over about this share of all steps."""
 
@@ -107,6 +115,37 @@ def squared_error(network: UNet, batch: Batch, target: Batch) -> float:
     return float((restored - target.x).square().mean())
 
 
+@torch.inference_mode()
+def noise_and_slope(
+    network: UNet, noisy: Tensor, probe: Tensor, level: float
+) -> tuple[float, float]:
+    """Return mean square and mean slope of the noise that is seen.
+
+    Parameters
+    ----------
+    network : UNet
+        Predicts the noise.
+    noisy, probe : Tensor
+        ``(batch, n_colours, height, width)``: pictures, and numbers of mean 0 and variance 1,
+        along which the slope is taken.
+    level : float
+        Deviation of the noise, in the units of the pictures.
+    """
+    told = torch.full((len(noisy),), level).to(noisy)
+    width = _PROBED * level
+    noise = network(noisy, told)
+    slope = (network(noisy + width * probe, told) - noise) * probe / width
+    return float(noise.square().mean()), float(slope.mean())
+
+
+def middle(picture: Tensor, most: int, step: int) -> Tensor:
+    """Return the middle of a picture, with sides that are multiples of a step, ``most`` at most."""
+    sides = [min(most, side) // step * step for side in picture.shape[1:]]
+    starts = [(whole - side) // 2 for whole, side in zip(picture.shape[1:], sides, strict=True)]
+    rows, columns = (slice(a, a + side) for a, side in zip(starts, sides, strict=True))
+    return picture[:, rows, columns].contiguous()
+
+
 def trained(
     network: UNet,
     crops: Crops,
@@ -153,6 +192,8 @@ def trained(
         patience=max(10, how.epochs // 4),
         hold=_HOLD,
         averaging=min(max(1 / averaged, _LEAST_AVERAGING), _MOST_AVERAGING),
+        clipping=_CLIPPING,
+        astray=_ASTRAY,
     )
     flops = 6.0 * flat.values.numel() * how.batch_size * crops.side**2 / 16
     try:

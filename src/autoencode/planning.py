@@ -11,13 +11,12 @@ import torch
 
 from autoencode import defaults
 from autoencode.architectures.own import own_modules
-from autoencode.bottlenecks import BOTTLENECKS
-from autoencode.composition import Composition
+from autoencode.composition import Composition, outlined_bottleneck
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.data.rows import Rows
 from autoencode.errors import SpecError
 from autoencode.fit_data import Plan
-from autoencode.interfaces import Bottleneck, Corruption, Layout, Segment
+from autoencode.interfaces import Corruption, Layout, Segment
 from autoencode.moves import AUGMENTATIONS
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
@@ -52,7 +51,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
     if not isinstance(fraction, int | float | np.number) or not 0 < fraction < 1:
         raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
     restores = given["n_components"] is None
-    sparse = _neck(given["bottleneck"]).sparse
+    sparse = outlined_bottleneck(given["bottleneck"]).sparse
     n_components = _components(given["n_components"], rows, float(fraction), sparse=sparse)
     limit, threads, verbose = given["max_time"], given["n_threads"], given["verbose"]
     max_time = None if limit is None else defaults.positive("max_time", limit)
@@ -108,7 +107,7 @@ def _augmentation(given: Mapping[str, Any], composition: Composition, rows: Rows
 def _composition(
     given: Mapping[str, Any], n_components: float, rows: Rows
 ) -> tuple[Composition, bool]:
-    neck, nested = _neck(given["bottleneck"]), given["nested"]
+    neck, nested = outlined_bottleneck(given["bottleneck"]), given["nested"]
     architecture, own = given["architecture"], isinstance(given["architecture"], list | tuple)
     if own:
         architecture = own_modules(architecture)
@@ -164,13 +163,6 @@ def _composition(
     return composition, few
 
 
-def _neck(spec: Any) -> Bottleneck:
-    """Return a bottleneck without memory, to be asked what its codes are like."""
-    with torch.device("meta"):
-        neck: Bottleneck = make("bottleneck", BOTTLENECKS, spec, 0, 1, 1)
-        return neck
-
-
 def _penalties(given: Any, *, few: bool) -> tuple[Any, ...]:
     """Return the penalties; where rows are few, "auto" is one whose strength is chosen."""
     if isinstance(given, str) and given == "auto":
@@ -186,7 +178,7 @@ def _few(
     """Say whether cross-validation should judge: few complete rows of plain numbers."""
     plain = not segments and not rows.has_missing and given["n_components"] is not None
     plain = plain and corruption == "none" and likelihood == "gaussian"
-    plain = plain and not _neck(given["bottleneck"]).sparse
+    plain = plain and not outlined_bottleneck(given["bottleneck"]).sparse
     return plain and FEWEST_ROWS <= rows.n_rows < defaults.FEW_ROWS
 
 

@@ -42,6 +42,8 @@ PRESETS = {
         takes=("n_samples", "posterior", "free_bits"),
     ),
     "convolutional": Preset(
-        "ConvolutionalAutoencoder", decides=("architecture", "columns"), takes=("augmentation",)
+        "ConvolutionalAutoencoder",
+        decides=("architecture", "columns"),
+        takes=("augmentation", "aligned"),
     ),
 }

@@ -22,11 +22,15 @@ from autoencode.preprocess.filling import Fill, covariance_of
 from autoencode.preprocess.principal import PrincipalComponents
 from autoencode.preprocess.scaling import Scaling
 from autoencode.preprocess.shrinking import Shrink
+from autoencode.row_prior import RowPrior
 from autoencode.sampler import Sampler
 
 __all__ = ["Fitted", "State"]
 
 Array = npt.NDArray[np.float64]
+
+_MOST_KEPT = 1 << 20
+"""Weights of a decoder up to which it is kept in each dtype that was asked for."""
 
 
 @dataclass
@@ -75,6 +79,8 @@ class State:
         was trained from another start (if there was one).
     sampler : Sampler or None
         What new rows are drawn from; None: it was not fitted.
+    prior : RowPrior or None
+        A second opinion on rows with normal noise; None: there is none.
     """
 
     composition: Composition
@@ -95,7 +101,15 @@ class State:
     schema: Schema | None = None
     units: dict[str, Array] = field(default_factory=dict)
     sampler: Sampler | None = None
+    prior: RowPrior | None = None
     _fills: dict[torch.dtype, Fill] = field(default_factory=dict, repr=False, compare=False)
+    _read: dict[tuple[torch.dtype, bool], Fitted] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied: not what can be made again."""
+        return {**self.__dict__, "_read": {}}
 
     @property
     def n_values(self) -> int:
@@ -127,6 +141,17 @@ class State:
         Without ``dtype``, in that of the weights, and copied: what a user does to them
         stays there. With it they are for reading only.
         """
+        if dtype is None:
+            return self._made(None)
+        key = (dtype, self.schema is not None)
+        if key in self._read:
+            return self._read[key]
+        made = self._made(dtype)
+        if sum(map(torch.numel, made.decoder.parameters())) <= _MOST_KEPT:
+            self._read[key] = made
+        return made
+
+    def _made(self, dtype: torch.dtype | None) -> Fitted:
         copied = dtype is None
         size = self.n_components
         name = self.source(size)
@@ -245,6 +270,7 @@ class State:
             column_errors=nothing,
             residuals=nothing,
             sampler=None,
+            prior=None,
         )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -279,6 +305,8 @@ class State:
         if self.sampler is not None:
             header["sampler"] = self.sampler.header()
             tensors |= {f"sampler.{name}": part for name, part in self.sampler.tensors().items()}
+        if self.prior is not None:
+            tensors |= {f"prior.{name}": part for name, part in self.prior.tensors().items()}
         tensors |= {f"unit.{name}": np.asarray(column) for name, column in self.units.items()}
         tensors |= {f"curve.{name}": np.asarray(column) for name, column in self.curve.items()}
         for name, network in self.networks.items():
@@ -334,6 +362,7 @@ class State:
                 Sampler.from_file(header["sampler"], _group(tensors, "sampler."))
                 if "sampler" in header
                 else None,
+                RowPrior.from_tensors(prior) if (prior := _group(tensors, "prior.")) else None,
             )
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
             reason = " ".join(str(error).split())

@@ -161,7 +161,8 @@ def _generalised(state: State) -> str:
     used = state.source(state.n_components) != "pca"
     how = moved.get(facts["augmentation"]) if used else None
     ratio = figures["error"] / facts["train_error"]
-    text = f"held-out error {ratio:.2f} x that of the training pictures"
+    what = "training pictures, all aligned" if facts.get("aligned") else "training pictures"
+    text = f"held-out error {ratio:.2f} x that of the {what}"
     return text if how is None else f"{text}, which were {how} at random"
 
 

@@ -102,6 +102,11 @@ class Settings:
         judged and kept (Polyak and Juditsky, 1992); 0: the last weights are.
     warmup : float
         Share of the budget over which the weight of the code's cost rises from 0 to 1.
+    clipping : float
+        Gradients are cut to so many times their usual length (Pascanu et al., 2013, algorithm 1,
+        has a fixed length); 0: none are.
+    astray : float
+        Lost share of the held-out gain from which the best weights return, with half the rate.
     """
 
     learning_rate: float = 2e-3
@@ -111,6 +116,8 @@ class Settings:
     hold: float = 0.5
     averaging: float = 0.0
     warmup: float = 0.0
+    clipping: float = 0.0
+    astray: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -230,11 +237,12 @@ class Run:
         self.scale = 1.0
         self.epochs = self.steps = 0
         self.finished = False
-        self.best = self.reference = task.evaluate()
+        self.first = self.best = self.reference = task.evaluate()
         self.waited = 0
         self.cuts: dict[tuple[int, int], Tensor] = {}
         self.weights = task.flat.values.clone()
         self.average = task.flat.values.clone() if settings.averaging else None
+        self.usual = task.flat.values.new_zeros(1) if settings.clipping else None
         self.begin()
 
     def begin(self) -> None:
@@ -290,6 +298,8 @@ class Run:
             context = replace(context, size=self.cut(task.sizes, rows))
             weights = self.cut(task.size_weights, rows)
         terms = task.step(batch, target, context, weights)
+        if self.usual is not None:
+            task.flat.clip(self.usual, self.settings.clipping)
         self.optimizer.step()
         if task.settle is not None:
             task.settle()
@@ -323,11 +333,18 @@ class Run:
         if error < self.best:
             self.best = error
             self.weights.copy_(self.task.flat.values if self.average is None else self.average)
+        elif self.is_astray(error):
+            self.go_back(0.5)
+            return True
         self.waited += 1
         if error < self.reference * (1 - self.settings.tolerance):
             self.reference, self.waited = error, 0
         self.decide()
         return True
+
+    def is_astray(self, error: float) -> bool:
+        """Say whether so much of the gain is lost that it will hardly come back by itself."""
+        return 0 < self.settings.astray * (self.first - self.best) < error - self.best
 
     def evaluated(self) -> float:
         """Return the held-out error of the weights, or of their average."""
@@ -359,14 +376,19 @@ class Run:
 
     def step_back(self) -> None:
         """Return to the best weights with a tenth of the rate."""
-        self.scale *= 0.1
-        self.restore_best()
-        if self.scale < 1e-3:
+        if self.scale * 0.1 < 1e-3:
+            self.restore_best()
             raise TrainingError(
                 "training fails: the loss is not finite even at a learning rate of "
-                f"{self.settings.learning_rate * self.scale * 10:.1g}; look for extreme values "
+                f"{self.settings.learning_rate * self.scale:.1g}; look for extreme values "
                 "in the data, or pass scaling='standard' or a smaller learning_rate"
             )
+        self.go_back(0.1)
+
+    def go_back(self, factor: float) -> None:
+        """Return to the best weights, with so much of the rate."""
+        self.scale *= factor
+        self.restore_best()
         if self.progress() >= 1.0:
             self.finish("budget")
         self.begin()

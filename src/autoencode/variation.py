@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from autoencode.bottlenecks import GaussianCode
 from autoencode.data.rows import Rows
@@ -138,21 +140,21 @@ class LikelihoodJudge:
         params = torch.zeros(1, likelihood.n_params, x.shape[1], dtype=x.dtype, device=x.device)
         if start is not None:
             params[0, 0] = start.offset
-        params.requires_grad_()
-        optimizer = torch.optim.LBFGS(
-            [params, *likelihood.parameters()], max_iter=_FIT_STEPS, line_search_fn="strong_wolfe"
-        )
+        weights = [params.requires_grad_(), *likelihood.parameters()]
 
-        def loss() -> Any:
-            optimizer.zero_grad()
+        def loss(values: Array) -> tuple[float, Array]:
+            vector_to_parameters(torch.from_numpy(values).to(x.device), weights)
             nats = likelihood.nll(params.expand(len(x), -1, -1), x)
             if held.y.observed is not None:
                 nats = nats * held.y.observed
             total = nats.sum() / len(x)
-            total.backward()
-            return total
+            slopes = torch.autograd.grad(total, weights, materialize_grads=True)
+            return total.item(), parameters_to_vector(slopes).cpu().numpy()
 
-        optimizer.step(loss)
+        first = parameters_to_vector(weights).detach().cpu().numpy()
+        # SciPy's: PyTorch's optimizers import its compiler, which takes seconds.
+        found = minimize(loss, first, jac=True, options={"maxiter": _FIT_STEPS}, method="L-BFGS-B")
+        vector_to_parameters(torch.from_numpy(found.x).to(x.device), weights)
         likelihood.to(dtype=data.plan.dtype)
         return likelihood, params.detach().to(data.plan.dtype)
 

@@ -110,9 +110,9 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def orders_fit(start: Run, orders: Path, small: list[str]) -> Any:
-    """The finished process that fitted ``orders.safetensors``, as a user starts it."""
-    return start(
+def orders_fit(run: Run, orders: Path, small: list[str]) -> Any:
+    """The finished process that fitted ``orders.safetensors``."""
+    return run(
         "fit", "orders.csv", "-o", "orders.safetensors", *small, "--components", "5",
         "--json", folder=orders,
     )  # fmt: skip

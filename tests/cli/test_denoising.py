@@ -79,8 +79,8 @@ def error_of(found: np.ndarray, clean: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(found - clean))))
 
 
-def test_a_fit_says_what_noise_it_found(start: Run, noisy: Path, tmp_path: Path) -> None:
-    done = start(
+def test_a_fit_says_what_noise_it_found(run: Run, noisy: Path, tmp_path: Path) -> None:
+    done = run(
         "fit", noisy / "grainy.npy", "--kind", "denoising", "--noise", "gaussian", "-o", "m",
         *FIT, "--json", folder=tmp_path,
     )  # fmt: skip
@@ -92,11 +92,11 @@ def test_a_fit_says_what_noise_it_found(start: Run, noisy: Path, tmp_path: Path)
     assert (noise["situation"], noise["kind"], noise["unit"]) == ("noisy", "gaussian", "data")
     assert noise["level"] == pytest.approx(NOISE, rel=0.1)
     assert 0 < noise["error"] < 0.1
-    words = start("inspect", "m", folder=tmp_path).stdout
+    words = run("inspect", "m", folder=tmp_path).stdout
     lines = dict(line.split("  ", 1) for line in words.splitlines() if "  " in line)
     assert lines["noise"].strip().startswith(f"normal, deviation {noise['level']:.3g} (standard")
     assert lines["fitted to"].strip() == "noisy rows"
-    assert json.loads(start("inspect", "m", "--json", folder=tmp_path).stdout)["noise"] == noise
+    assert json.loads(run("inspect", "m", "--json", folder=tmp_path).stdout)["noise"] == noise
 
 
 @pytest.mark.parametrize(

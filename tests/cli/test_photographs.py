@@ -83,6 +83,10 @@ def test_a_level_can_be_told(run: Run, folder: Path, fitted: dict[str, Any]) -> 
     assert done.returncode == 0, done.stderr
     assert "deviation of the noise 25, as given" in done.stderr
     assert (folder / "one" / "0.png").exists()
+    adapt = ("--level", "25", "--adapt", "60")
+    done = run("denoise", "m.safetensors", "noisy/0.png", "-o", "two", *adapt, folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert (pixels(folder / "one" / "0.png") != pixels(folder / "two" / "0.png")).any()
 
 
 def test_what_the_model_is_and_is_not_for(

@@ -150,3 +150,28 @@ def test_masks_of_other_sizes_and_crops_are_refused(restore: Any, tmp_path: Path
     with pytest.raises(DataError, match=r"a.png is 8 x 8 pixels large, but the model knows crops"):
         restore(PictureForm(4, 4, fit="crop"), "transparent")
     assert not (tmp_path / "out").exists()
+
+
+def test_photographs_of_any_size_are_restored_one_by_one(run: Any, tmp_path: Path) -> None:
+    given = {}
+    for number, (height, width) in enumerate([(44, 50), (40, 61), (52, 40)] * 2):
+        lines, columns = np.mgrid[:height, :width]
+        wave = 120 + 60 * np.sin(lines / 5 + number) * np.cos(columns / 4)
+        given[f"{number}.png"] = save(tmp_path / "in" / f"{number}.png", wave.astype(np.uint8))
+        save(tmp_path / "masks" / f"{number}.png", holes(height, width))
+    done = run(
+        "fit", "in", "-o", "m.safetensors", "--kind", "convolutional", "--components", "none",
+        "--hidden", "8,8", "--max-epochs", "1", "--batch-size", "2", "--json", folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert '"estimator": "PictureRestorer"' in done.stdout
+    done = run("restore", "m.safetensors", "in", "--mask", "masks", "-o", "out", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "24 pixels" in done.stderr
+    for name, pixels in given.items():
+        found, missing = read(tmp_path / "out" / name), holes(*pixels.shape) > 0
+        np.testing.assert_array_equal(found[~missing], pixels[~missing])
+        assert np.abs(found[missing].astype(float) - pixels[missing]).mean() < 30
+    refused = run("encode", "m.safetensors", "in", "-o", "codes.csv", folder=tmp_path)
+    assert refused.returncode == 1
+    assert "use autoencode restore" in refused.stderr

@@ -38,11 +38,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fitted(start: Run, rows: Path) -> Any:
-    """What a fit with pursuit printed, as a user starts it."""
+def fitted(run: Run, rows: Path) -> Any:
+    """What a fit with pursuit printed."""
     options = ["--active", "2.5", "--positive", "--report", "r.html", "--json"]
     begun = time.monotonic()
-    done = start("fit", "rows.npy", "-o", "m", *FIT, *options, folder=rows)
+    done = run("fit", "rows.npy", "-o", "m", *FIT, *options, folder=rows)
     took = time.monotonic() - begun
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -10,8 +10,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
 
-from autoencode.compression.packing import split, unpack_integers
+from autoencode.compression.packing import split
 from autoencode.compression.plans import ColumnPlan
+from autoencode.compression.stored_plans import PlanReader
 
 TOTAL = 1 << 16
 FRACTIONS, N_SCALES = 4, 30
@@ -140,16 +141,14 @@ class Decoder:
 
     def __init__(self, data: bytes, n_columns: int, n_rows: int) -> None:
         head, symbols, bits = split(data)
-        count = int.from_bytes(head[:4], "little")
-        numbers = iter(unpack_integers(head[4:], count).tolist())
-        self.lags, self.length, self.lanes = (next(numbers) for _ in range(3))
+        reader = PlanReader(head)
+        self.lags, self.length, self.lanes = reader.take(3)
         self.n_rows = n_rows
-        self.plans = [
-            ColumnPlan.read(numbers, place, n_columns, self.lags) for place in range(n_columns)
-        ]
+        self.plans = reader.plans(range(n_columns), n_columns, self.lags)
         self.symbols, self.bits = Symbols(symbols, self.lanes), Bits(bits)
         self.values = [[0] * n_rows for _ in range(n_columns)]
         self.surprises = [[0] * n_rows for _ in range(n_columns)]
+        self.seen_spread = 0
         self.levels = {
             place: Levels(plan.n_contexts, plan.size)
             for place, plan in enumerate(self.plans)
@@ -238,6 +237,8 @@ class Decoder:
         for source in plan.sources:
             if source.kind == "prediction":
                 seen = prediction
+            elif source.kind == "spread":
+                seen = self.seen_spread
             elif source.kind == "surprises":
                 seen = sum(self.surprises[at][row] for at in range(max(0, place - 4), place))
             else:

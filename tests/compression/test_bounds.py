@@ -123,11 +123,12 @@ def test_floats_are_numbered_in_their_order(dtype: Any) -> None:
 
 def test_relative_bounds_are_shares_of_the_range_and_short() -> None:
     values = np.array([1.0, np.nan, 8.123456789, np.inf])
-    bound = absolute_bound(values, 1e-3)
-    assert 0.9999 * 7.123456789e-3 < bound <= 7.123456789e-3
-    assert len(repr(bound)) <= 9
+    for copies, share, length in ((1, 0.999, 7), (2000, 0.9999, 9)):
+        bound = absolute_bound(np.tile(values, copies), 1e-3)
+        assert share * 7.123456789e-3 < bound <= 7.123456789e-3
+        assert len(repr(bound)) <= length
     assert absolute_bound(np.array([-1e308, 1e308]), 0.1) > 0
-    assert shortened(0.1) == 0.1
+    assert shortened(0.1, 5) == 0.1
 
 
 def test_columns_are_counted_from_the_same_number_where_that_costs_little() -> None:

@@ -15,10 +15,11 @@ import xxhash
 from autoencode import compress, decompress, open_compressed
 from autoencode.compression import members
 from autoencode.compression.container import SectionWriter, read_sections, read_start
-from autoencode.compression.files import verify, write_restored
+from autoencode.compression.files import verify
 from autoencode.compression.packing import pack
 from autoencode.compression.reading import read_all, stream_blocks
 from autoencode.compression.recovery import lost_rows, recover_blocks
+from autoencode.compression.restoring import write_restored
 from autoencode.errors import AutoencodeError, DataError
 from autoencode.strict_json import write_json
 

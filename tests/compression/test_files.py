@@ -85,7 +85,8 @@ def test_an_array_keeps_its_bound_and_gets_smaller(path: Path) -> None:
     with open_compressed(path) as opened:
         (member,) = opened.header.members
         assert (np.array(member.errors) <= bound).all()
-        assert (np.array(member.errors) > 0.999 * bound).all()
+        # Three digits are written for few rows.
+        assert (np.array(member.errors) > 0.99 * bound).all()
     compress(array, path, error=0.5)
     assert np.abs(decompress(path) - array).max() <= 0.5
 
@@ -218,14 +219,19 @@ def test_the_same_data_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.aez").read_bytes() == (tmp_path / "b.aez").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["table", "array", "field", "text"])
+@pytest.mark.parametrize("name", ["table", "array", "field", "text", "shared", "folder"])
 def test_files_of_the_first_version_are_read_for_ever(name: str) -> None:
-    found = decompress(GOLDEN / f"{name}.aez")
+    model = GOLDEN / "shared.aem" if name == "shared" else None
+    found = decompress(GOLDEN / f"{name}.aez", model=model)
     expected = json.loads((GOLDEN / "expected.json").read_text())[name]
-    if name == "table":
+    if name in ("table", "shared"):
         assert found.to_pydict() == expected
     elif name == "text":
         assert found.decode() == expected
+    elif name == "folder":
+        note = found.pop("note.txt").decode()
+        pixels = {key: value.tolist() for key, value in found.items()}
+        assert {**pixels, "note.txt": note} == expected
     else:
         assert found.tolist() == expected
 
@@ -236,7 +242,6 @@ def test_files_of_the_first_version_are_read_for_ever(name: str) -> None:
         (3, "a int cannot be compressed"),
         (np.array([None, 1]), "Python objects"),
         ("missing.csv", "there is no such file"),
-        ("tests", "is a folder"),
     ],
 )
 def test_what_cannot_be_compressed_is_said(data: Any, message: str, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +25,15 @@ from autoencode.compression.stored_weights import load_weights, store_weights
 from autoencode.compression.table_planning import Column
 from autoencode.errors import DataError
 
-EFFORT = replace(effort_named("default"), series=False, training_steps=150, training_seconds=30.0)
+spec = importlib.util.spec_from_file_location(
+    "slow_networks", Path(__file__).with_name("slow_networks.py")
+)
+assert spec is not None
+assert spec.loader is not None
+slow_networks = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(slow_networks)
+
+EFFORT = replace(effort_named("default"), series=False, training_steps=150, training_seconds=900.0)
 UNTRAINED = replace(EFFORT, training_steps=0)
 N_ROWS = 1500
 
@@ -176,6 +185,11 @@ def test_columns_come_back_and_take_less(coded: bytes) -> None:
     for place, column in enumerate(columns):
         kept = stored if place == 4 else slice(None)
         assert (found[place][kept] == column.values[kept]).all()
+
+
+def test_columns_are_what_an_independent_decoder_of_networks_reads(coded: bytes) -> None:
+    whole = decode_integers(coded, 5, N_ROWS)
+    assert slow_networks.LearnedDecoder(coded[1:], 5, N_ROWS).run() == whole.tolist()
 
 
 def test_leading_columns_are_decoded_without_those_after_them(coded: bytes) -> None:

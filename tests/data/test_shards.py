@@ -202,7 +202,7 @@ def test_a_fit_to_shards_is_a_fit_to_the_array(
     )
 
 
-def test_an_imputer_takes_shards(bent: np.ndarray, tmp_path: Path) -> None:
+def test_an_imputer_takes_shards(bent: np.ndarray, tmp_path: Path, few_epochs: None) -> None:
     array = bent.copy()
     array[np.random.default_rng(1).random(array.shape) < 0.1] = np.nan
     written(tmp_path / "rows", array, 150)

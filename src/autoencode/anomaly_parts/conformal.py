@@ -15,6 +15,7 @@ from autoencode.errors import SpecError
 __all__ = [
     "Calibration",
     "Flags",
+    "Tail",
     "conditional",
     "conformal_p_values",
     "flagged",
@@ -31,7 +32,8 @@ GUARANTEES = {
     "conditional": "proven with probability {confidence:g} over the calibration rows, for all "
     "rows to come (split conformal, calibration-conditional)",
     "cross": "empirical; every calibration row was scored by a model that did not see it "
-    '(cross-conformal), and calibration="split" would be proven',
+    "(cross-conformal), and beyond their oddest tenth an exponential tail is assumed; "
+    'calibration="split" would be proven',
     "cross conditional": "empirical, and allowing for chance in the calibration rows with "
     "probability {confidence:g} (cross-conformal, calibration-conditional)",
     "windows": "empirical; steps of a series hang together, which p-values do not allow for",
@@ -42,8 +44,10 @@ GUARANTEES = {
 _BORROWED = "if the autoencoder was fitted to other rows than these"
 
 _STOREY = 0.5
+_TAIL_SHARE, _FEWEST_IN_TAIL = 0.1, 5
 _LEAST_ESTIMATE = 0.01
 """Estimated p-values go no lower than this share of the smallest counted one."""
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,24 @@ class Calibration:
         """Return the chance that a normal row is as odd as each of these."""
         if self.kind == "estimated":
             return estimated_p_values(self.scores, scores)
+        found, tail = self.counted(scores), self._tail
+        return (
+            found if tail is None else np.where(scores > tail.start, tail.p_values(scores), found)
+        )
+
+    def counted(self, scores: Array) -> Array:
+        """Return p-values that rest on counts of rows alone: none is below ``1 / (n + 1)``."""
         found = conformal_p_values(self.scores, scores)
         if self.confidence is not None:
             found = conditional(found, len(self.scores), self.confidence)
         return found
+
+    @property
+    def _tail(self) -> Tail | None:
+        """How p-values go on beyond the calibration rows, where they are not to be proven."""
+        if self.kind != "cross" or self.confidence is not None:
+            return None
+        return Tail.of(self.scores)
 
     def guarantee(self) -> str:
         """Return in a line what holds."""
@@ -92,12 +110,63 @@ class Calibration:
         if self.kind == "estimated":
             center, scale = _inner_normal(self.scores)
             return float(center + scale * norm.isf(rate))
+        tail = self._tail
+        if tail is not None and rate < tail.share:
+            return tail.threshold(rate)
         ranks = np.arange(1, len(self.scores) + 1) / (len(self.scores) + 1)
         if self.confidence is not None:
             ranks = conditional(ranks, len(self.scores), self.confidence)
         # With this many calibration rows at least as odd, a p-value is small enough.
         most = int(np.count_nonzero(ranks <= rate)) - 1
         return float(self.scores[len(self.scores) - 1 - max(most, 0)])
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The oddest calibration rows, whose scores go on as an exponential distribution does.
+
+    If they do, p-values are exact, although its scale is not known: of k rows beyond a row,
+    and a new one, the new one is beyond a place with the chance ``(1 + t / S) ** -k``, where t
+    is the place's distance from the row and S the sum of those of the k rows. The chance of
+    being beyond the row at all is ``(k + 1) / (n + 1)``, as for every conformal p-value.
+
+    Attributes
+    ----------
+    start : float
+        The score where the tail begins.
+    total : float
+        Sum of what rows in the tail exceed it by.
+    count : int
+        How many there are.
+    share : float
+        The p-value at the start.
+    """
+
+    start: float
+    total: float
+    count: int
+    share: float
+
+    @classmethod
+    def of(cls, scores: Array) -> Tail | None:
+        """Return the tail of ascending scores; None if rows are few, or do not differ there."""
+        count = int(_TAIL_SHARE * len(scores))
+        if count < _FEWEST_IN_TAIL:
+            return None
+        start = float(scores[-count - 1])
+        total = float((scores[-count:] - start).sum())
+        share = (count + 1) / (len(scores) + 1)
+        return cls(start, total, count, share) if total > 0 else None
+
+    def p_values(self, scores: Array) -> Array:
+        """Return p-values of scores beyond the start."""
+        beyond = np.maximum(scores - self.start, 0.0) / self.total
+        found: Array = self.share * np.exp(-self.count * np.log1p(beyond))
+        return np.maximum(found, _LEAST)
+
+    def threshold(self, rate: float) -> float:
+        """Return the score beyond which p-values are at most a rate below the share."""
+        return float(self.start + self.total * math.expm1(math.log(self.share / rate) / self.count))
 
 
 def conformal_p_values(calibration: Array, scores: Array) -> Array:
@@ -280,7 +349,7 @@ def _advice(p_values: Array, share: float, n: int, fdr: float, flags: Mask) -> s
         return None
     return (
         f"{n} calibration rows are too few to flag rows at a false-discovery rate of {fdr:g}: "
-        f"the smallest p-value is {1 / (n + 1):.2g}; about {needed} normal rows would do, or a "
+        f"they count no lower than {1 / (n + 1):.2g}; about {needed} normal rows would do, or a "
         "higher rate"
     )
 

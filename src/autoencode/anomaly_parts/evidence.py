@@ -196,6 +196,9 @@ class Evidence:
         kind = reading.hidden.dtype
         off = reading.hidden - torch.from_numpy(self.middle).to(kind)
         along = off @ torch.from_numpy(self.directions).to(kind)
+        if not others:
+            known = torch.from_numpy(self.features)
+            return nearest(along, known).numpy()
         return _mean_distances(along, self.features, 1, others)
 
     def _restored(self, reading: Reading, others: bool) -> Array:

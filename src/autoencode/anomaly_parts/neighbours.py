@@ -39,25 +39,23 @@ def distances(queries: Tensor, references: Tensor, count: int, *, others: bool =
     Tensor
         ``(n, min(count, m))``.
     """
-    lengths = references.square().sum(1)
     wanted = min(count + others, len(references))
     kept = max(1, min(count, len(references) - others))
-    result = queries.new_empty(len(queries), kept)
+    found = queries.new_empty(len(queries), wanted)
+    lengths, turned = references.square().sum(1), references.T.contiguous()
     step = max(1, _PIECE_NUMBERS // max(1, len(references)) // FEWEST) * FEWEST
     for start in range(0, len(queries), step):
         piece = queries[start : start + step]
         # Without the row's own length the order is the same.
-        table = torch.addmm(lengths, piece, references.T, alpha=-2.0)
-        nearest = _smallest(table, wanted)
-        own = piece.square().sum(1, keepdim=True)
-        squares = (nearest + own).clamp_min_(0.0)
-        squares[squares <= _SAME[queries.dtype] * (1.0 + own)] = 0.0
-        if others:
-            itself = squares[:, 0] == 0
-            last = squares[:, -kept:]
-            squares = torch.where(itself[:, None], last, squares[:, :kept])
-        result[start : start + len(piece)] = squares[:, :kept].sqrt()
-    return result
+        table = torch.addmm(lengths, piece, turned, alpha=-2.0)
+        found[start : start + len(piece)] = _smallest(table, wanted)
+    own = queries.square().sum(1, keepdim=True)
+    squares = (found + own).clamp_min_(0.0)
+    squares.masked_fill_(squares <= _SAME[queries.dtype] * (1.0 + own), 0.0)
+    if others:
+        itself = squares[:, 0] == 0
+        squares = torch.where(itself[:, None], squares[:, -kept:], squares[:, :kept])
+    return squares[:, :kept].sqrt()
 
 
 def nearest(queries: Tensor, references: Tensor) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from autoencode.anomaly_parts.scaled_values import Numbers, Units
 
@@ -17,14 +18,15 @@ __all__ = ["Reasons", "reasons"]
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_REFERENCES, _MEASURED = 1000, 400
-_NEIGHBOURS = 10
+_REFERENCES, _MEASURED = 1000, 300
+_WIDTHS = (0.1, 0.14, 0.2, 0.28, 0.4, 0.55, 0.7, 0.85, 1.0)
+_SHRINKAGE, _RIDGE = 0.05, 1e-3
+_FAR_SHARE = 0.1
 _LEAST_DEVIATION = 0.02
-_WIDTH = 0.5
-_USUAL_SPREAD = math.sqrt(0.5)
-"""Standard deviation of half the square of a standard normal number."""
-_SAME = 1e-12
-_PIECE = 256
+_ANYTHING = 3.0
+"""Deviations of what an error may be that is not another row's value."""
+_SAME, _BEYOND = 1e-12, 1e12
+_PIECE = 64
 
 
 class Reasons(NamedTuple):
@@ -33,8 +35,8 @@ class Reasons(NamedTuple):
     Attributes
     ----------
     nats : ndarray of shape (n_rows, n_columns)
-        How much likelier the row would be if this cell were left open, beyond what is usual;
-        NaN where it is missing or its column has nothing to learn.
+        How much likelier the cell is as an error than given the others of its row; NaN where
+        it is missing or its column has nothing to learn.
     expected : ndarray of shape (n_rows, n_values)
         Of each value given the other columns, in the data's units.
     deviation : ndarray of shape (n_values,)
@@ -47,88 +49,135 @@ class Reasons(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Conditional:
-    """Two guesses of every column from the others: a linear one, and near rows' mean."""
+class _Density:
+    """Normal kernels at rows of the fit, drawn together so that the rows' covariance stays.
 
-    precision: Array
+    Of width 1 they are one normal distribution, of width 0 the rows themselves (West, 1993).
+
+    Attributes
+    ----------
+    covariance, precision : Tensor
+        ``(n_values, n_values)``: of a kernel, and its inverse.
+    references, centers : Tensor
+        ``(n_references, n_values)``: rows of the fit, and where kernels are.
+    owner : ndarray of shape (n_values,)
+        The column of each value.
+    width : float
+        Share of the rows' deviations that a kernel has.
+    """
+
+    covariance: Tensor
+    precision: Tensor
+    references: Tensor
+    centers: Tensor
     owner: npt.NDArray[np.int64]
-    references: Array
+    width: float
 
+    @classmethod
+    def of(cls, covariance: Array, references: Tensor, owner: Any, width: float) -> _Density:
+        """Return kernels of a width; their shape is the covariance, shrunk to its diagonal."""
+        shape = torch.from_numpy(covariance)
+        diagonal = shape.diagonal().diag()
+        least = _RIDGE * float(shape.diagonal().mean()) + _RIDGE * _LEAST_DEVIATION
+        whole = torch.lerp(shape, diagonal, _SHRINKAGE) + least * torch.eye(len(shape))
+        mean = references.mean(0)
+        centers = mean + math.sqrt(1.0 - width**2) * (references - mean)
+        own = width**2 * whole
+        return cls(own, torch.linalg.inv(own), references, centers, owner, width)
+
+    @classmethod
+    def fit(cls, covariance: Array, references: Tensor, owner: Any) -> _Density:
+        """Return kernels of the width under which rows of the fit are likeliest, given others."""
+        known = references[:: max(1, len(references) // _MEASURED)]
+        others = _itself(known, references)
+        found = []
+        for width in _WIDTHS:
+            one = cls.of(covariance, references, owner, width)
+            logs = one.logs(one.squares(known) + others)
+            # A few rows far from all others would make kernels wide.
+            inner = logs.sort().values[int(_FAR_SHARE * len(logs)) :].mean()
+            found.append((float(inner + 0.5 * torch.logdet(one.precision)), one))
+        return max(found, key=lambda pair: pair[0])[1]
+
+    @property
     def columns(self) -> list[npt.NDArray[np.intp]]:
         """Return the places of each column's values."""
         return [np.flatnonzero(self.owner == one) for one in dict.fromkeys(self.owner.tolist())]
 
-    def linear(self, values: Array) -> Array:
-        """Return the conditional mean of a normal distribution, kept in the columns' ranges.
+    def squares(self, x: Tensor) -> Tensor:
+        """Return squared distances from rows to kernels, ``(n, n_references)``, in deviations."""
+        return _squares(x, self.centers, self.precision)
 
-        An outlandish value would drag all others along.
-        """
-        pull = values @ self.precision
-        expected = np.empty_like(values)
-        for places in self.columns():
-            own = self.precision[np.ix_(places, places)]
-            expected[:, places] = values[:, places] - np.linalg.solve(own, pull[:, places].T).T
-        return np.clip(expected, self.references.min(0), self.references.max(0))
+    def logs(self, squares: Tensor) -> Tensor:
+        """Return the logarithm of kernels' mean, without what is the same everywhere, ``(n,)``."""
+        return (-0.5 * squares).logsumexp(1) - math.log(len(self.centers))
 
-    def near(self, values: Array, width: float, *, others: bool) -> tuple[Array, Array]:
-        """Guess by the rows that are nearest in all other columns.
+    def judged(self, values: Array, *, others: bool = False) -> tuple[Array, Array]:
+        """Return what is expected of every value, and the nats of every column.
 
         Parameters
         ----------
         values : ndarray of shape (n, n_values)
             Scaled rows.
-        width : float
-            Of the kernel by which the density of rows is estimated.
         others : bool
-            Whether references that equal a row are the row itself, and left out.
-
-        Returns
-        -------
-        expected : ndarray of shape (n, n_values)
-            The mean of these rows.
-        gains : ndarray of shape (n, n_columns)
-            By how many nats the row's density rises where a column is left open.
+            Whether kernels at rows that equal a row are the row itself, and left out.
         """
-        columns = self.columns()
-        expected, gains = np.empty_like(values), np.empty((len(values), len(columns)))
-        known = torch.from_numpy(self.references)
-        count = min(_NEIGHBOURS + others, len(known))
+        columns = self.columns
+        expected, nats = np.empty_like(values), np.empty((len(values), len(columns)))
         for start in range(0, len(values), _PIECE):
             x = torch.from_numpy(values[start : start + _PIECE])
-            table = torch.cdist(x, known).square_()
+            squares = self.squares(x)
             if others:
-                table[table < _SAME] = torch.inf
-            whole = (-0.5 / width**2 * table).logsumexp(1)
+                squares = squares + _itself(x, self.references)
+            whole, pull, own = self.logs(squares), x @ self.precision, self.centers @ self.precision
             for column, places in enumerate(columns):
-                left = table - torch.cdist(x[:, places], known[:, places]).square_()
-                nearest = left.topk(count, dim=1, largest=False).indices
-                mean = known[:, places][nearest].mean(1)
-                open_to = (-0.5 / width**2 * left).logsumexp(1)
-                expected[start : start + len(x), places] = mean.numpy()
-                gains[start : start + len(x), column] = (open_to - whole).numpy()
-        return expected, gains
+                inner = self.precision[places][:, places]
+                covariance = self.covariance[places][:, places]
+                moves = torch.linalg.solve(inner, torch.cat([pull, own])[:, places].T).T
+                moved, steady = moves[: len(x)], moves[len(x) :]
+                left = squares - _squares(moved, steady, inner)
+                open_to = self.logs(left)
+                weights = (-0.5 * left).softmax(1)
+                given = whole - open_to + 0.5 * torch.logdet(inner / math.tau)
+                error = self._error(x[:, places], places, covariance)
+                guess = x[:, places] - moved + weights @ steady
+                expected[start : start + len(x), places] = guess.numpy()
+                nats[start : start + len(x), column] = (error - given).numpy()
+        return expected, nats
 
-    def width(self) -> float:
-        """Return half of the usual distance between nearest rows."""
-        known = torch.from_numpy(self.references[:_MEASURED])
-        table = torch.cdist(known, torch.from_numpy(self.references))
-        table[table < _SAME] = torch.inf
-        nearest = table.amin(1)
-        finite = nearest[torch.isfinite(nearest)]
-        usual = float(finite.median()) if len(finite) else 1.0
-        return max(_WIDTH * usual, _LEAST_DEVIATION)
+    def _error(self, x: Tensor, places: Any, covariance: Tensor) -> Tensor:
+        """Return the logarithm of the density of errors: half other rows' values, half any."""
+        precision = torch.linalg.inv(covariance)
+        centers = self.centers[:, places]
+        usual = self.logs(_squares(x, centers, precision))
+        wide = (_ANYTHING / self.width) ** 2
+        far = _squares(x, centers.mean(0, keepdim=True), precision)[:, 0]
+        anything = -0.5 * far / wide - 0.5 * len(covariance) * math.log(wide)
+        scale = 0.5 * float(torch.logdet(math.tau * covariance))
+        return torch.logaddexp(usual, anything) - math.log(2.0) - scale
+
+
+def _squares(x: Tensor, centers: Tensor, precision: Tensor) -> Tensor:
+    """Return all squared distances under a precision, ``(n, m)``."""
+    half = torch.linalg.cholesky(precision)
+    return torch.cdist(x @ half, centers @ half).square_()
+
+
+def _itself(x: Tensor, references: Tensor) -> Tensor:
+    """Return a distance beyond all where a reference is the row itself, else 0, ``(n, m)``."""
+    return _BEYOND * (torch.cdist(x, references).square_() < _SAME)
 
 
 def reasons(units: Units, references: Array, numbers: Numbers, n_rows: int) -> Reasons:
     """Return what each column of rows should have been, and how odd what it is.
 
-    What is expected is a mixture of the two guesses, each by the inverse of its squared error
-    on rows of the fit, column by column. A cell's nats are the sum of what both densities of
-    rows gain where the column is left open, a normal one (half the squared deviation from the
-    conditional mean) and one of kernels at near rows, less what they gain for rows of the
-    fit; the second is scaled so that it varies as much as the first. A constant that has
-    another value, or a level that was never seen, has ``log(n + 2)``, by Laplace's rule of
-    succession.
+    Both come from one density of rows: what is expected is its conditional mean, kept in the
+    columns' ranges, and a cell's nats are the logarithm of the ratio of two densities of its
+    value, that of errors and that given the other columns. Of errors, half are taken to be
+    other rows' values, half anything within some deviations. Where one cell of a row is
+    wrong, and as likely in any column, the highest ratio is the likeliest column (Bayes' rule).
+    A constant that has another value, or a level that was never seen, has ``log(n + 2)``, by
+    Laplace's rule of succession.
 
     Parameters
     ----------
@@ -147,37 +196,26 @@ def reasons(units: Units, references: Array, numbers: Numbers, n_rows: int) -> R
     expected = np.broadcast_to(units.center, (count, len(units.center))).copy()
     deviation = np.zeros(len(units.center))
     if len(owner):
-        guess = _Conditional(units.precision, owner, np.ascontiguousarray(references[::every]))
-        found = _judged(guess, numbers.values)
+        rows = torch.from_numpy(np.ascontiguousarray(references[::every]))
+        density = _Density.fit(units.covariance, rows, owner)
+        found = _judged(density, numbers.values)
         scale = units.scale[units.kept]
         expected[:, units.kept] = units.center[units.kept] + scale * found.expected
         deviation[units.kept] = found.deviation * scale
-        for column, places in enumerate(guess.columns()):
+        for column, places in enumerate(density.columns):
             odd = np.where(numbers.observed[:, places[0]], found.nats[:, column], np.nan)
             nats[:, owner[places[0]]] = odd
     nats[numbers.broken] = np.log(n_rows + 2.0)
     return Reasons(nats, expected, deviation)
 
 
-def _judged(guess: _Conditional, values: Array) -> Reasons:
+def _judged(density: _Density, values: Array) -> Reasons:
     """Return the same of scaled rows, for the columns that vary."""
-    every, width = max(1, len(guess.references) // _MEASURED), guess.width()
-    known = guess.references[::every]
-    (near, gains), (usual, usual_gains) = (
-        guess.near(rows, width, others=rows is known) for rows in (values, known)
+    rows = density.references.numpy()
+    known = rows[:: max(1, len(rows) // _MEASURED)]
+    (expected, nats), (usual, _) = (
+        density.judged(some, others=some is known) for some in (values, known)
     )
-    linear, usual_linear = guess.linear(values), guess.linear(known)
-    errors = [np.square(part - known).mean(0) for part in (usual_linear, usual)]
-    weights = [1.0 / (error + _LEAST_DEVIATION**2) for error in errors]
-    share = weights[0] / (weights[0] + weights[1])
-    left = share * usual_linear + (1 - share) * usual - known
-    deviation = np.sqrt(np.square(left).mean(0)) + _LEAST_DEVIATION
-    off = np.square(values - linear)
-    spread = np.square(np.sqrt(errors[0]) + _LEAST_DEVIATION)
-    normal = [
-        0.5 * off[:, places].sum(1) / spread[places].sum() - 0.5 for places in guess.columns()
-    ]
-    # Densities of few rows are rough: their gains count as much as a normal one's would.
-    rough = np.maximum(usual_gains.std(0) / _USUAL_SPREAD, _LEAST_DEVIATION)
-    nats = np.stack(normal, 1) + (gains - usual_gains.mean(0)) / rough
-    return Reasons(nats, share * linear + (1 - share) * near, deviation)
+    low, high = rows.min(0), rows.max(0)
+    off = np.square(np.clip(usual, low, high) - known).mean(0)
+    return Reasons(nats, np.clip(expected, low, high), np.sqrt(off) + _LEAST_DEVIATION)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from autoencode import defaults
+from autoencode.architectures.mlp import MlpEncoder
 from autoencode.batches import TensorBatches
 from autoencode.composition import Composition, linear_start
 from autoencode.flat_parameters import FlatParameters
-from autoencode.guess import guessed, rescaled, restored
-from autoencode.interfaces import Batch, Context
+from autoencode.guess import Guess, guessed, rescaled, restored
+from autoencode.interfaces import Batch, Context, Features
 from autoencode.network import Network
 from autoencode.numerics import matrix_products, threads
 from autoencode.objective import Objective
@@ -104,17 +106,42 @@ class Restorer:
 
     def _piece(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return both of a few rows, at all levels in one pass."""
-        network = self.network
-        said = torch.tensor([[1.0, level * level] for level in LEVELS])
-        told = Batch(x.repeat(len(LEVELS), 1), level=said.repeat_interleave(len(x), 0))
-        batch = guessed(network, told)
-        features = network.encoder(batch.x, batch.told)
-        code = network.bottleneck(features, Context())
+        network, n_levels = self.network, len(LEVELS)
+        shrunk, hidden = (linear(x).view(n_levels * len(x), -1) for linear in self._first)
+        hidden = self._encoder.activation(hidden)
+        for layer in self._encoder.layers[1:]:
+            hidden = self._encoder.activation(layer(hidden))
+        code = network.bottleneck(Features(hidden, shrunk), Context())
         mean = network.likelihood.mean(network.decode(code, Context()))
-        moves = (restored(network, mean, batch) - told.x).unflatten(0, (len(LEVELS), -1))
+        batch = Batch(shrunk, level=_said().repeat(len(x), 1))
+        found = restored(network, mean, batch).unflatten(0, (-1, n_levels)) - x[:, None]
         place = LEVELS.index(_CODE_LEVEL)
-        hidden = features.hidden.unflatten(0, (len(LEVELS), -1))[place]
-        return moves, hidden
+        return found.transpose(0, 1), hidden.unflatten(0, (-1, n_levels))[:, place]
+
+    @property
+    def _encoder(self) -> MlpEncoder:
+        encoder = self.network.encoder
+        assert isinstance(encoder, MlpEncoder)
+        return encoder
+
+    @cached_property
+    def _first(self) -> tuple[nn.Linear, nn.Linear]:
+        """Best linear guesses at all levels, and the first layer of them: both linear in a row."""
+        network, n_values = self.network, len(self.covariance)
+        probes = torch.cat([torch.zeros(1, n_values), torch.eye(n_values)]).double()
+        told = Batch(
+            probes.repeat_interleave(len(LEVELS), 0),
+            level=_said().double().repeat(len(probes), 1),
+        )
+        shrink = copy.deepcopy(network.shrink)
+        assert shrink is not None
+        batch = guessed(Guess(None, shrink.double(), False, True, network.first_values), told)
+        assert batch.told is not None
+        layer = self._encoder.layers[0]
+        assert isinstance(layer, nn.Linear)
+        inputs = torch.cat([batch.x, batch.told], 1)
+        first = inputs @ layer.weight.double().T + layer.bias.double()
+        return _through(batch.x, len(probes)), _through(first, len(probes))
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return header and tensors."""
@@ -215,6 +242,20 @@ def _train(
             train(task, settings=settings, budget=Budget(epochs), rng=rng, history=History())
     finally:
         flat.release()
+
+
+def _said() -> Tensor:
+    """Return gain and variance of every level, ``(n_levels, 2)``."""
+    return torch.tensor([[1.0, level * level] for level in LEVELS])
+
+
+def _through(values: Tensor, n_probes: int) -> nn.Linear:
+    """Return what is linear and gives these values, in float32, at zero and at all unit rows."""
+    rows = values.reshape(n_probes, -1)
+    result = nn.Linear(n_probes - 1, rows.shape[1], device="meta")
+    result.weight = nn.Parameter((rows[1:] - rows[0]).T.float().contiguous(), requires_grad=False)
+    result.bias = nn.Parameter(rows[0].float(), requires_grad=False)
+    return result
 
 
 def _composition(n_values: int) -> Composition:

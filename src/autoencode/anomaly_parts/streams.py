@@ -150,7 +150,7 @@ class Stream:
     def update(self, X: Any) -> npt.NDArray[np.bool_]:
         """Take the next rows; return which of them are flagged, ``(n_samples,)``."""
         scores = self.scores_of(X)
-        flags = [self.control.test(float(p)) for p in self.calibration.p_values(scores)]
+        flags = [self.control.test(float(p)) for p in self.calibration.counted(scores)]
         for score in scores:
             self.drift.update(float(score))
         self.n_flagged += sum(flags)

@@ -99,7 +99,8 @@ def decode(
     files, if FILE is a folder: of the model's size, under the names in CODES.
     """
     form = folder_form(output, model, force=force)
-    estimator, length = header_of(model, "estimator", "n_components")
+    estimator, length, facts = header_of(model, "estimator", "n_components", "facts")
+    length += 2 if facts.get("aligned") else 0
     # The names that scikit-learn gives to what an estimator puts out.
     rows = _read_codes(codes, [f"{estimator.lower()}{number}" for number in range(length)])
     if rows.n_features != length:

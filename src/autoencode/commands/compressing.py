@@ -1,16 +1,15 @@
-"""``autoencode compress`` and ``autoencode decompress``."""
+"""``autoencode compress``."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, TypeAlias
 
 import typer
 
@@ -21,12 +20,61 @@ from autoencode.errors import DataError
 from autoencode.files import replacing
 
 if TYPE_CHECKING:
-    from autoencode.compression.reading import Header
+    from autoencode.compression.effort import Effort
     from autoencode.compression.sources import Source
+    from autoencode.compression.writing import WrittenModel
 
-__all__ = ["compress", "decompress"]
+    Ready: TypeAlias = tuple[Source, Effort, WrittenModel | None]
+
+__all__ = ["SUFFIX", "SharedModel", "compress", "copied", "naming_file"]
 
 SUFFIX = ".aez"
+SharedModel = Annotated[
+    Path | None,
+    typer.Option(
+        help="A model that compress --save-model wrote, or with --codes fit.", metavar="MODEL"
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Where to write; DATA.aez if not given; - is standard output.",
+        metavar="FILE",
+    ),
+]
+Bound = Annotated[
+    str | None,
+    typer.Option(
+        help="The largest absolute error of numbers: 1e-3 for all, or price=0.01,temp=0.1.",
+        metavar="BOUND",
+    ),
+]
+Relative = Annotated[
+    str | None,
+    typer.Option(help="The same as a share of each column's range.", metavar="BOUND"),
+]
+Lossless = Annotated[bool, typer.Option("--lossless", help="Keep every bit, as without a bound.")]
+Fast = Annotated[bool, typer.Option("--fast", help="Try only what is quick.")]
+Best = Annotated[bool, typer.Option("--best", help="Try longer for a smaller file.")]
+SaveModel = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write what is learned from DATA here, for many small files of its kind.",
+        metavar="MODEL",
+    ),
+]
+Embed = Annotated[bool, typer.Option("--embed", help="Put the model into the file as well.")]
+Codes = Annotated[
+    bool,
+    typer.Option("--codes", help="Store only the codes of a fitted autoencoder, which --model is."),
+]
+Exact = Annotated[
+    bool,
+    typer.Option("--exact", help="Of a folder: keep the bytes of pictures, not only pixels."),
+]
+NoModel = Annotated[bool, typer.Option("--no-model", help="Train and use no network.")]
 _MAGIC = ((b"\x93NUMPY", ".npy"), (b"PK\x03\x04", ".npz"), (b"PAR1", ".parquet"),
           (b"ARROW1", ".feather"))  # fmt: skip
 _MEGABYTE = 1e6
@@ -36,66 +84,68 @@ def compress(
     data: Annotated[
         str,
         typer.Argument(
-            help="A .npy, .npz, .parquet, .feather, .csv, .tsv or .txt file; - is standard input.",
+            help="A .npy, .npz, .parquet, .feather, .csv, .tsv or .txt file, or a folder; "
+            "- is standard input.",
             metavar="DATA",
         ),
     ],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Where to write; DATA.aez if not given; - is standard output.",
-            metavar="FILE",
-        ),
-    ] = None,
-    error: Annotated[
-        str | None,
-        typer.Option(
-            help="The largest absolute error of numbers: 1e-3 for all, or price=0.01,temp=0.1.",
-            metavar="BOUND",
-        ),
-    ] = None,
-    relative: Annotated[
-        str | None,
-        typer.Option(help="The same as a share of each column's range.", metavar="BOUND"),
-    ] = None,
-    lossless: Annotated[
-        bool, typer.Option("--lossless", help="Keep every bit, as without a bound.")
-    ] = False,
-    fast: Annotated[bool, typer.Option("--fast", help="Try only what is quick.")] = False,
-    best: Annotated[bool, typer.Option("--best", help="Try longer for a smaller file.")] = False,
+    output: Output = None,
+    error: Bound = None,
+    relative: Relative = None,
+    lossless: Lossless = False,
+    fast: Fast = False,
+    best: Best = False,
+    model: SharedModel = None,
+    save_model: SaveModel = None,
+    embed: Embed = False,
+    codes: Codes = False,
+    exact: Exact = False,
+    no_model: NoModel = False,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a file smaller: without loss, or within a bound that is kept.
+    """Make a file or a folder smaller: without loss, or within a bound that is kept.
 
     The input stays. What is written was read again and compared.
     """
-    if fast and best:
-        raise typer.BadParameter("--fast and --best exclude each other")
-    if sum((error is not None, relative is not None, lossless)) > 1:
-        raise typer.BadParameter("--error, --relative and --lossless exclude each other")
+    _exclude({"--fast": fast, "--best": best})
+    _exclude({"--error": error, "--relative": relative, "--lossless": lossless})
+    _exclude({"--model": model, "--no-model": no_model})
     bounds = parse_bounds(error, "--error"), parse_bounds(relative, "--relative")
-    target = Path(f"{data}{SUFFIX}") if output is None else Path(output)
+    target = Path(f"{Path(data)}{SUFFIX}") if output is None else Path(output)
     to_stdout = output == "-" or (output is None and data == "-")
-    if not to_stdout:
-        require_writable(target, force=force)
-    effort = "fast" if fast else "best" if best else "default"
-    from autoencode.compression.sources import open_source
+    for written in (None if to_stdout else target, save_model):
+        if written is not None:
+            require_writable(written, force=force)
+    from autoencode.compression.effort import effort_named
+    from autoencode.compression.files import check_models, modelled
+    from autoencode.compression.folders import open_any
 
+    effort = effort_named("fast" if fast else "best" if best else "default")
+    chosen: Path | Literal[False] | None = False if no_model else model
+    bounded = error is not None or relative is not None
+    check_models(chosen, save_model, embed=embed, codes=codes, bounded=bounded)
     with _as_file(data) as path, Progress(quiet=quiet, max_time=None) as progress:
         progress.say("looking at the data")
-        source = open_source(path, *bounds)
+        source = open_any(path, *bounds, as_table=codes, exact=exact)
+        with naming_file(data):
+            ready = modelled(source, effort, chosen, save_model, embed=embed, codes=codes)
         if to_stdout:
             with tempfile.TemporaryDirectory() as folder:
-                size = _written(source, Path(folder) / f"x{SUFFIX}", effort, progress)
-                _copy(Path(folder) / f"x{SUFFIX}", sys.stdout.buffer)
+                size = _written(ready, Path(folder) / f"x{SUFFIX}", progress)
+                copied(Path(folder) / f"x{SUFFIX}", sys.stdout.buffer)
         else:
             with replacing(target) as temporary:
-                size = _written(source, temporary, effort, progress)
+                size = _written(ready, temporary, progress)
         _report(data, source, size, quiet=quiet, as_json=as_json and not to_stdout)
+
+
+def _exclude(given: Mapping[str, object]) -> None:
+    """Refuse more than one of these options."""
+    if sum(value is not None and value is not False for value in given.values()) > 1:
+        *names, last = given
+        raise typer.BadParameter(f"{', '.join(names)} and {last} exclude each other")
 
 
 @contextlib.contextmanager
@@ -112,11 +162,12 @@ def _as_file(data: str) -> Iterator[Path]:
         yield path
 
 
-def _written(source: Source, path: Path, effort: str, progress: Progress) -> int:
+def _written(ready: Ready, path: Path, progress: Progress) -> int:
     """Write a compressed file, then read it again."""
     from autoencode.compression.files import verify, write_compressed
     from autoencode.compression.in_order import checked_threads
 
+    source, effort, model = ready
     n_threads = checked_threads("auto")
     begun = time.perf_counter()
     n_rows = max(1, sum(member.n_rows for member in source.members))
@@ -128,14 +179,15 @@ def _written(source: Source, path: Path, effort: str, progress: Progress) -> int
 
     with path.open("wb") as stream:
         shown = told if progress.visible else None
-        size = write_compressed(source, stream, effort, shown, n_threads)
+        size = write_compressed(source, stream, effort, shown, n_threads, model)
     progress.say("checking what was written")
     with path.open("rb") as written:
-        verify(written, n_threads)
+        verify(written, n_threads, None if model is None else model.file)
     return size
 
 
-def _copy(path: Path, stream: BinaryIO) -> None:
+def copied(path: Path, stream: BinaryIO) -> None:
+    """Write a file to a stream."""
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
             stream.write(piece)
@@ -152,141 +204,11 @@ def _report(data: str, source: Source, size: int, *, quiet: bool, as_json: bool)
         )
 
 
-def decompress(
-    file: Annotated[
-        str, typer.Argument(help="A compressed file; - is standard input.", metavar="FILE")
-    ],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Where to write; FILE without .aez if not given; tables go to "
-            ".parquet, .feather or .csv by the suffix; - is standard output.",
-            metavar="DATA",
-        ),
-    ] = None,
-    test: Annotated[bool, typer.Option("--test", help="Only check that all is whole.")] = False,
-    listing: Annotated[bool, typer.Option("--list", help="Only say what is in it.")] = False,
-    recover: Annotated[
-        bool, typer.Option("--recover", help="Write the rows of undamaged blocks.")
-    ] = False,
-    force: Force = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Give back what was compressed; the compressed file stays."""
-    if test + listing + recover > 1:
-        raise typer.BadParameter("--test, --list and --recover exclude each other")
-    if test or listing:
-        _inspect(file, listing=listing, quiet=quiet, as_json=as_json)
-        return
-    to_stdout = output == "-" or (output is None and file == "-")
-    target = Path(output) if output not in (None, "-") else _target(file, to_stdout)
-    if not to_stdout:
-        require_writable(target, force=force)
-    with _naming(file), Progress(quiet=quiet, max_time=None) as progress:
-        if to_stdout:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / f"output{target.suffix}"
-                _restore(file, path, progress, recover=recover)
-                _copy(path, sys.stdout.buffer)
-        else:
-            _restore(file, target, progress, recover=recover)
-
-
-def _target(file: str, to_stdout: bool) -> Path:
-    if file.endswith(SUFFIX) or to_stdout:
-        return Path(file.removesuffix(SUFFIX))
-    raise typer.BadParameter(f"{file} does not end in {SUFFIX}; say where to write with -o")
-
-
 @contextlib.contextmanager
-def _naming(file: str) -> Iterator[None]:
+def naming_file(file: str) -> Iterator[None]:
+    """Put the file before messages that do not name one."""
     try:
         yield
     except DataError as error:
         named = str(error).startswith((f"{file}:", "cannot write"))
         raise error if named else DataError(f"{file}: {error}") from error
-
-
-@contextlib.contextmanager
-def _reading(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        yield sys.stdin.buffer
-        return
-    if not os.access(file, os.R_OK) or Path(file).is_dir():
-        raise DataError(f"{file}: there is no such file that can be read")
-    with Path(file).open("rb") as stream:
-        yield stream
-
-
-def _restore(file: str, target: Path, progress: Progress, *, recover: bool) -> None:
-    from autoencode.compression.files import write_blocks, write_restored
-    from autoencode.compression.in_order import checked_threads
-
-    if not recover:
-        with _reading(file) as stream:
-            write_restored(
-                stream,
-                target,
-                lambda block: progress.say(f"row {block.first + len(block.rows):,}"),
-                checked_threads("auto"),
-            )
-        return
-    if file == "-":
-        raise typer.BadParameter("--recover needs a file, not standard input")
-    from autoencode.compression.recovery import lost_rows, recover_blocks
-
-    header, blocks = recover_blocks(file)
-    with replacing(target) as temporary:
-        write_blocks(header, iter(blocks), temporary)
-    for name, first, last in lost_rows(header, blocks):
-        of = f" of {name}" if name else ""
-        sys.stderr.write(f"autoencode: {file}: rows {first:,} to {last:,}{of} are lost\n")
-
-
-def _inspect(file: str, *, listing: bool, quiet: bool, as_json: bool) -> None:
-    from autoencode.compression.files import verify
-
-    with _naming(file), _reading(file) as stream:
-        if listing:
-            facts = _facts(stream)
-        else:
-            header, n_blocks = verify(stream)
-            facts = {"blocks": n_blocks, **_content(header)}
-    if as_json:
-        sys.stdout.write(json.dumps(facts) + "\n")
-    elif listing:
-        for name, value in facts.items():
-            sys.stdout.write(f"{name}: {value}\n")
-    elif not quiet:
-        sys.stderr.write(f"autoencode: {file}: whole, {facts['blocks']} blocks\n")
-
-
-def _facts(stream: BinaryIO) -> dict[str, Any]:
-    """Read the header only."""
-    from autoencode.compression.container import START_BYTES, read_section, read_start
-    from autoencode.compression.reading import parse_header
-
-    read_start(stream)
-    return _content(parse_header(read_section(stream, START_BYTES)))
-
-
-def _content(header: Header) -> dict[str, Any]:
-    from autoencode.compression.members import TableMember
-
-    facts: dict[str, Any] = {"made from": header.made_from.get("kind")}
-    for member in header.members:
-        name = member.name or "content"
-        if isinstance(member, TableMember):
-            facts[name] = f"table of {member.n_rows:,} rows and {member.n_columns:,} columns"
-        else:
-            facts[name] = f"array of shape {list(member.shape)} and type {member.dtype}"
-        bounds = sorted({error for error in member.errors if error})
-        if bounds:
-            exact = " (some columns: 0)" if 0 in member.errors else ""
-            facts[f"largest error of {name}"] = f"{bounds[0]:g} to {bounds[-1]:g}{exact}"
-        else:
-            facts[f"largest error of {name}"] = "0: without loss"
-    return facts

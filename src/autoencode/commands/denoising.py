@@ -45,12 +45,23 @@ Level = Annotated[
     ),
 ]
 
+Adapt = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="For models of pictures of any size: fit the network further to each picture, so "
+        "many steps; 200 help where patterns repeat, as in text.",
+        metavar="STEPS",
+    ),
+]
+
 
 def denoise(
     model: Model,
     data: Data,
     output: Table = Path("-"),
     level: Level = "auto",
+    adapt: Adapt = 0,
     drop: Drop = None,
     keep: Keep = None,
     skip_bad: SkipBad = False,
@@ -71,9 +82,18 @@ def denoise(
     told_level = None if level == "auto" else float(level)
     if header_of(model, "estimator") == ["PictureDenoiser"]:
         denoise_photographs(
-            model, data, output, level=told_level, skip_bad=skip_bad, as_json=as_json, force=force
+            model,
+            data,
+            output,
+            level=told_level,
+            adapt=adapt,
+            skip_bad=skip_bad,
+            as_json=as_json,
+            force=force,
         )
         return
+    if adapt:
+        raise DataError(f"--adapt is for models of pictures of any size, and {model} is none")
     form = folder_form(output, model, force=force)
     _require_denoising(model)
     fitted, rows = load_with_rows(

@@ -19,6 +19,7 @@ from autoencode.commands.detector_fitting import (
 from autoencode.commands.display import print_json
 from autoencode.commands.fit_job import FitJob, fit_and_write, print_result, result_as_json
 from autoencode.commands.options import (
+    Aligned,
     AsJson,
     Columns,
     Drop,
@@ -289,6 +290,7 @@ def fit(
     posterior: Posterior = "auto",
     free_bits: FreeBits = "auto",
     augmentation: Augmentation = "auto",
+    aligned: Aligned = False,
     normal: AllNormal = False,
     split: Split = False,
     device: Device = "auto",
@@ -372,6 +374,7 @@ def _parameters(options: Mapping[str, Any]) -> dict[str, Any]:
         **({} if columns is None else {"columns": columns}),
         "penalties": tuple(options["penalty"] or ()) or "auto",
         "positive": options["positive"] or "auto",
+        "aligned": options["aligned"] or "auto",
         "refine": None if options["refine"] == "none" else options["refine"],
     }
 

@@ -18,7 +18,16 @@ from autoencode.errors import ModelFileError
 __all__ = ["inspect"]
 
 _NAMES_SHOWN = 20
-_NOT_FACTS = ("claim_rows", "columns", "frame", "likelihood", "noise", "pictures", "situation")
+_NOT_FACTS = (
+    "choose_rows",
+    "claim_rows",
+    "columns",
+    "frame",
+    "likelihood",
+    "noise",
+    "pictures",
+    "situation",
+)
 _NOT_WORTH_SAYING: tuple[Any, ...] = ("auto", "none", "plain", "ignorable", None, False, [])
 
 
@@ -37,7 +46,11 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     from autoencode.model_file import read_model
 
     header, tensors = read_model(model)
-    single = {"AnomalyDetector": _detector, "PictureDenoiser": _denoiser}
+    single = {
+        "AnomalyDetector": _detector,
+        "PictureDenoiser": _denoiser,
+        "PictureRestorer": _restorer,
+    }
     if header.get("estimator") in single:
         known = single[header["estimator"]](str(model), header)
         if as_json:
@@ -89,6 +102,23 @@ def _detector(path: str, header: dict[str, Any]) -> dict[str, Any]:
             "calibration": calibration["kind"],
             "calibration_rows": facts["n_calibration"],
             "n_features": header["n_features"],
+        }
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} does not fit together: {error}") from None
+
+
+def _restorer(path: str, header: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model that fills holes in pictures is."""
+    try:
+        return {
+            "model": path,
+            "estimator": header["estimator"],
+            "package_version": header["package_version"],
+            "pictures": header["facts"]["n_pictures"],
+            "colours": header["network"]["n_colours"] - 1,
+            "hidden_layers": header["network"]["widths"],
+            "seconds": header["facts"]["seconds"],
+            "stop_reason": header["facts"]["stop_reason"],
         }
     except (KeyError, TypeError) as error:
         raise ModelFileError(f"{path} does not fit together: {error}") from None

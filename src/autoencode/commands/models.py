@@ -32,6 +32,7 @@ __all__ = [
 _SINGLE = {
     "AnomalyDetector": "finds anomalies and nothing else: use autoencode detect",
     "PictureDenoiser": "takes noise out of pictures and nothing else: use autoencode denoise",
+    "PictureRestorer": "fills holes in pictures and nothing else: use autoencode restore",
 }
 
 
@@ -98,6 +99,7 @@ def _header_of_folder(folder: Path) -> dict[str, Any]:
         "n_components": n_components,
         "n_features": n_values,
         "feature_names": None,
+        "facts": {},
     }
 
 

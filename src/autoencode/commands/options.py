@@ -10,6 +10,7 @@ import typer
 from autoencode import kinds
 
 __all__ = [
+    "Aligned",
     "AsJson",
     "Columns",
     "Data",
@@ -73,6 +74,14 @@ Trust = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Aligned = Annotated[
+    bool,
+    typer.Option(
+        "--aligned",
+        help="Codes that say what a picture shows, and apart from that where.",
+        rich_help_panel="With --kind convolutional",
+    ),
+]
 Columns = Annotated[
     list[str] | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""Noise and pictures of any size: fitting to a folder, and denoising one picture by picture."""
+"""Noise and holes in pictures of any size: fits to folders, and models at work on them."""
 
 from __future__ import annotations
 
@@ -16,42 +16,61 @@ from autoencode.errors import DataError
 
 if TYPE_CHECKING:
     from autoencode.commands.fit_job import FitJob
+    from autoencode.data.picture_masks import Masks
     from autoencode.data.picture_reading import PictureReader
-    from autoencode.estimators import PictureDenoiser
+    from autoencode.estimators import PictureDenoiser, PictureRestorer
 
-__all__ = ["denoise_photographs", "fit_photographs", "has_photographs"]
+__all__ = ["denoise_photographs", "fit_photographs", "has_photographs", "restore_photographs"]
 
 _LEAST_SIDE = 32
+_LEAST_WITH_HOLES = 40
+"""Smaller pictures are better filled from all that is known of them at once."""
 _TAKES = (
-    *("rows", "hidden_layer_sizes", "max_epochs", "max_time", "batch_size", "learning_rate"),
+    *(
+        "rows",
+        "hidden_layer_sizes",
+        "n_blocks",
+        "max_epochs",
+        "max_time",
+        "batch_size",
+        "learning_rate",
+    ),
     *("validation_fraction", "device", "n_threads", "random_state"),
 )
 _MOST_PIXELS = 1 << 28
 """Of more pixels than this in all, the middle of each picture is fitted to."""
-_MODEL = "PictureDenoiser"
 
 
 def has_photographs(job: FitJob) -> bool:
     """Say whether a model for pictures of any size is to be fitted.
 
-    It is if the kind is denoising, half of the pictures or more have no side under 32 pixels,
-    and nothing was asked for that only the other model has: a code, one size for all, another
-    noise than the normal one.
+    It is if the kind is denoising, or convolutional without a code; half of the pictures or more
+    have no side under 32 pixels, or 40 without a code; and nothing was asked for that only
+    the other model has: a code, one size for all, another noise than the normal one.
     """
     from autoencode.data.reading import is_of_pictures
 
-    if job.kind != "denoising" or not is_of_pictures(Path(job.data)):
+    holes = _has_holes(job)
+    if not (holes or job.kind == "denoising") or not is_of_pictures(Path(job.data)):
         return False
     asked = job.pictures.size or job.pictures.fit or job.held_out or job.checkpoint or job.report
-    further = set(job.parameters) - {*_TAKES, "noise"}
+    further = set(job.parameters) - {*_TAKES, "n_components" if holes else "noise"}
+    further |= {"rows"} & set(job.parameters) if holes else set()
     if asked or further or job.parameters.get("noise", "gaussian") != "gaussian":
+        return False
+    if holes and job.target is not None:
         return False
     from autoencode.data.picture_reading import PictureReader
 
     with naming(job.data), PictureReader(job.data) as reader:
         sides = sorted(reader.sides())
     # What cannot be read at all is named by whoever reads it.
-    return bool(sides) and sides[len(sides) // 2] >= _LEAST_SIDE
+    return bool(sides) and sides[len(sides) // 2] >= (_LEAST_WITH_HOLES if holes else _LEAST_SIDE)
+
+
+def _has_holes(job: FitJob) -> bool:
+    """Say whether holes are to be filled by a model without a code."""
+    return job.kind == "convolutional" and job.parameters.get("n_components", 0) is None
 
 
 def _reader(path: str, *, skip_bad: bool) -> PictureReader:
@@ -77,8 +96,9 @@ def fit_photographs(job: FitJob, *, as_json: bool) -> bool:
         If pictures cannot be used or the model not be written.
     """
     require_writable(job.output, force=job.force)
-    from autoencode.estimators import PictureDenoiser
+    from autoencode.estimators import PictureDenoiser, PictureRestorer
 
+    holes = _has_holes(job)
     parameters = {name: value for name, value in job.parameters.items() if name in _TAKES}
     with Progress(quiet=job.quiet, max_time=parameters.get("max_time")) as progress:
         progress.say(f"reading {job.data}")
@@ -86,13 +106,13 @@ def fit_photographs(job: FitJob, *, as_json: bool) -> bool:
         if progress.visible:
             progress.max_epochs = parameters.get("max_epochs")
             parameters["verbose"] = progress
-        model = PictureDenoiser(**parameters)
+        model: Any = (PictureRestorer if holes else PictureDenoiser)(**parameters)
         interrupted = False
         try:
             with naming(job.data):
-                model.fit(pictures, target=targets)
+                model.fit(pictures, **({} if holes else {"target": targets}))
         except KeyboardInterrupt:
-            if not hasattr(model, "situation_"):
+            if not hasattr(model, "stop_reason_"):
                 raise
             interrupted = True
         model.set_params(verbose=False).save(job.output)
@@ -147,14 +167,16 @@ def _read(path: str, reader: PictureReader, other: PictureReader) -> list[Any]:
     return found
 
 
-def _result(job: FitJob, model: PictureDenoiser) -> dict[str, Any]:
-    facts = model._model.facts
+def _result(job: FitJob, model: Any) -> dict[str, Any]:
+    facts, known = model._model.facts, {}
+    if not _has_holes(job):
+        noise = {"kind": model.noise_.kind, "level": model.noise_.level}
+        known = {"situation": model.situation_, "noise": noise}
     return {
         "model": str(job.output),
         "kind": job.kind,
-        "estimator": _MODEL,
-        "situation": model.situation_,
-        "noise": {"kind": model.noise_.kind, "level": model.noise_.level},
+        "estimator": type(model).__name__,
+        **known,
         "pictures": facts["n_pictures"],
         "held_out": facts["held_out"],
         "seconds": facts["seconds"],
@@ -169,6 +191,7 @@ def denoise_photographs(
     output: Path,
     *,
     level: float | None,
+    adapt: int,
     skip_bad: bool,
     as_json: bool,
     force: bool,
@@ -193,7 +216,12 @@ def denoise_photographs(
         from autoencode.loading import load
 
         levels: dict[str, float] = {}
-        pictures = _denoised(load(model), reader, level, levels)
+        fitted = load(model)
+        if adapt and not fitted._model.adapts:
+            raise DataError(
+                f"--adapt needs normal noise, but {model} learned another from pairs: leave it out"
+            )
+        pictures = _denoised(fitted, reader, level, adapt, levels)
         write_pictures(output, list(reader.looks), pictures, force=force)
         bad = dict(reader.bad)
     for name, reason in sorted(bad.items()):
@@ -205,7 +233,11 @@ def denoise_photographs(
 
 
 def _denoised(
-    model: PictureDenoiser, reader: PictureReader, level: float | None, levels: dict[str, float]
+    model: PictureDenoiser,
+    reader: PictureReader,
+    level: float | None,
+    adapt: int,
+    levels: dict[str, float],
 ) -> Iterator[Any]:
     """Yield pictures without noise; what was transparent stays so."""
     import numpy as np
@@ -219,7 +251,7 @@ def _denoised(
         # A level is told in the units of the fit, whatever the bits of this picture.
         unit = np.iinfo(plain.dtype).max / model._model.white
         asked = None if level is None else level * unit
-        result, found = model._model.scaled(unit).denoised(plain, asked)
+        result, found = model._model.scaled(unit).denoised(plain, asked, adapt)
         levels[name] = found / unit
         if opacity is not None:
             result = np.concatenate([result.reshape(shown.shape), opacity], -1)
@@ -235,3 +267,55 @@ def _said(levels: Mapping[str, float], *, given: bool) -> str:
         return text + f"{values[0]:.3g}"
     middle = values[len(values) // 2]
     return text + f"{values[0]:.3g} to {values[-1]:.3g} (median {middle:.3g})"
+
+
+def restore_photographs(
+    model: Path, images: str, mask: str, output: Path, *, skip_bad: bool, force: bool
+) -> None:
+    """Fill the holes of a folder of pictures, one after the other; each is written when done.
+
+    Raises
+    ------
+    DataError
+        If images are no pictures, masks are missing, or the folder cannot be written.
+    """
+    from autoencode.data.reading import is_of_pictures
+
+    require_folder(output, force=force)
+    if not is_of_pictures(Path(images)):
+        raise DataError(f"{images}: name a folder or .zip file of pictures, or one picture")
+    from autoencode.data.picture_masks import Masks
+
+    with _reader(images, skip_bad=skip_bad) as reader, Masks(images, mask) as masks:
+        names = list(reader.looks)
+        masks.require(names)
+        from autoencode.data.picture_writing import write_pictures
+        from autoencode.loading import load
+
+        told = {"pixels": 0, "missing": 0}
+        found = _restored(load(model), reader, masks, told)
+        write_pictures(output, names, found, force=force)
+    share = told["missing"] / told["pixels"]
+    text = f"{told['missing']:,} pixels ({share:.2%}) of {len(names):,} pictures restored"
+    sys.stderr.write(f"autoencode: {images}: {text}\n")
+
+
+def _restored(
+    model: PictureRestorer, reader: PictureReader, masks: Masks, told: dict[str, int]
+) -> Iterator[Any]:
+    """Yield restored pictures, and count what was missing."""
+    import numpy as np
+
+    from autoencode.data.picture_form import PictureForm
+
+    colour = model._model.n_colours == 3
+    for name, look in reader.looks.items():
+        bits = 16 if look.deep and not colour else 8
+        read = masks.picture(name, PictureForm(look.height, look.width, colour=colour, bits=bits))
+        told["pixels"] += read.missing.size
+        told["missing"] += int(read.missing.sum())
+        shown = read.pixels if colour else read.pixels[..., 0]
+        # In the units of the fit, whatever the bits of this picture.
+        unit = PictureForm(1, 1, bits=bits).largest / model._model.white
+        hole = read.missing[..., None] if colour else read.missing
+        yield model._model.scaled(unit).restored(shown, np.broadcast_to(hole, shown.shape))

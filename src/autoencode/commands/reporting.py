@@ -147,7 +147,7 @@ def _array_data(model: Autoencoder, sources: _Sources, common: Mapping[str, Any]
     files = pictures_of(sources.shown)
     shown = sources.shown.take(sources.numbers)
     inputs = Rows(shown.reshape(count, *rows.sample_shape), kind="numpy", names=rows.names)
-    codes = dense_codes(model.transform(inputs))
+    codes = model._dense_codes(inputs)
     data = ReportData(
         **common,
         rows=shown if sources.wanted is sources.shown else sources.wanted.take(sources.numbers),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autoencode.commands.files import naming, read_data
-from autoencode.commands.models import form_of, load_model
+from autoencode.commands.models import form_of, header_of, load_model
 from autoencode.commands.options import Force, Model, SkipBad, Trust
+from autoencode.commands.photographs import restore_photographs
 from autoencode.commands.picture_folders import require_folder
 from autoencode.data.picture_wish import PictureWish
 from autoencode.errors import DataError
@@ -60,6 +61,9 @@ def restore(
     MODEL is one that was fitted to files of pictures. Restored ones are PNG files of the
     images' own sizes and names, with the channels of the model.
     """
+    if model.is_file() and header_of(model, "estimator") == ["PictureRestorer"]:
+        restore_photographs(model, images, mask, output, skip_bad=skip_bad, force=force)
+        return
     form = _require_form(model)
     require_folder(output, force=force)
     pictures = _read(images, form, skip_bad=skip_bad)

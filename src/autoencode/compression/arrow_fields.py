@@ -26,7 +26,19 @@ from autoencode.compression.plans import require
 from autoencode.compression.quantising import quantise
 from autoencode.errors import DataError
 
-__all__ = ["digest_parts", "integers_of_field", "number_type", "read_field", "write_field"]
+__all__ = [
+    "arrow_numbers",
+    "characters",
+    "digest_parts",
+    "integers_of_field",
+    "is_text",
+    "nulls",
+    "number_type",
+    "plain_numbers",
+    "read_field",
+    "text_of",
+    "write_field",
+]
 
 _NUMBER, _LEVELS, _TEXT, _OTHER, _EMPTY = "number", "levels", "text", "other", "empty"
 _LEVELS_SHARE = 2
@@ -49,7 +61,8 @@ def number_type(arrow_type: pa.DataType) -> np.dtype[Any] | None:
     return None
 
 
-def _is_text(arrow_type: pa.DataType) -> bool:
+def is_text(arrow_type: pa.DataType) -> bool:
+    """Whether a column's cells are texts or bytes."""
     types = pa.types
     return bool(
         types.is_string(arrow_type)
@@ -78,17 +91,17 @@ def write_field(array: pa.Array, error: float, parts: Parts) -> list[Any]:
     """
     if pa.types.is_null(array.type) or not len(array):
         return [_EMPTY]
-    missing = None if not array.null_count else _nulls(array)
+    missing = None if not array.null_count else nulls(array)
     dtype = number_type(array.type)
     if dtype is not None:
-        values = _plain(array, dtype)
+        values = plain_numbers(array, dtype)
         return [_NUMBER, *_write_numbers(values, missing, error, parts)]
     if pa.types.is_dictionary(array.type):
-        kept = _plain(array.indices, np.dtype(array.type.index_type.to_pandas_dtype()))
+        kept = plain_numbers(array.indices, np.dtype(array.type.index_type.to_pandas_dtype()))
         head = _write_numbers(kept, missing, 0.0, parts)
         parts.buffers.append(pack(_ipc(array.dictionary), fast=parts.fast))
         return [_LEVELS, *head]
-    if _is_text(array.type):
+    if is_text(array.type):
         return [_TEXT, *_write_text(array, missing, parts)]
     parts.buffers.append(pack(_ipc(array), fast=parts.fast))
     return [_OTHER]
@@ -155,27 +168,28 @@ def _read(
     dtype = number_type(arrow_type)
     if form == _NUMBER and dtype is not None:
         values, special = read_numbers(rest, columns, buffers, dtype, n_rows, error)
-        return _arrow(values, special, arrow_type)
+        return arrow_numbers(values, special, arrow_type)
     if form == _LEVELS and pa.types.is_dictionary(arrow_type):
         index = np.dtype(arrow_type.index_type.to_pandas_dtype())
         values, special = read_numbers(rest, columns, buffers, index, n_rows, 0.0)
         levels = _from_ipc(unpack(next(buffers)), arrow_type.value_type)
-        indices = _arrow(values, special, arrow_type.index_type)
+        indices = arrow_numbers(values, special, arrow_type.index_type)
         return pa.DictionaryArray.from_arrays(
             indices, levels, ordered=arrow_type.ordered, safe=True
         )
-    if form == _TEXT and _is_text(arrow_type):
+    if form == _TEXT and is_text(arrow_type):
         return _read_text(rest, arrow_type, columns, buffers, n_rows)
     require(form == _OTHER, "a column has another form than its type")
     return _from_ipc(unpack(next(buffers)), arrow_type)
 
 
-def _nulls(array: pa.Array) -> npt.NDArray[np.bool_]:
+def nulls(array: pa.Array) -> npt.NDArray[np.bool_]:
+    """Return where cells are missing."""
     found: npt.NDArray[np.bool_] = array.is_null().to_numpy(zero_copy_only=False)
     return found
 
 
-def _plain(array: pa.Array, dtype: np.dtype[Any]) -> Values:
+def plain_numbers(array: pa.Array, dtype: np.dtype[Any]) -> Values:
     """Return the numbers; anything where cells are missing."""
     if dtype.kind == "b":
         filled = array.fill_null(False) if array.null_count else array
@@ -184,7 +198,8 @@ def _plain(array: pa.Array, dtype: np.dtype[Any]) -> Values:
     return np.frombuffer(data, dtype, len(array), array.offset * dtype.itemsize)
 
 
-def _arrow(values: Values, special: IntArray | None, arrow_type: pa.DataType) -> pa.Array:
+def arrow_numbers(values: Values, special: IntArray | None, arrow_type: pa.DataType) -> pa.Array:
+    """Return an Arrow column of numbers; cells are missing where special ones are 2."""
     missing = None if special is None else special == MISSING
     if missing is not None and not missing.any():
         missing = None
@@ -228,17 +243,17 @@ def _write_text(array: pa.Array, missing: npt.NDArray[np.bool_] | None, parts: P
     lengths = pc.binary_length(array).cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     head = _write_numbers(np.asarray(lengths, np.int64), missing, 0.0, parts)
     filled = array.drop_null() if missing is not None else array
-    parts.buffers.append(pack(_characters(filled), fast=parts.fast))
+    parts.buffers.append(pack(characters(filled), fast=parts.fast))
     return [-1, *head]
 
 
 def _write_strings(levels: pa.Array, parts: Parts) -> None:
     lengths = np.asarray(pc.binary_length(levels).cast(pa.int64()).to_numpy(), np.int64)
     parts.buffers.append(store_values(lengths, fast=parts.fast))
-    parts.buffers.append(pack(_characters(levels), fast=parts.fast))
+    parts.buffers.append(pack(characters(levels), fast=parts.fast))
 
 
-def _characters(array: pa.Array) -> bytes:
+def characters(array: pa.Array) -> bytes:
     """Return all bytes of a text column without missing cells."""
     whole = pa.concat_arrays([array])
     offsets, data = whole.buffers()[1:3]
@@ -250,9 +265,16 @@ def _characters(array: pa.Array) -> bytes:
     return bytes(memoryview(data)[int(edges[0]) : int(edges[-1])])
 
 
-def _text(
+def text_of(
     data: bytes, lengths: IntArray, missing: npt.NDArray[np.bool_] | None, arrow_type: pa.DataType
 ) -> pa.Array:
+    """Return a column of text from all its bytes and the length of each cell.
+
+    Raises
+    ------
+    DataError
+        If they do not go together.
+    """
     require(not len(lengths) or int(lengths.min()) >= 0, "a text has a negative length")
     edges = np.concatenate([[0], np.cumsum(lengths)])
     require(int(edges[-1]) == len(data), "a text is cut off")
@@ -282,10 +304,10 @@ def _read_text(
     if missing is not None:
         values[missing] = 0
     if n_levels < 0:
-        return _text(unpack(next(buffers)), values, missing, arrow_type)
+        return text_of(unpack(next(buffers)), values, missing, arrow_type)
     require(n_levels <= n_rows, "a column of text has too many levels")
     lengths = read_values(next(buffers), n_levels, np.dtype(np.int64))
-    levels = _text(unpack(next(buffers)), lengths, None, arrow_type)
+    levels = text_of(unpack(next(buffers)), lengths, None, arrow_type)
     indices = pa.array(values, mask=missing)
     return levels.take(indices)
 
@@ -311,20 +333,20 @@ def _from_ipc(data: bytes, arrow_type: pa.DataType) -> pa.Array:
 def digest_parts(array: pa.Array) -> Iterator[bytes]:
     """Yield bytes that are the same for the same column, whatever its layout in memory."""
     if array.null_count:
-        missing = _nulls(array)
+        missing = nulls(array)
         yield np.packbits(missing, bitorder="little").tobytes()
     dtype = number_type(array.type)
     if dtype is not None:
-        values = np.array(_plain(array, dtype))
+        values = np.array(plain_numbers(array, dtype))
         if array.null_count:
             values[missing] = 0
         yield values.tobytes()
     elif pa.types.is_dictionary(array.type):
         yield from digest_parts(array.indices)
         yield from digest_parts(array.dictionary)
-    elif _is_text(array.type):
+    elif is_text(array.type):
         lengths = pc.binary_length(array).cast(pa.int64()).fill_null(0)
         yield np.asarray(lengths.to_numpy(zero_copy_only=False), np.int64).tobytes()
-        yield _characters(array.drop_null() if array.null_count else array)
+        yield characters(array.drop_null() if array.null_count else array)
     elif not pa.types.is_null(array.type):
         yield repr(array.to_pylist()).encode()

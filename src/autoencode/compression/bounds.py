@@ -91,12 +91,14 @@ def table_bounds(
     if relative is None or not any(given):
         return tuple(given)
     ranges: dict[int, tuple[float, float]] = {}
+    n_rows = 0
     for batch in batches:
+        n_rows += batch.num_rows
         for place, share in enumerate(given):
             if share:
                 _widen(ranges, place, batch.column(place))
     return tuple(
-        shortened(share * (ranges[place][1] / 2 - ranges[place][0] / 2) * 2)
+        shortened(share * (ranges[place][1] / 2 - ranges[place][0] / 2) * 2, n_rows)
         if share and place in ranges
         else 0.0
         for place, share in enumerate(given)

@@ -90,6 +90,8 @@ class LevelTables:
     ----------
     n_contexts, size : int
         How many tables, of how many symbols.
+    counts : ndarray of int64, shape (n_contexts, at most size), optional
+        What was counted before.
 
     Attributes
     ----------
@@ -97,16 +99,23 @@ class LevelTables:
         As `SymbolTables` has them; each table is filled up to a power of two.
     """
 
-    def __init__(self, n_contexts: int, size: int) -> None:
+    def __init__(self, n_contexts: int, size: int, counts: IntArray | None = None) -> None:
         self.size = size
         self._width = 1 << (size - 1).bit_length()
         self._counts = np.zeros((n_contexts, size), np.int64)
-        self._seen = 0
+        if counts is not None:
+            self._counts[:, : counts.shape[1]] = counts
+        self._seen = int(self._counts.sum())
         shape = (n_contexts, self._width)
         # What is beyond the last symbol is never found.
         self._tables = np.ones(shape, np.int64), np.full(shape, TOTAL, np.int64)
         self.frequencies, self.cumulative = (table.ravel() for table in self._tables)
         self._build()
+
+    @property
+    def counts(self) -> IntArray:
+        """How often each symbol was coded in each context, ``(n_contexts, size)``."""
+        return self._counts
 
     def code(self, contexts: IntArray, known: IntArray | None, channel: Channel) -> IntArray:
         """Code values, one in each context, and learn from them.

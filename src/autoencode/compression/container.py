@@ -32,7 +32,7 @@ _START = struct.Struct("<8sBBH")
 _HEAD = struct.Struct("<4sQI")
 _CHECK = struct.Struct("<Q")
 _FOOTER = struct.Struct("<QQQQ")
-KNOWN = (b"HEAD", b"BLCK", b"INDX", b"FOOT")
+KNOWN = (b"HEAD", b"MODL", b"BLCK", b"INDX", b"FOOT")
 START_BYTES = _START.size
 FOOTER_BYTES = _HEAD.size + _FOOTER.size + _CHECK.size
 # No section of this version is longer: a larger claim is a false one.

@@ -18,14 +18,14 @@ from autoencode.compression.context_choice import (
 from autoencode.compression.effort import EFFORTS, Effort
 from autoencode.compression.field_model import FieldShape, FieldWalk, around
 from autoencode.compression.frequencies import IntArray
-from autoencode.compression.packing import join, pack_integers, split, unpack_integers
+from autoencode.compression.packing import join, split
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan, check_order, require, within
 from autoencode.compression.regression import Gram, regression
+from autoencode.compression.stored_plans import PlanReader, store_plans
 from autoencode.compression.table_model import surprise
 from autoencode.compression.table_part import MOST_LANES, lanes_for
 from autoencode.compression.table_planning import Column
 from autoencode.compression.weighted_sums import predicted
-from autoencode.errors import DataError
 
 __all__ = ["decode_fields", "encode_fields"]
 
@@ -62,8 +62,7 @@ def encode_fields(
         channel = WritingChannel(lanes)
         FieldWalk(plan, shape, stored).run(channel, values)
         own = len(shape.neighbours)
-        numbers = [lanes, place - column.mask, *plan.numbers(own)]
-        head = len(numbers).to_bytes(4, "little") + pack_integers(np.array(numbers, np.int64))
+        head = store_plans([plan], [own], (lanes, place - column.mask))
         pieces += [head, channel.writer.finish(), channel.bit_writer.finish()]
     return join(pieces)
 
@@ -106,17 +105,13 @@ def decode_fields(data: bytes, n_columns: int, n_values: int, shape: FieldShape)
 
 
 def _read_plan(head: bytes, place: int, shape: FieldShape) -> tuple[ColumnPlan, int, int]:
-    count = int.from_bytes(head[:4], "little")
-    require(count <= 1 << 16, "a plan claims to be too long")
-    numbers = iter(unpack_integers(head[4:], count).tolist())
     own = len(shape.neighbours)
-    try:
-        lanes = within(next(numbers), 1, MOST_LANES, "the number of lanes")
-        mask = place - within(next(numbers), 1, place + 1, "the mask of a field")
-        plan = ColumnPlan.read(numbers, own, own + 1, 0)
-    except StopIteration as error:
-        raise DataError("the file is damaged: a plan ends too early") from error
-    require(next(numbers, None) is None, "a plan is too long")
+    reader = PlanReader(head)
+    first = reader.take(2)
+    lanes = within(first[0], 1, MOST_LANES, "the number of lanes")
+    mask = place - within(first[1], 1, place + 1, "the mask of a field")
+    (plan,) = reader.plans([own], own + 1, 0)
+    reader.finish()
     require(plan.mode in ("levels", "residual") and plan.mask == -1, "a field has another mode")
     require(all(source.kind != "spread" for source in plan.sources), "a field has no network")
     others = [replace(plan, mode="given", regressors=[], weights=[], sources=())] * own

@@ -16,7 +16,7 @@ from autoencode.compression.table_model import Layout
 from autoencode.compression.table_part import decode_table, encode_table
 from autoencode.compression.table_planning import Column, Planned, plan_table
 
-__all__ = ["decode_integers", "encode_integers"]
+__all__ = ["best_plan", "decode_integers", "encode_integers"]
 
 _TABLE, _BY_ROW, _BY_COLUMN, _LEARNED = range(4)
 _SERIES_ROWS = 64
@@ -53,7 +53,7 @@ def encode_integers(
     """
     if not modelled:
         return min(_packed(columns, math.inf), key=len)
-    planned, layout = _best_plan(columns, n_rows, effort)
+    planned, layout = best_plan(columns, n_rows, effort)
     offers = [bytes([_TABLE]) + encode_table(columns, planned, layout)]
     if len(columns) * n_rows <= _MOST_PACKED and not effort.fast:
         offers.extend(_packed(columns, math.inf if effort.patient else len(offers[0])))
@@ -62,7 +62,7 @@ def encode_integers(
     return best if learned is None else bytes([_LEARNED]) + learned
 
 
-def _best_plan(columns: Sequence[Column], n_rows: int, effort: Effort) -> tuple[Planned, Layout]:
+def best_plan(columns: Sequence[Column], n_rows: int, effort: Effort) -> tuple[Planned, Layout]:
     """Plan the linear model, without and with earlier rows."""
     layouts = [Layout(n_rows)]
     if n_rows >= _SERIES_ROWS and effort.series:

@@ -334,11 +334,12 @@ class NetworkStep:
         network, new = self.network, slice(self._done, upto)
         total = network.inward[new] @ self._inputs
         total += network.bias[new, None]
-        np.floor(np.ldexp(total, -WEIGHT_BITS, out=total), out=total)
+        total *= 2.0**-WEIGHT_BITS
+        np.floor(total, out=total)
         self._units[new] = np.clip(total, 0, _LARGEST_UNIT, out=total)
         self._done = upto
 
 
 def _scaled(total: FloatArray) -> IntArray:
-    found = np.floor(np.ldexp(total, -WEIGHT_BITS))
+    found = np.floor(total * 2.0**-WEIGHT_BITS)
     return np.clip(found, -_LARGEST_OUTPUT, _LARGEST_OUTPUT).astype(np.int64)

@@ -20,6 +20,7 @@ from autoencode.compression.table_block import decode_table_block, encode_table_
 from autoencode.errors import DataError
 
 __all__ = [
+    "LIST",
     "TEXT",
     "ArrayMember",
     "Member",
@@ -27,6 +28,7 @@ __all__ = [
     "blocks_of",
     "member_from_json",
     "n_blocks_of",
+    "require_block",
     "rows_per_block",
 ]
 
@@ -35,6 +37,8 @@ BLOCK_VALUES = 1 << 22
 _MOST_VALUES = 1 << 24
 # The name of bytes that are no numbers.
 TEXT = "text"
+# That of a list of files, while it is written.
+LIST = "files"
 
 
 def rows_per_block(n_columns: int) -> int:
@@ -129,9 +133,12 @@ class ArrayMember:
         require_block(n_rows, self.n_columns)
         if len(self.inner) != 1:
             stop = None
-        plain = np.ascontiguousarray(
-            decode_array(body, n_rows, self.inner, self.stored_type, self.bounds, stop)
-        )
+        plain = decode_array(body, n_rows, self.inner, self.stored_type, self.bounds, stop)
+        return self.shaped(plain, n_rows)
+
+    def shaped(self, plain: Values, n_rows: int) -> Values:
+        """Return rows of the array from a matrix of numbers."""
+        plain = np.ascontiguousarray(plain)
         native = self.dtype.newbyteorder("=")
         rows = plain.view(native) if plain.size else plain.astype(native)
         return rows.astype(self.dtype, copy=False).reshape(n_rows, *self.shape[1:])
@@ -161,12 +168,15 @@ class TableMember:
         Of the table.
     errors : tuple of float
         The bound of each column.
+    whole : bool
+        Whether it has all columns of the schema in the header; else it names its own.
     """
 
     schema: pa.Schema
     n_rows: int
     errors: tuple[float, ...]
     name: str = ""
+    whole: bool = True
 
     @property
     def n_columns(self) -> int:
@@ -200,7 +210,8 @@ class TableMember:
 
     def to_json(self) -> dict[str, Any]:
         """Return what the header says."""
-        return {"rows": self.n_rows, **_unusual_errors(self.errors)}
+        found = {"rows": self.n_rows, **_unusual_errors(self.errors)}
+        return found if self.whole else {**found, "columns": self.schema.names}
 
 
 def _unusual_errors(errors: tuple[float, ...]) -> dict[str, Any]:
@@ -237,11 +248,15 @@ def member_from_json(value: Any, schema_bytes: bytes) -> Member:
         schema = pa.ipc.read_schema(pa.py_buffer(schema_bytes))
     except (TypeError, ValueError, pa.ArrowException) as error:
         raise DataError(f"the file is damaged: a member is not understood: {error}") from error
-    n_rows = value.get("rows")
+    n_rows, names = value.get("rows"), value.get("columns")
     require(type(n_rows) is int and n_rows >= 0, "a table's length is wrong")
+    if names is not None:
+        fine = isinstance(names, list) and all(schema.names.count(name) == 1 for name in names)
+        require(fine, "a table has columns that are not there")
+        schema = pa.schema([schema.field(name) for name in names])
     bounds = bounds or (0.0,) * len(schema)
     require(len(bounds) == len(schema), "a table has not one bound per column")
-    return TableMember(schema, n_rows, bounds)
+    return TableMember(schema, n_rows, bounds, whole=names is None)
 
 
 def _array_member(value: Mapping[str, Any], name: str, errors: tuple[float, ...]) -> ArrayMember:

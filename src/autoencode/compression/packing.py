@@ -35,6 +35,9 @@ _STRONGEST = 0.6
 _SAMPLE_BYTES = 1 << 14
 # A sample decides about what quick zstd hardly makes smaller, and about what is long.
 _DENSE, _LONG = 0.75, 1 << 20
+_LOOSE = 0.25
+# Other contexts of xz: without places for bytes, with them for numbers of eight.
+_CONTEXTS, _NEAR = ((3, 0, 0), (0, 3, 3)), 1.1
 _LENGTH_BYTES = 5
 _COUNT_BYTES, _SIZE_BYTES = 2, 4
 
@@ -73,13 +76,24 @@ def pack(data: bytes, *, fast: bool = False, beat: float = math.inf) -> bytes:
         found.append((_ZSTD, quick))
         if not fast and _may_beat(data, len(quick), beat):
             found.append((_ZSTD, pa.Codec("zstd", 19).compress(data, asbytes=True)))
-            found.append((_XZ, _xz(data)))
+            found += [(_XZ, packed) for packed in _by_xz(data, beat)]
     method, packed = min(found, key=lambda pair: len(pair[1]))
     return bytes([method]) + len(data).to_bytes(_LENGTH_BYTES, "little") + packed
 
 
-def _xz(data: bytes) -> bytes:
-    return lzma.compress(data, lzma.FORMAT_RAW, filters=_filters(len(data)))
+def _by_xz(data: bytes, beat: float) -> list[bytes]:
+    """Pack with one or more contexts of xz: more of what is short and may be the smallest."""
+    found = [_xz(data)]
+    if len(data) <= _LONG and len(found[0]) < _NEAR * beat:
+        found += [_xz(data, *context) for context in _CONTEXTS]
+    return found
+
+
+def _xz(data: bytes, before: int = 3, place: int = 0, both: int = 2) -> bytes:
+    """Pack by xz: bits of the byte before and of the place that literals, and all, look at."""
+    (settings,) = _filters(len(data))
+    settings |= {"lc": before, "lp": place, "pb": both}
+    return lzma.compress(data, lzma.FORMAT_RAW, filters=[settings])
 
 
 def _may_beat(data: bytes, quick: int, beat: float) -> bool:
@@ -87,6 +101,9 @@ def _may_beat(data: bytes, quick: int, beat: float) -> bool:
     if beat == math.inf:
         return True
     share = _STRONGEST
+    if len(data) <= _LONG and quick <= _LOOSE * len(data):
+        # Long repetitions may be found by xz alone, and are found fast.
+        return True
     if len(data) > 4 * _SAMPLE_BYTES and (quick > _DENSE * len(data) or len(data) > _LONG):
         sample = data[len(data) // 2 :][:_SAMPLE_BYTES]
         before = len(pa.Codec("zstd", 3).compress(sample, asbytes=True))

@@ -105,7 +105,8 @@ class PixelNetwork:
         for at, (weights, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             values = weights @ values
             values += bias[:, None]
-            np.floor(np.ldexp(values, -WEIGHT_BITS, out=values), out=values)
+            values *= 2.0**-WEIGHT_BITS
+            np.floor(values, out=values)
             low, high = (-_LARGEST_OUTPUT, _LARGEST_OUTPUT) if at == last else (0, _LARGEST_UNIT)
             np.clip(values, low, high, out=values)
         return values.astype(np.int64)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -16,6 +15,7 @@ __all__ = [
     "LARGEST_LEVELS",
     "LARGEST_SCALE",
     "MODES",
+    "SOURCES",
     "WIDEST",
     "ColumnPlan",
     "Source",
@@ -33,7 +33,6 @@ MODES = ("levels", "residual", "given")
 # What a context is made of: a value, the own prediction, how far off predictions were, what
 # a network adds to the scale.
 SOURCES = ("value", "prediction", "surprise", "surprises", "spread")
-_FARTHEST_EDGE = 1 << 60
 
 
 def require(holds: bool, what: str) -> None:
@@ -67,23 +66,6 @@ class Source:
     place: int
     edges: list[int]
 
-    def numbers(self) -> Iterator[int]:
-        """Yield all of it."""
-        yield from (SOURCES.index(self.kind), self.place, len(self.edges))
-        yield from self.edges[:1]
-        yield from (after - before for before, after in pairwise(self.edges))
-
-    @classmethod
-    def read(cls, numbers: Iterator[int], n_places: int) -> Source:
-        """Read it, checked."""
-        kind = SOURCES[within(next(numbers), 0, len(SOURCES) - 1, "a context")]
-        place = within(next(numbers), 0, max(0, n_places - 1), "the column of a context")
-        count = within(next(numbers), 0, LARGEST_CONTEXTS, "the size of a context")
-        edges = list(accumulate(next(numbers) for _ in range(count)))
-        require(edges == sorted(edges), "the edges of a context do not ascend")
-        require(all(abs(edge) <= _FARTHEST_EDGE for edge in edges), "an edge is out of range")
-        return cls(kind, place, edges)
-
 
 @dataclass(frozen=True)
 class ColumnPlan:
@@ -111,6 +93,9 @@ class ColumnPlan:
         The context.
     family, scales : str, list of int
         Of residuals: the tables, and the scale for each context.
+    unit : int
+        Weights of this column are multiples of 2 to the power of how much less its unit is than
+        the largest among its fellow regressors': so they are stored without idle zeros.
     """
 
     mode: str
@@ -124,74 +109,12 @@ class ColumnPlan:
     sources: tuple[Source, ...] = ()
     family: str = FAMILIES[0]
     scales: list[int] = field(default_factory=list)
+    unit: int = 0
 
     @property
     def n_contexts(self) -> int:
         """How many contexts are told apart."""
         return int(np.prod([len(source.edges) + 1 for source in self.sources], dtype=np.float64))
-
-    def numbers(self, place: int) -> Iterator[int]:
-        """Yield all of it as whole numbers; ``place`` is which column it is."""
-        yield from (MODES.index(self.mode), self.size, self.centre, place - self.mask)
-        yield from (self.exponent, self.shift, len(self.regressors))
-        before = place
-        for regressor in self.regressors:
-            yield before - regressor
-            before = regressor
-        yield from self.weights
-        yield len(self.sources)
-        for source in self.sources:
-            yield from source.numbers()
-        if self.mode == "residual":
-            yield FAMILIES.index(self.family)
-            yield from self.scales[:1]
-            yield from (after - before for before, after in pairwise(self.scales))
-
-    @classmethod
-    def read(cls, numbers: Iterator[int], place: int, n_columns: int, lags: int) -> ColumnPlan:
-        """Read what `numbers` yielded, checked.
-
-        Parameters
-        ----------
-        numbers : iterator of int
-            What `numbers` yielded.
-        place, n_columns : int
-            Which column it is, of how many.
-        lags : int
-            Rows before this one that are known.
-
-        Raises
-        ------
-        DataError
-            If anything is out of range.
-        """
-        n_places = n_columns * (1 + lags)
-        mode = MODES[within(next(numbers), 0, len(MODES) - 1, "the mode of a column")]
-        largest = LARGEST_LEVELS if mode == "levels" else 1 << WIDEST
-        size = within(next(numbers), 1, largest, "the size of a column")
-        centre = within(next(numbers), 0, size - 1, "the centre of a column")
-        mask = place - within(next(numbers), 1, place + 1, "the mask of a column")
-        exponent = within(next(numbers), 0, 62, "an exponent")
-        shift = within(next(numbers), -100, 100, "a shift")
-        count = within(next(numbers), 0, n_places, "the number of regressors")
-        gaps = [next(numbers) for _ in range(count)]
-        regressors = [place - gap for gap in accumulate(gaps)]
-        for regressor in regressors:
-            within(regressor, 0, n_places - 1, "a regressor")
-        weights = [next(numbers) for _ in range(count)]
-        n_sources = within(next(numbers), 0, 8, "the number of contexts")
-        sources = tuple(Source.read(numbers, n_places) for _ in range(n_sources))
-        plan = cls(mode, size, centre, mask, regressors, weights, shift, exponent, sources)
-        require(plan.n_contexts <= LARGEST_CONTEXTS, "a column has too many contexts")
-        if mode != "residual":
-            return plan
-        family = FAMILIES[within(next(numbers), 0, len(FAMILIES) - 1, "a family")]
-        scales = list(accumulate(next(numbers) for _ in range(plan.n_contexts)))
-        for scale in scales:
-            within(scale, 0, LARGEST_SCALE, "a scale")
-        return cls(
-            mode, size, centre, mask, regressors, weights, shift, exponent, sources, family, scales
-        )
 
 
 def check_order(plans: Sequence[ColumnPlan], lags: int) -> None:

@@ -24,6 +24,9 @@ _WIDEST_SIZE = 1 << 62
 _COUNTED_BITS = 16
 # What stands in the file about a column of exceptions.
 _MASK_BITS = 400.0
+# What a digit in a block's head takes once packed.
+_DIGIT_BITS = 5.0
+_FEW_ROWS = 4096
 
 
 def check_bound(error: float, name: str) -> float:
@@ -46,16 +49,21 @@ def absolute_bound(values: Values, relative: float) -> float:
         return 0.0
     low, high = float(finite.min()), float(finite.max())
     bound = relative * (high / 2 - low / 2) * 2
-    return shortened(bound) if math.isfinite(bound) else 0.0
+    return shortened(bound, len(values)) if math.isfinite(bound) else 0.0
 
 
-def shortened(number: float) -> float:
-    """Return a number of five decimal digits that is at most this one, if that is above 0."""
+def shortened(number: float, n_rows: int) -> float:
+    """Return a number of few decimal digits that is at most this one, if that is above 0.
+
+    It has three digits for a few thousand rows, five for more, to whose bits each counts.
+    """
     if not number > 1e-290:
         return number
-    short = float(f"{number:.4e}")
+    digits = 2 if n_rows <= _FEW_ROWS else 4
+    short = float(f"{number:.{digits}e}")
     if short > number:
-        short = float(f"{short - 10.0 ** math.floor(math.log10(short)) * 1e-4:.4e}")
+        unit = 10.0 ** (math.floor(math.log10(short)) - digits)
+        short = float(f"{short - unit:.{digits}e}")
     return short if 0 < short <= number else number
 
 
@@ -137,12 +145,15 @@ def _real(values: Values, error: float) -> Numbers:
 
 
 def _expected_bits(found: Numbers) -> float:
-    """Return about what a column takes: the entropy of its integers, and exceptions."""
+    """Return about what a column takes: the entropy of its integers, head and exceptions."""
     n_rows = found.integers.size
     low_bits = max(0, (found.size - 1).bit_length() - _COUNTED_BITS)
     counts = np.bincount(found.integers >> low_bits) if found.size < 1 << 62 else np.ones(n_rows)
     share = counts[counts > 0] / n_rows
     bits = n_rows * (low_bits - float((share * np.log2(share)).sum()))
+    way = found.transform
+    if way.kind == "decimal" and way.step > 1:
+        bits += _DIGIT_BITS * (len(str(way.low)) + len(str(way.step)))
     exceptions = len(found.verbatim)
     if exceptions:
         where = math.log2(n_rows / exceptions) + 1.5
@@ -200,8 +211,7 @@ def _grids(values: Values, safe: Values, error: float) -> Iterator[Numbers]:
     exact = safe.astype(np.float64)
     low, high = float(exact.min()), float(exact.max())
     coarse = float(np.abs(np.spacing(np.abs(safe).max()))) / 2
-    for step in (2 * error, 2 * (error - coarse)):
-        step = shortened(step)
+    for step in (2 * error, shortened(2 * (error - coarse), len(values))):
         if step <= 0 or not max(-low, high) / step < 1 << 50:
             continue
         places = np.rint(exact / step).astype(np.int64)

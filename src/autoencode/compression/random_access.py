@@ -11,9 +11,16 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import pyarrow as pa
 
-from autoencode.compression.container import Footer, read_footer, read_section, read_start
+from autoencode.compression.container import (
+    Footer,
+    Section,
+    read_footer,
+    read_section,
+    read_start,
+)
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.members import Member, TableMember
+from autoencode.compression.model_reference import finder, open_model
 from autoencode.compression.packing import unpack_integers
 from autoencode.compression.plans import require
 from autoencode.compression.reading import Block, decode_block, parse_header
@@ -31,6 +38,8 @@ class CompressedFile:
     ----------
     path : path
         The file.
+    model : path, optional
+        The model that it refers to.
 
     Attributes
     ----------
@@ -45,8 +54,11 @@ class CompressedFile:
         If it is not such a file, or its header, index or footer is damaged.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], model: str | os.PathLike[str] | None = None
+    ) -> None:
         self.path = Path(path)
+        given = None if model is None else open_model(model)
         try:
             self._file: BinaryIO = self.path.open("rb")
         except OSError as error:
@@ -54,7 +66,8 @@ class CompressedFile:
         try:
             read_start(self._file)
             start = self._file.tell()
-            self.header = parse_header(read_section(self._file, start))
+            first = read_section(self._file, start)
+            self.header = parse_header(first, finder(self._next, given))
             self.footer = read_footer(self._file)
             self.index = self._read_index(self.footer)
         except DataError as error:
@@ -63,6 +76,9 @@ class CompressedFile:
         except BaseException:
             self._file.close()
             raise
+
+    def _next(self) -> Section:
+        return read_section(self._file, self._file.tell())
 
     def __enter__(self) -> Self:
         return self

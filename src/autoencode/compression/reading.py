@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,8 +20,17 @@ from autoencode.compression.container import (
 )
 from autoencode.compression.in_order import in_order
 from autoencode.compression.members import Member, TableMember, member_from_json
+from autoencode.compression.model_reference import (
+    COLUMNS,
+    Finder,
+    ModelFile,
+    ModelNote,
+    finder,
+)
 from autoencode.compression.packing import unpack
 from autoencode.compression.plans import require
+from autoencode.compression.shared_block import decode_shared
+from autoencode.compression.shared_model import SharedModel
 from autoencode.compression.writing import BLOCK_HEAD
 from autoencode.errors import DataError
 from autoencode.strict_json import read_json
@@ -30,7 +39,9 @@ __all__ = [
     "Block",
     "Header",
     "decode_block",
+    "gathered",
     "joined",
+    "kind_of",
     "parse_header",
     "read_all",
     "stream_blocks",
@@ -49,10 +60,25 @@ class Header:
         What the file holds.
     made_from : dict
         Where the data came from.
+    note : ModelNote or None
+        What it says about a model.
+    model : ModelFile or None
+        The model, if that is there.
+    schema_bytes : bytes
+        The schema of a table, as an Arrow message; empty if there is none.
     """
 
     members: tuple[Member, ...]
     made_from: dict[str, Any]
+    note: ModelNote | None = None
+    model: ModelFile | None = None
+    schema_bytes: bytes = b""
+
+    @property
+    def shared(self) -> SharedModel | None:
+        """The model with which blocks may be coded."""
+        by_columns = self.note is not None and self.note.kind == COLUMNS
+        return self.model.columns if by_columns and self.model is not None else None
 
 
 @dataclass(frozen=True)
@@ -77,13 +103,20 @@ class Block:
     digest: int
 
 
-def parse_header(section: Section) -> Header:
+def parse_header(section: Section, find: Finder) -> Header:
     """Return what the first section says, checked.
+
+    Parameters
+    ----------
+    section : Section
+        The first one.
+    find : callable
+        As `finder` returns it.
 
     Raises
     ------
     DataError
-        If it is not understood.
+        If it is not understood, or its model is not there.
     """
     require(section.kind == b"HEAD", "it does not begin with a header")
     try:
@@ -95,8 +128,24 @@ def parse_header(section: Section) -> Header:
     require(isinstance(value, dict), "its header is not understood")
     members, made_from = value.get("members"), value.get("from")
     require(isinstance(members, list) and isinstance(made_from, dict), "its header is wrong")
-    found = tuple(member_from_json(member, content[tail:]) for member in members)
-    return Header(found, made_from)
+    note = ModelNote.from_json(value.get("model"))
+    model = find(note)
+    header = Header((), made_from, note, model, content[tail:])
+    schema = header.schema_bytes
+    if not schema and header.shared is not None and header.shared.schema is not None:
+        schema = bytes(header.shared.schema.serialize())
+    found = tuple(member_from_json(member, schema) for member in members)
+    return replace(header, members=found)
+
+
+def kind_of(section: Section) -> str:
+    """Return what the first section says that the data were; no model is needed for that."""
+    try:
+        content = unpack(section.payload, _LARGEST_HEADER)
+        value = read_json(content[4 : 4 + int.from_bytes(content[:4], "little")].decode())
+        return str(value["from"]["kind"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"the file is damaged: its header cannot be read: {error}") from error
 
 
 def decode_block(section: Section, header: Header, number: int, stop: int | None = None) -> Block:
@@ -125,7 +174,7 @@ def decode_block(section: Section, header: Header, number: int, stop: int | None
         require(place < len(header.members), "it belongs to nothing")
         member = header.members[place]
         require(first + n_rows <= member.n_rows, "it has rows beyond the end")
-        rows = member.decode(section.payload[BLOCK_HEAD.size :], n_rows, stop)
+        rows = _decoded(section.payload[BLOCK_HEAD.size :], header, member, n_rows, stop)
         same = stop is not None or member.digest(rows) == digest
         require(same, "it does not decode to what was compressed")
     except DataError as error:
@@ -134,7 +183,23 @@ def decode_block(section: Section, header: Header, number: int, stop: int | None
     return Block(place, first, rows, digest)
 
 
-def stream_blocks(stream: BinaryIO, n_threads: int = 1) -> Iterator[Header | Block]:
+def _decoded(body: bytes, header: Header, member: Member, n_rows: int, stop: int | None) -> Any:
+    """Decode a body; if there is a shared model, its first byte says whether it is by that."""
+    shared = header.shared
+    if shared is None:
+        return member.decode(body, n_rows, stop)
+    require(len(body) > 0 and body[0] in (0, 1), "it names an unknown method")
+    if body[0] == 0:
+        return member.decode(body[1:], n_rows, stop)
+    rows = decode_shared(shared, member, body[1:], n_rows)
+    if stop is None or not isinstance(member, TableMember):
+        return rows
+    return rows.select(range(stop))
+
+
+def stream_blocks(
+    stream: BinaryIO, n_threads: int = 1, model: ModelFile | None = None
+) -> Iterator[Header | Block]:
     """Yield the header, then each block as it comes; check the footer at the end.
 
     Parameters
@@ -143,6 +208,8 @@ def stream_blocks(stream: BinaryIO, n_threads: int = 1) -> Iterator[Header | Blo
         Need not seek.
     n_threads : int
         How many blocks are decoded at once; they come in order all the same.
+    model : ModelFile, optional
+        What the header may refer to.
 
     Raises
     ------
@@ -152,7 +219,7 @@ def stream_blocks(stream: BinaryIO, n_threads: int = 1) -> Iterator[Header | Blo
     read_start(stream)
     sections = read_sections(stream)
     first = next(sections)
-    header = parse_header(first)
+    header = parse_header(first, finder(lambda: next(sections), model))
     yield header
     footers: list[Footer] = []
 
@@ -207,14 +274,20 @@ def joined(member: Member, pieces: Sequence[Any]) -> Any:
     return np.asfortranarray(found) if member.fortran else found
 
 
-def read_all(stream: BinaryIO, n_threads: int = 1) -> tuple[Header, list[Any]]:
+def read_all(
+    stream: BinaryIO, n_threads: int = 1, model: ModelFile | None = None
+) -> tuple[Header, list[Any]]:
     """Return everything that a stream holds: the header, and each member."""
-    blocks = stream_blocks(stream, n_threads)
+    blocks = stream_blocks(stream, n_threads, model)
     header = next(blocks)
     assert isinstance(header, Header)
+    return header, gathered(header, blocks)
+
+
+def gathered(header: Header, blocks: Iterable[Header | Block]) -> list[Any]:
+    """Return each member from its blocks."""
     pieces: list[list[Any]] = [[] for _ in header.members]
     for block in blocks:
         assert isinstance(block, Block)
         pieces[block.member].append(block.rows)
-    found = [joined(member, rows) for member, rows in zip(header.members, pieces, strict=True)]
-    return header, found
+    return [joined(member, rows) for member, rows in zip(header.members, pieces, strict=True)]

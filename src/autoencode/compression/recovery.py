@@ -8,19 +8,24 @@ import re
 from pathlib import Path
 
 from autoencode.compression.container import START_BYTES, read_section, read_start
+from autoencode.compression.model_reference import ModelFile, finder
 from autoencode.compression.reading import Block, Header, decode_block, parse_header
 from autoencode.errors import DataError
 
 __all__ = ["lost_rows", "recover_blocks"]
 
 
-def recover_blocks(path: str | os.PathLike[str]) -> tuple[Header, list[Block]]:
+def recover_blocks(
+    path: str | os.PathLike[str], model: ModelFile | None = None
+) -> tuple[Header, list[Block]]:
     """Return the header and every block that is whole, in the order of rows.
 
     Parameters
     ----------
     path : path
         A file of which some blocks may be damaged, moved or missing.
+    model : ModelFile, optional
+        What the header may refer to.
 
     Raises
     ------
@@ -34,7 +39,9 @@ def recover_blocks(path: str | os.PathLike[str]) -> tuple[Header, list[Block]]:
     stream = io.BytesIO(data)
     try:
         read_start(stream)
-        header = parse_header(read_section(stream, START_BYTES))
+        first = read_section(stream, START_BYTES)
+        following = finder(lambda: read_section(stream, stream.tell()), model)
+        header = parse_header(first, following)
     except DataError as error:
         raise DataError(f"{os.fspath(path)}: nothing can be recovered: {error}") from error
     found: dict[tuple[int, int], Block] = {}

@@ -18,6 +18,7 @@ _MOST_REGRESSORS = 48
 _PRODUCT_BITS = 16
 # Spread below which a prediction gains nothing, as values are whole.
 _FLOOR = 0.06
+_FINEST, _LARGEST_UNIT = 4, 56
 _BITS_PER_PLACE = 7.0
 
 
@@ -28,9 +29,16 @@ class Gram:
     ----------
     columns : ndarray of int64, shape (n_places, n_rows)
         Centred; at most a million rows.
+    n_columns : int, optional
+        How many of them are of the same row; the others are the same columns in earlier ones.
+
+    Attributes
+    ----------
+    units : ndarray of int64, shape (n_places,)
+        Spread of each column in the row as a power of 2, plus 4, from 0.
     """
 
-    def __init__(self, columns: IntArray) -> None:
+    def __init__(self, columns: IntArray, n_columns: int | None = None) -> None:
         largest = np.abs(columns).max(axis=1, initial=1)
         self.shifts = np.maximum(
             np.ceil(np.log2(largest + 1.0)).astype(np.int64) - _PRODUCT_BITS, 0
@@ -39,6 +47,9 @@ class Gram:
         self.n_rows = columns.shape[1]
         self.products: FloatArray = (small @ small.T) / max(1, self.n_rows)
         self.spreads: FloatArray = np.sqrt(np.maximum(np.diag(self.products), 1e-9))
+        own = np.rint(np.log2(self.spreads)).astype(np.int64) + self.shifts + _FINEST
+        own = np.clip(own, 0, _LARGEST_UNIT)[:n_columns]
+        self.units: IntArray = np.tile(own, len(columns) // max(1, len(own)))
 
 
 def regression(
@@ -70,18 +81,18 @@ def regression(
         ``sum(weight * value) / 2 ** shift`` is the prediction in sixteenths.
     """
     unit = 2.0 ** (2 * int(gram.shifts[target]))
-    digits = max(2, min(9, round(math.log(max(0.083 * n_rows, 1.0), 4)) + 1))
+    digits = max(1, min(9, round(math.log(max(0.083 * n_rows, 1.0), 4))))
     chosen, factors, left = _forward(gram, target, allowed, n_rows, digits, _FLOOR / unit)
     if not chosen:
         return [], [], 0
     coefficients = _back_substituted(gram, target, chosen, factors)
     spread = math.sqrt(max(left, _FLOOR / unit)) * 2.0 ** int(gram.shifts[target])
-    exact, places = [], []
-    for at, coefficient in zip(chosen, coefficients, strict=True):
-        own = 2.0 ** int(gram.shifts[at])
-        exact.append(coefficient * 2.0 ** int(gram.shifts[target]) / own)
-        places.append(math.ceil(math.log2(gram.spreads[at] * own / spread)) + digits)
-    return _whole(chosen, exact, places, sizes)
+    digits -= _FINEST + math.floor(math.log2(spread))
+    exact = [
+        coefficient * 2.0 ** int(gram.shifts[target] - gram.shifts[at])
+        for at, coefficient in zip(chosen, coefficients, strict=True)
+    ]
+    return _whole(chosen, exact, [int(gram.units[at]) for at in chosen], digits, sizes)
 
 
 def _forward(
@@ -133,14 +144,21 @@ def _back_substituted(
 
 
 def _whole(
-    chosen: list[int], exact: list[float], places: list[int], sizes: IntArray
+    chosen: list[int], exact: list[float], units: list[int], digits: int, sizes: IntArray
 ) -> tuple[list[int], list[int], int]:
     """Round each coefficient to its number of binary places; sums stay below 2**52."""
-    shift = max(places)
-    rounded = [round(value * 2.0**place) for value, place in zip(exact, places, strict=True)]
-    weights = [value << (shift - place) for value, place in zip(rounded, places, strict=True)]
-    while sum(abs(w) * int(sizes[at]) for w, at in zip(weights, chosen, strict=True)) >= 1 << 52:
-        weights = [weight >> 1 for weight in weights]
-        shift -= 1
-    kept = sorted((at, weight) for at, weight in zip(chosen, weights, strict=True) if weight)
-    return [at for at, _ in kept], [weight for _, weight in kept], shift - 4
+    largest = max(units)
+    while True:
+        rounded = [
+            round(math.ldexp(value, unit + digits)) << (largest - unit)
+            for value, unit in zip(exact, units, strict=True)
+        ]
+        pairs = list(zip(chosen, rounded, strict=True))
+        if sum(abs(weight) * int(sizes[at]) for at, weight in pairs) < 1 << 52:
+            break
+        digits -= 1
+    kept = sorted((at, weight) for at, weight in pairs if weight)
+    fewer = [int(units[chosen.index(at)]) for at, _ in kept]
+    spare = largest - max(fewer, default=largest)
+    weights = [weight >> spare for _, weight in kept]
+    return [at for at, _ in kept], weights, largest - spare + digits - 4

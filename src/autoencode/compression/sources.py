@@ -62,7 +62,7 @@ class Source:
     raw: bytes | None = None
 
 
-def open_source(data: Any, error: Allowed, relative: Allowed) -> Source:
+def open_source(data: Any, error: Allowed, relative: Allowed, *, as_table: bool = False) -> Source:
     """Open data of any supported form.
 
     Parameters
@@ -71,6 +71,8 @@ def open_source(data: Any, error: Allowed, relative: Allowed) -> Source:
         What to compress.
     error, relative : float, mapping or None
         The bound.
+    as_table : bool
+        Read a file of text as a table, as if some loss were allowed.
 
     Returns
     -------
@@ -88,7 +90,7 @@ def open_source(data: Any, error: Allowed, relative: Allowed) -> Source:
         path = Path(data)
         try:
             # What became smaller is the file, not its content in memory.
-            return replace(_open_path(path, error, relative), n_bytes=path.stat().st_size)
+            return replace(_open_path(path, error, relative, as_table), n_bytes=path.stat().st_size)
         except DataError as problem:
             raise DataError(f"{path}: {problem}") from problem
         except OSError as problem:
@@ -110,9 +112,7 @@ def open_source(data: Any, error: Allowed, relative: Allowed) -> Source:
     )
 
 
-def _open_path(path: Path, error: Allowed, relative: Allowed) -> Source:
-    if path.is_dir():
-        raise DataError("is a folder; compress its files one by one")
+def _open_path(path: Path, error: Allowed, relative: Allowed, as_table: bool) -> Source:
     if not path.exists():
         raise DataError("there is no such file")
     suffix = path.suffix.lower()
@@ -128,7 +128,7 @@ def _open_path(path: Path, error: Allowed, relative: Allowed) -> Source:
         return _table(table, {"kind": "arrow file"}, error, relative)
     suffixes = [part.lower() for part in path.suffixes[-2:]]
     if suffix in TEXT_SUFFIXES or (suffixes and suffixes[0] in TEXT_SUFFIXES):
-        return _text(path, error, relative)
+        return _text(path, error, relative, as_table)
     raise DataError(f"unknown kind of file; known are {', '.join(SUFFIXES)}")
 
 
@@ -212,9 +212,9 @@ def _cut(batches: Iterable[Any], schema: pa.Schema, n_rows: int) -> Iterator[tup
         yield first, pa.Table.from_batches(held, schema)
 
 
-def _text(path: Path, error: Allowed, relative: Allowed) -> Source:
+def _text(path: Path, error: Allowed, relative: Allowed, as_table: bool) -> Source:
     """Open a file of text: taken apart without loss, or read as a table if some is allowed."""
-    if error or relative:
+    if error or relative or as_table:
         from autoencode.data.reading import table_source
 
         source = table_source(path)

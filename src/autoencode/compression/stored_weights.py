@@ -14,14 +14,15 @@ from autoencode.compression.column_coding import (
 from autoencode.compression.context_choice import residual_bits
 from autoencode.compression.frequencies import FAMILIES, SCALES, IntArray
 from autoencode.compression.packing import join, split
-from autoencode.compression.plans import ColumnPlan, require
+from autoencode.compression.plans import ColumnPlan, require, within
 
-__all__ = ["LARGEST_WEIGHT", "load_weights", "store_weights", "weight_bytes"]
+__all__ = ["LARGEST_WEIGHT", "WeightReader", "load_weights", "store_weights", "weight_bytes"]
 
 # Weights lie within so much of 0.
 LARGEST_WEIGHT = (1 << 20) - 1
 _MIDDLE = 1 << 20
-_LANES = 2
+# Lanes, as a power of 2: each takes three bytes, and more are read faster.
+_MOST_LANES, _WEIGHTS_PER_LANE = 6, 512
 _WIDEST = len(SCALES) + 4 * 16
 
 
@@ -36,15 +37,59 @@ def store_weights(groups: Sequence[IntArray]) -> bytes:
     Returns
     -------
     bytes
-        Joined pieces: a family and a scale for each group, symbols, bits.
+        Joined pieces: the number of lanes as a power of 2, a family and a scale for each group;
+        symbols; bits.
     """
-    channel = WritingChannel(_LANES)
-    head = bytearray()
+    total = sum(map(len, groups))
+    lanes = max(1, min(_MOST_LANES, (total // _WEIGHTS_PER_LANE).bit_length()))
+    channel = WritingChannel(1 << lanes)
+    head = bytearray([lanes])
     for group in groups:
         family, scale, _ = _best(group)
         head += bytes([FAMILIES.index(family), scale])
         _code(family, scale, len(group), group, channel)
     return join([bytes(head), channel.writer.finish(), channel.bit_writer.finish()])
+
+
+class WeightReader:
+    """Reads what `store_weights` returned, group after group.
+
+    Parameters
+    ----------
+    data : bytes
+        As it was returned.
+
+    Attributes
+    ----------
+    n_groups : int
+        How many there are.
+
+    Raises
+    ------
+    DataError
+        If it is damaged.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._head, symbols, bits = split(data, 3)
+        require(len(self._head) % 2 == 1, "a network is cut off")
+        self.n_groups = len(self._head) // 2
+        lanes = 1 << within(self._head[0], 0, _MOST_LANES, "the number of lanes")
+        self._channel = ReadingChannel(symbols, bits, lanes)
+        self._place = 0
+
+    def take(self, count: int) -> IntArray:
+        """Return the next group, of so many weights."""
+        require(self._place < self.n_groups, "a network has another number of weights")
+        family, scale = self._head[1 + 2 * self._place : 3 + 2 * self._place]
+        self._place += 1
+        require(family < len(FAMILIES) and scale < _WIDEST, "a network's tables are not known")
+        return _code(FAMILIES[family], scale, count, None, self._channel)
+
+    def finish(self) -> None:
+        """Check that everything was read."""
+        require(self._place == self.n_groups, "a network has another number of weights")
+        self._channel.finish()
 
 
 def load_weights(data: bytes, counts: Sequence[int]) -> list[IntArray]:
@@ -62,15 +107,10 @@ def load_weights(data: bytes, counts: Sequence[int]) -> list[IntArray]:
     DataError
         If the bytes are damaged.
     """
-    head, symbols, bits = split(data, 3)
-    require(len(head) == 2 * len(counts), "a network has another number of weights")
-    channel = ReadingChannel(symbols, bits, _LANES)
-    found = []
-    for place, count in enumerate(counts):
-        family, scale = head[2 * place], head[2 * place + 1]
-        require(family < len(FAMILIES) and scale < _WIDEST, "a network's tables are not known")
-        found.append(_code(FAMILIES[family], scale, count, None, channel))
-    channel.finish()
+    reader = WeightReader(data)
+    require(reader.n_groups == len(counts), "a network has another number of weights")
+    found = [reader.take(count) for count in counts]
+    reader.finish()
     return found
 
 

@@ -14,7 +14,7 @@ from autoencode.compression.packing import join, pack, split
 from autoencode.compression.plans import require
 from autoencode.strict_json import write_json
 
-__all__ = ["decode_table_block", "encode_table_block"]
+__all__ = ["decode_table_block", "encode_table_block", "one_chunk"]
 
 
 def encode_table_block(table: pa.Table, errors: Sequence[float], effort: Effort) -> bytes:
@@ -37,8 +37,7 @@ def encode_table_block(table: pa.Table, errors: Sequence[float], effort: Effort)
     parts = Parts(fast=effort.fast)
     described = []
     for column, error in zip(table.columns, errors, strict=True):
-        (chunk,) = _one_chunk(column)
-        described.append(write_field(chunk, error, parts))
+        described.append(write_field(one_chunk(column), error, parts))
     head = write_json({"c": described, "n": len(parts.columns)}, "a block")
     coded = b""
     if parts.columns:
@@ -46,13 +45,14 @@ def encode_table_block(table: pa.Table, errors: Sequence[float], effort: Effort)
     return join([pack(head.encode()), coded, *parts.buffers])
 
 
-def _one_chunk(column: pa.ChunkedArray) -> list[pa.Array]:
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array, its categories in one list."""
     if column.num_chunks == 1:
-        return [column.chunk(0)]
+        return column.chunk(0)
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     combined = column.combine_chunks()
-    return [combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined]
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def decode_table_block(

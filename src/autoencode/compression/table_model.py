@@ -124,6 +124,8 @@ class TableWalk:
         Columns known beforehand.
     network : MaskedNetwork, optional
         What adds to predictions and scales.
+    counts : mapping of int to ndarray, optional
+        What tables of levels counted before.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class TableWalk:
         layout: Layout,
         given: Mapping[int, IntArray],
         network: MaskedNetwork | None = None,
+        counts: Mapping[int, IntArray] | None = None,
     ) -> None:
         self.plans, self.layout = plans, layout
         shape = (len(plans), layout.n_rows)
@@ -147,12 +150,17 @@ class TableWalk:
         self._sums = [WeightedSum(plan, plans) for plan in plans]
         self._lists = [[self._list(source) for source in plan.sources] for plan in plans]
         self._tables = {
-            place: LevelTables(plan.n_contexts, plan.size)
+            place: LevelTables(plan.n_contexts, plan.size, (counts or {}).get(place))
             for place, plan in enumerate(plans)
             if plan.mode == "levels"
         }
         self._scales = [np.array(plan.scales, np.int64) for plan in plans]
         self._learned = None if network is None else MaskedWalk(network, plans, self.values)
+
+    @property
+    def counts(self) -> dict[int, IntArray]:
+        """What tables of levels have counted by now, by column."""
+        return {place: tables.counts for place, tables in self._tables.items()}
 
     def _list(self, source: Source) -> npt.NDArray[np.uint16] | None:
         if source.kind in ("prediction", "spread"):

@@ -9,12 +9,12 @@ import numpy as np
 from autoencode.compression.column_coding import ReadingChannel, WritingChannel
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.masked import MaskedNetwork
-from autoencode.compression.packing import join, pack_integers, split, unpack_integers
-from autoencode.compression.plans import ColumnPlan, check_order, require, within
+from autoencode.compression.packing import join, split
+from autoencode.compression.plans import check_order, require, within
 from autoencode.compression.stored_integers import load_integers, store_integers
+from autoencode.compression.stored_plans import PlanReader, store_plans
 from autoencode.compression.table_model import Layout, TableWalk
 from autoencode.compression.table_planning import Column, Planned
-from autoencode.errors import DataError
 
 __all__ = ["MOST_LANES", "decode_table", "encode_table", "lanes_for"]
 
@@ -54,9 +54,6 @@ def encode_table(
         Plan, columns stored otherwise, coded symbols and bits.
     """
     lanes = lanes_for(planned.n_bytes)
-    numbers = [layout.lags, layout.length, lanes]
-    for place, plan in enumerate(planned.plans):
-        numbers.extend(plan.numbers(place))
     given = {
         place: columns[place].values
         for place, plan in enumerate(planned.plans)
@@ -66,7 +63,8 @@ def encode_table(
     known = np.array([column.values for column in columns], np.int64)
     TableWalk(planned.plans, layout, given, network).run(channel, known)
     stored = [store_integers(values) for values in given.values()]
-    head = len(numbers).to_bytes(4, "little") + pack_integers(np.array(numbers, np.int64))
+    first = (layout.lags, layout.length, lanes)
+    head = store_plans(planned.plans, range(len(columns)), first)
     learned = [] if network is None else [network.to_bytes()]
     coded = [head, channel.writer.finish(), channel.bit_writer.finish()]
     return join([*learned, *coded, *stored])
@@ -102,17 +100,13 @@ def decode_table(
     pieces = split(data)
     learned_bytes = pieces.pop(0) if learned and pieces else b""
     require(len(pieces) >= 3, "a table has too few pieces")
-    count = int.from_bytes(pieces[0][:4], "little")
-    require(count <= 4096 * (n_columns + 1) * 8, "a plan claims to be too long")
-    numbers = iter(unpack_integers(pieces[0][4:], count).tolist())
-    try:
-        lags = within(next(numbers), 0, _MOST_LAGS, "the number of lags")
-        length = within(next(numbers), 1 if lags else 0, max(n_rows, 1), "the length of lanes")
-        lanes = within(next(numbers), 1, MOST_LANES, "the number of lanes")
-        plans = [ColumnPlan.read(numbers, place, n_columns, lags) for place in range(n_columns)]
-    except StopIteration as error:
-        raise DataError("the file is damaged: a plan ends too early") from error
-    require(next(numbers, None) is None, "a plan is too long")
+    reader = PlanReader(pieces[0])
+    first = reader.take(3)
+    lags = within(first[0], 0, _MOST_LAGS, "the number of lags")
+    length = within(first[1], 1 if lags else 0, max(n_rows, 1), "the length of lanes")
+    lanes = within(first[2], 1, MOST_LANES, "the number of lanes")
+    plans = reader.plans(range(n_columns), n_columns, lags)
+    reader.finish()
     check_order(plans, lags)
     places = [place for place, plan in enumerate(plans) if plan.mode == "given"]
     require(len(pieces) == 3 + len(places), "a table has not one piece per stored column")

@@ -96,7 +96,7 @@ class Planner:
         self.gram: Gram | None = None
         if self.n_columns * (self.lags + 1) <= _MOST_PLACES:
             rows = _thinned(layout.n_rows, 8 * effort.sample_rows)
-            self.gram = Gram(np.concatenate(self._centred(rows, stored)))
+            self.gram = Gram(np.concatenate(self._centred(rows, stored)), self.n_columns)
         # All else is chosen by fewer rows.
         rows = self.rows = _thinned(layout.n_rows, effort.sample_rows)
         self.places = self._centred(rows, stored)
@@ -142,7 +142,10 @@ class Planner:
     def _with_prediction(
         self, plan: ColumnPlan, place: int, known: list[int], rows: IntArray
     ) -> tuple[ColumnPlan, IntArray | None]:
-        if self.gram is None or plan.size < 3 or not len(rows):
+        if self.gram is None:
+            return plan, None
+        plan = replace(plan, unit=int(self.gram.units[place]))
+        if plan.size < 3 or not len(rows):
             return plan, None
         allowed = np.zeros(self.n_columns * (self.lags + 1), np.bool_)
         allowed[[at for at in known if at != place]] = True

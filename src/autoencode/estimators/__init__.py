@@ -8,6 +8,7 @@ from autoencode.estimators.convolutional import ConvolutionalAutoencoder
 from autoencode.estimators.denoising import DenoisingAutoencoder
 from autoencode.estimators.imputer import Imputer
 from autoencode.estimators.pictures import PictureDenoiser
+from autoencode.estimators.restoring import PictureRestorer
 from autoencode.estimators.sparse import SparseAutoencoder
 from autoencode.estimators.variational import VariationalAutoencoder
 
@@ -18,6 +19,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "Imputer",
     "PictureDenoiser",
+    "PictureRestorer",
     "SparseAutoencoder",
     "VariationalAutoencoder",
 ]

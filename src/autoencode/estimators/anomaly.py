@@ -258,9 +258,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         -------
         pyarrow.Table
             One line for each observed cell: ``row`` (from 0), ``column``, ``nats`` (how much
-            likelier the row would be if the cell were left open, beyond what is usual; the
-            highest are the oddest), ``observed`` and ``expected`` ("80 ± 35") as text;
-            sorted by row, and within a row the oddest cell first.
+            likelier the cell is as an error than given the others of its row; the highest are
+            the oddest), ``observed`` and ``expected`` ("80 ± 35") as text; sorted by row, and
+            within a row the oddest cell first.
         """
         return self._detector.explained(self._check(X))
 

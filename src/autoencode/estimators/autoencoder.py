@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from autoencode.checkpoint import Checkpoint, identify
+from autoencode.data.aligned_rows import AlignedRows
 from autoencode.data.reading import pictures_of
 from autoencode.data.rows import Rows
 from autoencode.dictionary_search import Found
@@ -268,6 +269,7 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         else:
             goal = rows if target is None else target
             state.facts["pixels"] = pixel_dtype(goal.source_dtype, goal.sample_shape)
+            state.facts["aligned"] = isinstance(rows, AlignedRows)
         if pictures is not None:
             state.facts["pictures"] = pictures.form.header()
         self._adopt(state)

@@ -12,7 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
-from autoencode.denoising import Denoised, denoised, exchanges_of, level_curve, swap_weight
+from autoencode.denoising import (
+    Denoised,
+    denoised,
+    exchanges_of,
+    level_curve,
+    swap_weight,
+)
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.imputation import joined
@@ -22,6 +28,8 @@ from autoencode.planning import segments_of
 from autoencode.plausibility import ranges_of
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
+from autoencode.row_prior import RowPrior
+from autoencode.second_opinion import row_prior
 from autoencode.situation import situation_of
 from autoencode.state import State
 
@@ -152,7 +160,7 @@ class DenoisingAutoencoder(Autoencoder):
         try:
             return super().fit(X, y, target=target, X_held_out=X_held_out, checkpoint=checkpoint)
         finally:
-            for name in ("_held_out", "_situation"):
+            for name in ("_given", "_held_out", "_situation"):
                 self.__dict__.pop(name, None)
 
     def _assigned(
@@ -166,6 +174,7 @@ class DenoisingAutoencoder(Autoencoder):
         kind = "clean" if coded and not len(numbers) and self.rows == "auto" else self.rows
         found = situation_of(rows, target, layout, scaling, self.noise, kind)
         self._situation = found
+        self._given = rows
         if found.name != "clean" and self._held_out:
             raise SpecError("X_held_out needs clean rows: leave it out")
         if coded:
@@ -190,6 +199,7 @@ class DenoisingAutoencoder(Autoencoder):
             state.facts["exchanges"] = self._exchanges(state)
             state.facts["ranges"] = ranges_of(state.scaling, learned, numbers)
             state.facts["swap_weight"] = swap_weight(state, self._situation.rows)
+            state.prior = self._prior(state)
             if self._situation.name == "clean" and len(numbers):
                 state.facts["level_curve"] = level_curve(state, self._situation.rows)
         super()._adopt(state)
@@ -204,6 +214,20 @@ class DenoisingAutoencoder(Autoencoder):
         )
         learned = found.rows if found.target is None else found.target
         return exchanges_of(state, learned) if wanted and state.learned else None
+
+    def _prior(self, state: State) -> RowPrior | None:
+        """Return a second opinion on normal noise, if the model takes such noise out."""
+        found = self._situation
+        wanted = found.noise.kind == "gaussian" or (
+            found.name == "clean" and self.noise in ("auto", "gaussian")
+        )
+        if not wanted or not state.learned or state.precision is None:
+            return None
+        seed = int(state.facts["seed"])
+        if found.name == "noisy":
+            return row_prior(state, self._given, found.noise, clean=False, seed=seed)
+        learned = found.rows if found.target is None else found.target
+        return row_prior(state, learned, found.noise, clean=True, seed=seed)
 
     def _in_units(self, noise: Noise) -> Noise:
         if noise.kind != "gaussian":

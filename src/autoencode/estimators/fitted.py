@@ -45,7 +45,9 @@ class FittedCoding(TransformerMixin):
 
     def transform(self, X: Any) -> FloatArray:
         """Return codes, ``(n_samples, n_components_)``, of the dtype of X (float32 or 64)."""
-        rows = self._check(X)
+        return self._encoded(self._check(X))
+
+    def _encoded(self, rows: Rows) -> FloatArray:
         encoder = self._state.fitted(torch_dtype(rows.dtype)).encoder
         codes = np.empty((rows.n_rows, self.n_components_), dtype=rows.dtype)
         missing = encoder if encoder.takes_missing else None

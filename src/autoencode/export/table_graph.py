@@ -6,6 +6,7 @@ turn levels, text among them, into their places and places into levels.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -174,13 +175,15 @@ def _graph(
 
 def _narrowed_encoder(state: State) -> Encoder:
     """Return an encoder that scales and fills in float64 and runs its layers in float32."""
-    wide, narrow = state.fitted(torch.float64).encoder, state.fitted(torch.float32).encoder
+    wide = copy.deepcopy(state.fitted(torch.float64).encoder)
+    narrow = state.fitted(torch.float32).encoder
     wide.encoder, wide.bottleneck = Narrow(narrow.encoder), narrow.bottleneck
     return wide
 
 
 def _narrowed_decoder(state: State) -> Decoder:
-    wide, narrow = state.fitted(torch.float64).decoder, state.fitted(torch.float32).decoder
+    wide = copy.deepcopy(state.fitted(torch.float64).decoder)
+    narrow = state.fitted(torch.float32).decoder
     wide.decoder, wide.likelihood = Narrow(narrow.decoder), narrow.likelihood
     return wide
 

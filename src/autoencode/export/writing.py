@@ -94,6 +94,11 @@ def export_onnx(
     if part not in PARTS:
         raise SpecError(f"part={part!r} is not known; choose from {', '.join(PARTS)}")
     check_is_fitted(model)
+    if model._state.facts.get("aligned"):
+        raise SpecError(
+            "a model of aligned pictures finds their places outside the network, which a graph "
+            "does not have: fit without aligned=True to export"
+        )
     if part != "encoder":
         # An encoder-only model refuses here, in its own words.
         model.inverse_transform(np.zeros((1, model.n_components_), dtype=np.float32))

@@ -1,0 +1,234 @@
+"""Holes in pictures of any size filled."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from autoencode import defaults
+from autoencode.errors import DataError, SpecError
+from autoencode.estimators.pictures import pictures_given, whole_or_auto
+from autoencode.hole_fit import HoleWishes, fit_holes
+from autoencode.hole_model import HoleModel
+from autoencode.inpainting import holes_of
+from autoencode.model_file import write_model
+from autoencode.planning import plain, said
+
+__all__ = ["PictureRestorer"]
+
+_WIDTHS = (32, 48, 64, 96)
+
+
+class PictureRestorer(BaseEstimator):
+    """Fill holes in pictures of any size, by a network that starts from a smooth filling.
+
+    A residual network with skip connections, without a code. It is trained on parts of whole
+    pictures, in which up to four blocks are hidden, or single pixels, 5% to 60% of a part. It is
+    shown the parts with their holes filled smoothly, and where these were; it adds what is
+    missing there. Pictures are grey, ``(height, width)``, or ``(height, width, colours)`` with
+    any number of colours, as in the fit.
+
+    For small pictures that are all of one kind `ConvolutionalAutoencoder` with
+    ``n_components=None`` is better: it knows what is where.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Channels each time that sides are halved, the first at half of a picture's size; "auto"
+        is ``(32, 48, 64, 96)``.
+    max_epochs : "auto" or int, default="auto"
+        Passes over the pictures, of 50 steps at least; "auto" is about 6,000 steps in all.
+    max_time : float or None, default=None
+        Seconds of fitting. Results under a time budget are not reproducible bit by bit.
+    batch_size : "auto" or int, default="auto"
+        Parts of 64 x 64 pixels per step; "auto" is 8.
+    learning_rate : "auto" or float, default="auto"
+        Highest rate of the schedule; "auto" is 0.002.
+    validation_fraction : float, default=0.1
+        Share held out: whole pictures if there are at least 5, else the lower part of each.
+    device : str, default="auto"
+        Where to train.
+    n_threads : "auto" or int, default="auto"
+        The most threads inside one operator while training.
+    random_state : int, RandomState instance or None, default=None
+        The only source of randomness; the same seed gives the same bits on one machine.
+    verbose : bool or callable, default=False
+        As in `Autoencoder`.
+
+    Attributes
+    ----------
+    stop_reason_ : str
+        "no further gain", "budget" or "interrupted".
+    history_ : dict of str to list
+        One entry per epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden_layer_sizes: Any = "auto",
+        max_epochs: Any = "auto",
+        max_time: float | None = None,
+        batch_size: Any = "auto",
+        learning_rate: Any = "auto",
+        validation_fraction: float = 0.1,
+        device: Any = "auto",
+        n_threads: Any = "auto",
+        random_state: Any = None,
+        verbose: Any = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.max_epochs = max_epochs
+        self.max_time = max_time
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.device = device
+        self.n_threads = n_threads
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit to whole pictures.
+
+        Parameters
+        ----------
+        X : sequence of ndarray, or ndarray of shape (n, height, width[, colours])
+            Pictures, of any sizes; a side has 16 pixels at least.
+        y : object, ignored
+            For pipelines.
+
+        Returns
+        -------
+        PictureRestorer
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If pictures cannot be used.
+        SpecError
+            If a parameter is not allowed.
+        """
+        wishes = self._wishes()
+        self._adopt(fit_holes(pictures_given(X, "X"), wishes))
+        if self.stop_reason_ == "interrupted":
+            raise KeyboardInterrupt
+        return self
+
+    def _wishes(self) -> HoleWishes:
+        fraction = self.validation_fraction
+        if not isinstance(fraction, int | float | np.number) or not 0 < fraction < 1:
+            raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
+        automatic = isinstance(self.hidden_layer_sizes, str)
+        widths = defaults.hidden_layer_sizes(self.hidden_layer_sizes, 1)
+        if not widths:
+            raise SpecError("hidden_layer_sizes=() leaves no network: give one size at least")
+        limit = self.max_time
+        return HoleWishes(
+            _WIDTHS if automatic else widths,
+            whole_or_auto("max_epochs", self.max_epochs),
+            whole_or_auto("batch_size", self.batch_size),
+            None if limit is None else defaults.positive("max_time", limit),
+            defaults.learning_rate(self.learning_rate),
+            float(fraction),
+            defaults.device(self.device),
+            whole_or_auto("n_threads", self.n_threads),
+            defaults.seed(self.random_state),
+            self.verbose if callable(self.verbose) else said if self.verbose else None,
+        )
+
+    def _adopt(self, model: HoleModel) -> None:
+        """Set the fitted attributes."""
+        self._model = model
+        self.stop_reason_ = model.facts["stop_reason"]
+        self.history_ = model.history
+
+    def restore(self, X: Any, mask: Any = None) -> Any:
+        """Fill holes in pictures; every other pixel stays as it is, bit by bit.
+
+        Parameters
+        ----------
+        X : ndarray or sequence of ndarray
+            One picture, several of any sizes, or an array of them; NaN is a hole too.
+        mask : ndarray of bool, or sequence of them, optional
+            True where to fill: ``(height, width)`` or the shape of a picture, one for each
+            picture; one of ``(height, width)`` alone is for all of them.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            As the pictures were given; whole numbers are rounded, and stay in their range.
+
+        Raises
+        ------
+        DataError
+            If a picture has other channels than those of the fit, is one hole, or a mask does
+            not fit.
+        """
+        check_is_fitted(self, "_model")
+        one = isinstance(X, np.ndarray) and X.ndim == (2 if self._model.n_colours == 1 else 3)
+        pictures = [X] if one else pictures_given(X, "X")
+        masks = [mask] if one else _masks(mask, len(pictures))
+        results = []
+        for picture, given in zip(pictures, masks, strict=True):
+            if (1 if picture.ndim == 2 else picture.shape[2]) != self._model.n_colours:
+                raise DataError(
+                    f"a picture has the shape {picture.shape}, but the model knows pictures of "
+                    f"{self._model.n_colours} colours"
+                )
+            hole = None if given is None else np.asarray(given)
+            hole = hole[None] if hole is not None and hole.ndim == 3 else hole
+            results.append(self._model.restored(picture, holes_of(picture[None], hole)[0]))
+        if one:
+            return results[0]
+        return np.stack(results) if isinstance(X, np.ndarray) else results
+
+    def summary(self) -> str:
+        """Return a few lines on what was fitted, and how good it is on held-out pictures."""
+        check_is_fitted(self, "_model")
+        facts, n_colours = self._model.facts, self._model.n_colours
+        colours = "grey" if n_colours == 1 else f"{n_colours} colours"
+        lines = [
+            f"Fills holes in pictures of any size, {colours}.",
+            f"{facts['n_pictures']:,} pictures, {facts['n_pixels']:,} pixels; "
+            f"{facts['seconds']:.1f} s; stopped: {facts['stop_reason']}.",
+        ]
+        for row in facts["held_out"]:
+            lines.append(
+                f"Held out, {row['share']:.0%} missing in {row['holes']}: PSNR of what is filled "
+                f"{row['restored']:.2f} dB (smoothly {row['smooth']:.2f})."
+            )
+        return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file (safetensors, no code inside).
+
+        Parameters
+        ----------
+        path : path
+            Replaced as a whole or not at all.
+        """
+        check_is_fitted(self, "_model")
+        header, tensors = self._model.to_file()
+        given = self.get_params() | {"verbose": bool(self.verbose)}
+        parameters = {name: plain(value) for name, value in given.items()}
+        header |= {"estimator": type(self).__name__, "parameters": parameters}
+        write_model(path, header, tensors)
+
+
+def _masks(mask: Any, count: int) -> list[Any]:
+    """Return one mask for each picture."""
+    if mask is None or (isinstance(mask, np.ndarray) and mask.ndim == 2):
+        return [mask] * count
+    found = list(mask)
+    if len(found) != count:
+        raise DataError(
+            f"there are {len(found)} masks for {count} pictures: give one for each, or one "
+            "(height, width) for all"
+        )
+    return found
