@@ -374,7 +374,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         model = self._detector.model
         if model is not None:
-            return model._check(X)
+            found: Rows = model._check(X)
+            return found
         rows, schema = rows_like_fit(self, X, self._detector.schema), self._detector.schema
         if rows is X and isinstance(rows, TableRows) and schema is not None:
             # Opened before the fit, which may have straightened columns.
