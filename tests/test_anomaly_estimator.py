@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn.base import clone
@@ -16,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from autoencode import AnomalyDetector, Autoencoder, ConvolutionalAutoencoder, load
 from autoencode.errors import SpecError
+from autoencode.opening import open_for_fit
 
 
 def purchases(n: int, seed: int) -> pa.Table:
@@ -109,3 +111,15 @@ def test_an_outlandish_value_is_the_reason_itself() -> None:
     detector = AnomalyDetector(novelty=True, max_epochs=1, random_state=0).fit(purchases(60, 3))
     row = pa.table({"amount": [9400.0], "shop": ["food"]})
     assert detector.reasons(row)[0].startswith("amount 9400; expected ")
+
+
+@pytest.mark.parametrize("columns", [None, {"b": "numeric:transform=asinh"}])
+def test_numbers_far_out_in_a_table_are_not_bent_in(columns: dict[str, str] | None) -> None:
+    table = pd.DataFrame(np.random.default_rng(0).normal(5, 1, (120, 4)), columns=list("abcd"))
+    table.loc[7, "b"] = 16.0
+    detector = AnomalyDetector(columns=columns, random_state=0).fit(table)
+    assert detector.flag(table).flags[7] == (columns is None)
+    opened = open_for_fit(table, columns)
+    again = AnomalyDetector(columns=columns, random_state=0).fit(opened)
+    for rows in (opened, table):
+        assert np.array_equal(again.p_values(rows), detector.p_values(table))

@@ -69,3 +69,12 @@ def test_a_cell_far_out_comes_first_and_drags_nothing_along() -> None:
     assert (found.expected <= rows.max(0)).all()
     assert (found.expected >= rows.min(0)).all()
     assert np.isfinite(found.nats).all()
+
+
+def test_an_odd_row_of_the_fit_does_not_vouch_for_itself() -> None:
+    rows = normal_rows(300, 0)
+    rows[7, 1] = 40.0
+    found = explained(rows, rows)
+    assert found.nats[7].argmax() == 1
+    assert found.nats[7, 1] > 5.0
+    assert found.expected[7, 1] < 5.0

@@ -36,6 +36,7 @@ def shops(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(
         *("detect", "new.csv", "--normal", "normal.csv", "--keep", "id", "--fdr", "0.2"),
         *("--save", "detector", "-o", "judged.csv", "--json", "--max-epochs", "2"),
+        *("--report", "kept.html"),
         folder=folder,
     )
     assert done.returncode == 0, done.stderr
@@ -99,7 +100,7 @@ def test_a_report_tells_how_to_load_what_was_kept_alone(run: Run, shops: Path) -
     assert done.returncode == 0, done.stderr
     assert "guarantee: none; the rows" in " ".join(done.stderr.split())
     assert "autoencode.load" not in (shops / "alone.html").read_text("utf-8")
-    assert "autoencode.load(&#x27;detector&#x27;)" in (shops / "report.html").read_text("utf-8")
+    assert "autoencode.load(&#x27;detector&#x27;)" in (shops / "kept.html").read_text("utf-8")
 
 
 REFUSED = [

@@ -112,23 +112,21 @@ class _Density:
         """Return the logarithm of kernels' mean, without what is the same everywhere, ``(n,)``."""
         return (-0.5 * squares).logsumexp(1) - math.log(len(self.centers))
 
-    def judged(self, values: Array, *, others: bool = False) -> tuple[Array, Array]:
+    def judged(self, values: Array) -> tuple[Array, Array]:
         """Return what is expected of every value, and the nats of every column.
+
+        Kernels at rows that equal a row are taken to be the row itself, and left out.
 
         Parameters
         ----------
         values : ndarray of shape (n, n_values)
             Scaled rows.
-        others : bool
-            Whether kernels at rows that equal a row are the row itself, and left out.
         """
         columns = self.columns
         expected, nats = np.empty_like(values), np.empty((len(values), len(columns)))
         for start in range(0, len(values), _PIECE):
             x = torch.from_numpy(values[start : start + _PIECE])
-            squares = self.squares(x)
-            if others:
-                squares = squares + _itself(x, self.references)
+            squares = self.squares(x) + _itself(x, self.references)
             whole, pull, own = self.logs(squares), x @ self.precision, self.centers @ self.precision
             for column, places in enumerate(columns):
                 inner = self.precision[places][:, places]
@@ -213,9 +211,8 @@ def _judged(density: _Density, values: Array) -> Reasons:
     """Return the same of scaled rows, for the columns that vary."""
     rows = density.references.numpy()
     known = rows[:: max(1, len(rows) // _MEASURED)]
-    (expected, nats), (usual, _) = (
-        density.judged(some, others=some is known) for some in (values, known)
-    )
+    # Rows of the fit may be explained too: what a row says of itself does not count.
+    (expected, nats), (usual, _) = (density.judged(some) for some in (values, known))
     low, high = rows.min(0), rows.max(0)
     off = np.square(np.clip(usual, low, high) - known).mean(0)
     return Reasons(nats, np.clip(expected, low, high), np.sqrt(off) + _LEAST_DEVIATION)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,11 +16,13 @@ from autoencode.data.rows import Rows
 from autoencode.errors import DataError
 from autoencode.layout import Layout, Segment
 from autoencode.planning import segments_of
+from autoencode.preprocess.column_kinds.numeric import Numeric
+from autoencode.preprocess.columns import Schema
 from autoencode.preprocess.filling import Fill, fit_moments
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.preprocess.table_rows import TableRows
 
-__all__ = ["WIDEST", "Numbers", "Units", "own_layout", "plain_values"]
+__all__ = ["WIDEST", "Numbers", "Units", "bent_alike", "own_layout", "plain_values", "straightened"]
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -98,6 +101,47 @@ def plain_values(rows: Rows, places: npt.NDArray[np.intp] | None = None) -> tupl
             elif span.block.n_values:
                 novel[:, column] = ~np.isnan(cell) & np.isnan(values[:, span.values.start])
     return values, novel
+
+
+def straightened(rows: TableRows, named: Collection[str]) -> TableRows:
+    """Return rows whose columns are in their own scale, or nearly in that of a logarithm.
+
+    A few numbers far out make a column's tails look heavy, and bending them in would hide what
+    is looked for.
+
+    Parameters
+    ----------
+    rows : TableRows
+        Some of which may be anomalies.
+    named : collection of str
+        Columns that stay as they are.
+    """
+    blocks = tuple(
+        replace(block, transform="none", centre=0.0, width=1.0)
+        if isinstance(block, Numeric) and block.centre and block.name not in named
+        else block
+        for block in rows.schema.blocks
+    )
+    return rows.with_schema(replace(rows.schema, blocks=blocks))
+
+
+def bent_alike(rows: TableRows, fitted: Schema) -> TableRows:
+    """Return rows whose numbers are transformed as in a fit, which may have straightened them.
+
+    Parameters
+    ----------
+    rows : TableRows
+        Opened before the fit.
+    fitted : Schema
+        Of the fit.
+    """
+    blocks = tuple(
+        replace(own, transform=other.transform, centre=other.centre, width=other.width)
+        if isinstance(own, Numeric) and isinstance(other, Numeric)
+        else own
+        for own, other in zip(rows.schema.blocks, fitted.blocks, strict=True)
+    )
+    return rows.with_schema(replace(rows.schema, blocks=blocks))
 
 
 @dataclass(frozen=True)

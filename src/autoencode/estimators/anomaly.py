@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from autoencode import defaults
 from autoencode.anomaly import Detector, Wishes, fit_detector
 from autoencode.anomaly_parts.conformal import Flags, flagged, share_between
+from autoencode.anomaly_parts.scaled_values import bent_alike, straightened
 from autoencode.anomaly_parts.streams import DriftTest, OnlineControl, Stream
 from autoencode.anomaly_parts.windows import window_wish
 from autoencode.data.rows import Rows
@@ -24,6 +25,7 @@ from autoencode.estimators.storing import file_contents
 from autoencode.explanation import reason_texts
 from autoencode.model_file import write_model
 from autoencode.opening import open_for_fit
+from autoencode.preprocess.table_rows import TableRows
 
 __all__ = ["AnomalyDetector"]
 
@@ -130,7 +132,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         wishes = self._wishes()
         model = self._model()
-        rows = open_for_fit(X, self.columns) if model is None else model._check(X)
+        rows = self._opened(X) if model is None else model._check(X)
         if rows.n_rows < 2:
             raise DataError(
                 f"Found array with {rows.n_rows} sample(s) (shape={(rows.n_rows, rows.n_columns)})"
@@ -141,6 +143,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.n_features_in_ = rows.n_columns
         self._adopt(detector)
         return self
+
+    def _opened(self, X: Any) -> Rows:
+        """Return rows to fit to; where some may be anomalies, in the data's own scale."""
+        rows = open_for_fit(X, self.columns)
+        if self.novelty or not isinstance(rows, TableRows):
+            return rows
+        return straightened(rows, self.columns or ())
 
     def _wishes(self) -> Wishes:
         if not isinstance(self.novelty, bool | np.bool_):
@@ -364,7 +373,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def _check(self, X: Any) -> Rows:
         check_is_fitted(self)
         model = self._detector.model
-        return rows_like_fit(self, X, self._detector.schema) if model is None else model._check(X)
+        if model is not None:
+            found: Rows = model._check(X)
+            return found
+        rows, schema = rows_like_fit(self, X, self._detector.schema), self._detector.schema
+        if rows is X and isinstance(rows, TableRows) and schema is not None:
+            # Opened before the fit, which may have straightened columns.
+            return bent_alike(rows, schema)
+        return rows
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

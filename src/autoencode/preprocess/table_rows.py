@@ -51,6 +51,12 @@ class TableRows(Rows):
         self.dtype = np.dtype(np.float64)
         self.in_memory = True
 
+    def with_schema(self, schema: Schema) -> TableRows:
+        """Return the same rows under a schema that differs only in how cells become numbers."""
+        other = copy.copy(self)
+        other.schema = schema
+        return other
+
     def with_cells(self, cells: npt.NDArray[np.float64]) -> TableRows:
         """Return the same rows with other cells; the table behind them stays as it is."""
         other = copy.copy(self)

@@ -125,7 +125,7 @@ def _flagged(data: AnomalyReportData) -> str:
         for number, reason in zip(data.flagged, data.reasons, strict=True)
     ][:_MOST_SHOWN]
     caption = f"The {len(lines):,} oddest of {len(data.flagged):,} flagged rows; rows count from 0"
-    return lead + table(caption, ["row", "p-value", "what is odd"], lines)
+    return lead + table(caption, ["row", "p-value", "what is odd"], lines, style="oddities")
 
 
 def _scores() -> str:
