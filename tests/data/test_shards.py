@@ -241,14 +241,14 @@ print(len(codes), status("VmHWM") - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits and figures of Linux")
 def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
-    size = 192 << 20
+    size = 256 << 20
     part = np.random.default_rng(0).normal(size=(1 << 15, 128)).astype(np.float32)
     count = size // part.nbytes
     for place in range(count):
         np.save(tmp_path / f"{place:02}.npy", part)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", BOUNDED, str(tmp_path), str(144 << 20)],
+        [sys.executable, "-c", BOUNDED, str(tmp_path), str(176 << 20)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
