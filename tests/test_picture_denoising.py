@@ -94,7 +94,7 @@ def test_pieces_give_what_the_whole_picture_gives(
 ) -> None:
     picture = np.random.default_rng(3).normal(100, 50, (101, 75))
     whole = model.denoise(picture, level=20.0)
-    monkeypatch.setattr(picture_model, "_PIECE", 32)
+    monkeypatch.setattr(picture_model, "PIECE", 32)
     np.testing.assert_allclose(model.denoise(picture, level=20.0), whole, atol=1e-3)
 
 

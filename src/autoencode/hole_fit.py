@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,58 +21,21 @@ from autoencode.interfaces import Batch, Context
 from autoencode.numerics import choose_threads, threads
 from autoencode.picture_crops import CropBatches, Crops
 from autoencode.picture_fit import white_of
+from autoencode.picture_wishes import PictureWishes
 from autoencode.training import Budget, History, Settings, Task, train
 
-__all__ = ["HoleWishes", "fit_holes"]
+__all__ = ["fit_holes"]
 
 Pixels = npt.NDArray[Any]
 
 _BLOCKS, _SIDE = 1, 64
-_BATCH, _LEAST_STEPS, _STEPS_IN_ALL = 8, 50, 6000
+_BATCH, _STEPS_IN_ALL = 8, 6000
 _JUDGED = 48
 _FINEST = 1e-5
 """Errors far below this, a PSNR of 50 dB, gain nothing more."""
 _HOLD = 0.3
 _AVERAGED, _LEAST_AVERAGING, _MOST_AVERAGING = 0.1, 0.002, 0.1
 _SHOWN = (0.25, 0.5)
-
-
-@dataclass(frozen=True)
-class HoleWishes:
-    """What a fit is asked for; nothing is "auto" but where it says so.
-
-    Attributes
-    ----------
-    widths : tuple of int
-        Channels of the network.
-    max_epochs, batch_size : int or "auto"
-        Passes over the pictures, of 50 steps at least; parts per step.
-    max_time : float or None
-        Seconds.
-    learning_rate : float
-        The highest.
-    validation_fraction : float
-        Share held out.
-    device : torch.device
-        Where to train.
-    n_threads : int or "auto"
-        The most inside one operator.
-    seed : int
-        Of everything random.
-    report : callable or None
-        Called with the phase's name and the history after each epoch.
-    """
-
-    widths: tuple[int, ...]
-    max_epochs: int | str
-    batch_size: int | str
-    max_time: float | None
-    learning_rate: float
-    validation_fraction: float
-    device: torch.device
-    n_threads: int | str
-    seed: int
-    report: Callable[[str, History], None] | None
 
 
 class _HoleStep:
@@ -103,14 +65,14 @@ class _HoleStep:
         return terms
 
 
-def fit_holes(pictures: Sequence[Pixels], wishes: HoleWishes) -> HoleModel:
+def fit_holes(pictures: Sequence[Pixels], wishes: PictureWishes) -> HoleModel:
     """Fit to pictures; after Ctrl-C the model has what was learned until then.
 
     Parameters
     ----------
     pictures : sequence of ndarray of shape (height, width) or (height, width, n_colours)
         At least one; all with the same channels.
-    wishes : HoleWishes
+    wishes : PictureWishes
         How to fit.
 
     Returns
@@ -186,16 +148,11 @@ def _trained(
     training: Crops,
     white: float,
     judged: tuple[Tensor, Tensor],
-    wishes: HoleWishes,
+    wishes: PictureWishes,
     rng: torch.Generator,
     history: History,
 ) -> None:
-    batch_size = _BATCH if isinstance(wishes.batch_size, str) else wishes.batch_size
-    n_pixels = sum(picture.shape[1] * picture.shape[2] for picture in training.pictures)
-    n_steps = max(_LEAST_STEPS, math.ceil(n_pixels / (batch_size * training.side**2)))
-    epochs = wishes.max_epochs
-    if isinstance(epochs, str):
-        epochs = max(1, math.ceil(_STEPS_IN_ALL / n_steps)) * (1 if wishes.max_time is None else 10)
+    batch_size, n_steps, epochs = wishes.sizes(training, _STEPS_IN_ALL)
     pictures, holes = (part.to(wishes.device) for part in judged)
     flat, report = FlatParameters(network), wishes.report
     task = Task(

@@ -13,13 +13,11 @@ from torch import Tensor
 from autoencode.architectures.unet import UNet
 from autoencode.errors import DataError, ModelFileError
 from autoencode.hole_network import contrast, improved, smooth
+from autoencode.picture_pieces import PIECE, in_type, over_turns
 
 __all__ = ["HoleModel"]
 
 Pixels = npt.NDArray[Any]
-
-_TURNS = 8
-_PIECE = 512
 
 
 @dataclass
@@ -73,10 +71,7 @@ class HoleModel:
         values = np.where(missing, 0, planes).astype(np.float32) / np.float32(self.white)
         found = self.white * self._filled(torch.from_numpy(values), torch.from_numpy(missing))
         whole = found.numpy().transpose(1, 2, 0).reshape(picture.shape)
-        if np.issubdtype(picture.dtype, np.integer):
-            limits = np.iinfo(picture.dtype)
-            whole = np.clip(np.rint(whole), limits.min, limits.max)
-        result: Pixels = np.where(hole, whole.astype(picture.dtype), picture)
+        result: Pixels = np.where(hole, in_type(whole, picture.dtype), picture)
         return result
 
     @torch.inference_mode()
@@ -93,16 +88,16 @@ class HoleModel:
         start = smooth(values[None], hole)[..., rows, :][..., columns]
         hole = hole[..., rows, :][..., columns]
         result = start.clone()
-        for down in range(0, hole.shape[2], _PIECE):
-            for right in range(0, hole.shape[3], _PIECE):
-                inner = (..., slice(down, down + _PIECE), slice(right, right + _PIECE))
+        for down in range(0, hole.shape[2], PIECE):
+            for right in range(0, hole.shape[3], PIECE):
+                inner = (..., slice(down, down + PIECE), slice(right, right + PIECE))
                 if not hole[inner].any():
                     continue
                 top, left = max(0, down - margin), max(0, right - margin)
                 seen = (
                     ...,
-                    slice(top, down + _PIECE + margin),
-                    slice(left, right + _PIECE + margin),
+                    slice(top, down + PIECE + margin),
+                    slice(left, right + PIECE + margin),
                 )
                 found = self._turns(start[seen], hole[seen], mean, unit)
                 tall, wide = hole[inner].shape[2:]
@@ -114,11 +109,10 @@ class HoleModel:
         """Fill one piece: the mean over its eight turned and mirrored forms."""
         device = next(self.network.parameters()).device
         start, hole, mean, unit = (part.to(device) for part in (start, hole, mean, unit))
-        total = torch.zeros_like(start)
-        for turn in range(_TURNS):
-            shown = _turned(start, turn), _turned(hole, turn)
-            total += _back(improved(self.network, *shown, mean, unit), turn)
-        return (total / _TURNS).cpu()
+        found = over_turns(
+            lambda shown, holes: improved(self.network, shown, holes, mean, unit), start, hole
+        )
+        return found.cpu()
 
     def scaled(self, factor: float) -> HoleModel:
         """Return the same for pictures whose white is ``factor`` times as large."""
@@ -126,18 +120,14 @@ class HoleModel:
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Pixels]]:
         """Return header and tensors."""
+        made_of, tensors = self.network.to_file()
         header = {
-            "network": {
-                "n_colours": self.network.n_colours,
-                "widths": list(self.network.widths),
-                "blocks": self.network.n_blocks,
-            },
+            "network": made_of,
             "white": self.white,
             "facts": self.facts,
             "history": self.history,
         }
-        weights = self.network.state_dict().items()
-        return header, {name: value.cpu().numpy() for name, value in weights}
+        return header, tensors
 
     @classmethod
     def from_file(cls, header: dict[str, Any], tensors: dict[str, Pixels]) -> HoleModel:
@@ -149,21 +139,8 @@ class HoleModel:
             If something is missing or does not fit together.
         """
         try:
-            with torch.device("meta"):
-                network = UNet(**header["network"])
-            weights = {name: torch.from_numpy(array) for name, array in tensors.items()}
-            network.load_state_dict(weights, strict=True, assign=True)
-            network.requires_grad_(False)
+            network = UNet.from_file(header["network"], tensors)
             return cls(network, float(header["white"]), header["facts"], header["history"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise ModelFileError(f"the model file does not fit together: {reason}") from None
-
-
-def _turned(pictures: Tensor, turn: int) -> Tensor:
-    turned = torch.rot90(pictures, turn % 4, (2, 3))
-    return turned.flip(3) if turn >= 4 else turned
-
-
-def _back(pictures: Tensor, turn: int) -> Tensor:
-    return torch.rot90(pictures.flip(3) if turn >= 4 else pictures, -(turn % 4), (2, 3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from autoencode.picture_levels import noise_level
 from autoencode.picture_model import PictureModel, in_planes
 from autoencode.picture_network import PictureTraining, trained
 from autoencode.picture_quality import figures_of
+from autoencode.picture_wishes import PictureWishes
 from autoencode.training import History
 
 __all__ = ["Wishes", "fit_pictures"]
@@ -31,8 +32,6 @@ _SIDE = 64
 _LEAST_SIDE = 16
 _MOST_VALUES = 1 << 26
 """Of larger sets of pictures a part of each is used, so that memory stays bounded."""
-_LEAST_STEPS = 50
-_BATCH = 8
 _STEPS_IN_ALL = 8000
 _LEAST_NOISY = 12 / 255
 """Level from which pictures are taken to be noisy: fine texture alone seems to have up to this."""
@@ -41,47 +40,19 @@ _WHITE_CORRELATION, _LEAST_TOUCHED = 0.1, 0.98
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a fit is asked for; nothing is "auto" but where it says so.
+class Wishes(PictureWishes):
+    """The same of a fit to take noise out.
 
     Attributes
     ----------
     rows : str
         "auto", "clean" or "noisy".
-    widths : tuple of int
-        Channels of the network.
     blocks : int
         Residual blocks at each size, on each way.
-    max_epochs, batch_size : int or "auto"
-        Passes over the pictures, of 50 steps at least; parts per step.
-    max_time : float or None
-        Seconds.
-    learning_rate : float
-        The highest.
-    validation_fraction : float
-        Share held out.
-    device : torch.device
-        Where to train.
-    n_threads : int or "auto"
-        The most inside one operator.
-    seed : int
-        Of everything random.
-    report : callable or None
-        Called with the phase's name and the history after each epoch.
     """
 
     rows: str
-    widths: tuple[int, ...]
     blocks: int
-    max_epochs: int | str
-    batch_size: int | str
-    max_time: float | None
-    learning_rate: float
-    validation_fraction: float
-    device: torch.device
-    n_threads: int | str
-    seed: int
-    report: Callable[[str, History], None] | None
 
 
 def fit_pictures(
@@ -218,13 +189,7 @@ def _is_white(step: Tensor) -> bool:
 
 
 def _how(crops: Crops, wishes: Wishes) -> PictureTraining:
-    batch_size = _BATCH if isinstance(wishes.batch_size, str) else wishes.batch_size
-    n_pixels = sum(picture.shape[1] * picture.shape[2] for picture in crops.pictures)
-    n_steps = max(_LEAST_STEPS, math.ceil(n_pixels / (batch_size * crops.side**2)))
-    epochs = wishes.max_epochs
-    if isinstance(epochs, str):
-        epochs = max(1, math.ceil(_STEPS_IN_ALL / n_steps))
-        epochs *= 1 if wishes.max_time is None else 10
+    batch_size, n_steps, epochs = wishes.sizes(crops, _STEPS_IN_ALL)
     report = wishes.report
     return PictureTraining(
         batch_size,

@@ -18,13 +18,12 @@ from autoencode.noise import Noise
 from autoencode.picture_adapting import adapted
 from autoencode.picture_levels import noise_level
 from autoencode.picture_network import middle, noise_and_slope
+from autoencode.picture_pieces import PIECE, in_type, over_turns
 
 __all__ = ["PictureModel", "in_planes"]
 
 Pixels = npt.NDArray[Any]
 
-_PIECE = 512
-_TURNS = 8
 _REFINED, _LEAST_SLOPE = 3, 1e-3
 
 
@@ -97,10 +96,7 @@ class PictureModel:
             restored = replace(self, network=network)._restored(values, told)
         result = self.white * restored
         result = result[0] if picture.ndim == 2 else result.transpose(1, 2, 0)
-        if np.issubdtype(picture.dtype, np.integer):
-            limits = np.iinfo(picture.dtype)
-            result = np.clip(np.rint(result), limits.min, limits.max)
-        return result.astype(picture.dtype), level
+        return in_type(result, picture.dtype), level
 
     def _level(self, values: npt.NDArray[np.float32]) -> float:
         """Estimate the deviation of a picture's noise; white is 1.
@@ -110,7 +106,7 @@ class PictureModel:
         that their ratio says the variance, nearly whatever level is told.
         """
         level = noise_level(values.transpose(1, 2, 0))
-        piece = middle(torch.from_numpy(values), _PIECE, self.network.step)
+        piece = middle(torch.from_numpy(values), PIECE, self.network.step)
         if not (self.adapts and piece.numel() and level):
             # From pairs as they are it was learned under the first estimate.
             return level
@@ -147,14 +143,7 @@ class PictureModel:
     def _noise(self, piece: Tensor, level: float) -> Tensor:
         """Return the noise of a piece: the mean over its eight turned and mirrored forms."""
         levels = torch.full((1,), level, dtype=piece.dtype, device=piece.device)
-        total = torch.zeros_like(piece)
-        for turn in range(_TURNS):
-            found = torch.rot90(piece, turn % 4, (1, 2))
-            found = found.flip(2) if turn >= 4 else found
-            noise = self.network(found[None], levels)[0]
-            noise = noise.flip(2) if turn >= 4 else noise
-            total += torch.rot90(noise, -(turn % 4), (1, 2))
-        return total / _TURNS
+        return over_turns(lambda found: self.network(found[None], levels)[0], piece)
 
     def scaled(self, factor: float) -> PictureModel:
         """Return the same for pictures whose white is ``factor`` times as large."""
@@ -162,20 +151,16 @@ class PictureModel:
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Pixels]]:
         """Return header and tensors."""
+        made_of, tensors = self.network.to_file()
         header = {
-            "network": {
-                "n_colours": self.n_colours,
-                "widths": list(self.network.widths),
-                "blocks": self.network.n_blocks,
-            },
+            "network": made_of,
             "white": self.white,
             "situation": self.situation,
             "noise": self.noise.header(),
             "facts": self.facts,
             "history": self.history,
         }
-        weights = self.network.state_dict().items()
-        return header, {name: value.cpu().numpy() for name, value in weights}
+        return header, tensors
 
     @classmethod
     def from_file(cls, header: dict[str, Any], tensors: dict[str, Pixels]) -> PictureModel:
@@ -187,12 +172,8 @@ class PictureModel:
             If something is missing or does not fit together.
         """
         try:
-            with torch.device("meta"):
-                network = UNet(**header["network"])
-            weights = {name: torch.from_numpy(array) for name, array in tensors.items()}
-            network.load_state_dict(weights, strict=True, assign=True)
             return cls(
-                network.requires_grad_(False),
+                UNet.from_file(header["network"], tensors),
                 float(header["white"]),
                 str(header["situation"]),
                 Noise.from_header(header["noise"]),
@@ -229,6 +210,6 @@ def in_planes(picture: Pixels, n_colours: int) -> npt.NDArray[np.float32]:
 
 def _pieces(length: int, margin: int) -> Iterator[tuple[slice, slice]]:
     """Yield where pieces of a side lie, and what has to be seen for them."""
-    for start in range(0, length, _PIECE):
-        stop = min(start + _PIECE, length)
+    for start in range(0, length, PIECE):
+        stop = min(start + PIECE, length)
         yield slice(start, stop), slice(max(0, start - margin), min(length, stop + margin))

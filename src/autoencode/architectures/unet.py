@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -109,6 +111,24 @@ class UNet(nn.Module):
         ):
             x = chain(skipped + functional.pixel_shuffle(enlarge(x), 2))
         return functional.pixel_shuffle(self.last(x), _SHUFFLE)
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return what it is made of, and its weights."""
+        made_of = {
+            "n_colours": self.n_colours,
+            "widths": list(self.widths),
+            "blocks": self.n_blocks,
+        }
+        return made_of, {name: value.cpu().numpy() for name, value in self.state_dict().items()}
+
+    @classmethod
+    def from_file(cls, made_of: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> UNet:
+        """Rebuild what `to_file` described; gradients are not kept."""
+        with torch.device("meta"):
+            network = cls(**made_of)
+        weights = {name: torch.from_numpy(array) for name, array in tensors.items()}
+        network.load_state_dict(weights, strict=True, assign=True)
+        return network.requires_grad_(False)
 
     def _begun(self, x: Tensor) -> Tensor:
         """Return the first layer's channels; a brighter picture has the same ones."""

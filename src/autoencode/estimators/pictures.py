@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from autoencode import defaults
 from autoencode.errors import DataError, SpecError
-from autoencode.model_file import write_model
+from autoencode.estimators.whole_pictures import PictureEstimator, pictures_given, whole_or_auto
 from autoencode.picture_fit import Wishes, fit_pictures
 from autoencode.picture_model import PictureModel
 from autoencode.picture_summary import describe_pictures
-from autoencode.planning import plain, said
 
-__all__ = ["PictureDenoiser", "pictures_given", "whole_or_auto"]
-
-Pixels = npt.NDArray[Any]
+__all__ = ["PictureDenoiser"]
 
 _WIDTHS, _BLOCKS = (32, 48, 64), 1
 
 
-class PictureDenoiser(BaseEstimator):
+class PictureDenoiser(PictureEstimator):
     """Take noise out of pictures of any size, by a network that knows every strength of it.
 
     A residual network with skip connections, trained on parts of the pictures; it is told how
@@ -148,28 +142,8 @@ class PictureDenoiser(BaseEstimator):
     def _wishes(self) -> Wishes:
         if self.rows not in ("auto", "clean", "noisy"):
             raise SpecError(f"rows={self.rows!r} is not known; choose from auto, clean, noisy")
-        fraction = self.validation_fraction
-        if not isinstance(fraction, int | float | np.number) or not 0 < fraction < 1:
-            raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
-        automatic = isinstance(self.hidden_layer_sizes, str)
-        widths = defaults.hidden_layer_sizes(self.hidden_layer_sizes, 1)
-        if not widths:
-            raise SpecError("hidden_layer_sizes=() leaves no network: give one size at least")
-        limit = self.max_time
-        return Wishes(
-            self.rows,
-            _WIDTHS if automatic else widths,
-            _BLOCKS if self.n_blocks == "auto" else whole_or_auto("n_blocks", self.n_blocks),
-            whole_or_auto("max_epochs", self.max_epochs),
-            whole_or_auto("batch_size", self.batch_size),
-            None if limit is None else defaults.positive("max_time", limit),
-            defaults.learning_rate(self.learning_rate),
-            float(fraction),
-            defaults.device(self.device),
-            whole_or_auto("n_threads", self.n_threads),
-            defaults.seed(self.random_state),
-            self.verbose if callable(self.verbose) else said if self.verbose else None,
-        )
+        blocks = _BLOCKS if self.n_blocks == "auto" else whole_or_auto("n_blocks", self.n_blocks)
+        return Wishes(**self._shared_wishes(_WIDTHS), rows=self.rows, blocks=blocks)
 
     def _adopt(self, model: PictureModel) -> None:
         """Set the fitted attributes."""
@@ -217,7 +191,7 @@ class PictureDenoiser(BaseEstimator):
         if level is not None:
             level = defaults.positive("level", level, other="None")
         steps = self._steps(adapt)
-        one = isinstance(X, np.ndarray) and X.ndim == (2 if self._model.n_colours == 1 else 3)
+        one = self._is_one(X)
         pictures = [X] if one else pictures_given(X, "X")
         pairs = [self._model.denoised(picture, level, steps) for picture in pictures]
         levels = np.array([found for _, found in pairs])
@@ -241,61 +215,3 @@ class PictureDenoiser(BaseEstimator):
         """Return a few lines on what was fitted, and how good it is on held-out pictures."""
         check_is_fitted(self, "_model")
         return describe_pictures(self._model)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to one file (safetensors, no code inside).
-
-        Parameters
-        ----------
-        path : path
-            Replaced as a whole or not at all.
-        """
-        check_is_fitted(self, "_model")
-        header, tensors = self._model.to_file()
-        given = self.get_params() | {"verbose": bool(self.verbose)}
-        parameters = {name: plain(value) for name, value in given.items()}
-        header |= {"estimator": type(self).__name__, "parameters": parameters}
-        write_model(path, header, tensors)
-
-
-def pictures_given(X: Any, name: str) -> Sequence[Pixels]:
-    """Return pictures as a sequence of arrays of numbers, all with the same channels.
-
-    Parameters
-    ----------
-    X : object
-        What a user gave.
-    name : str
-        What it is called in errors.
-
-    Raises
-    ------
-    DataError
-        If these are no pictures, or of several kinds.
-    """
-    if isinstance(X, np.ndarray) and X.ndim < 3:
-        raise DataError(
-            f"{name} has the shape {X.shape}: give pictures as a list of arrays, or as one array "
-            "(n, height, width)"
-        )
-    found = [np.asarray(picture) for picture in X]
-    if not found:
-        raise DataError(f"{name} has no pictures: give one at least")
-    channels = {picture.shape[2:] for picture in found if picture.ndim in (2, 3)}
-    if len(channels) != 1 or any(picture.ndim not in (2, 3) for picture in found):
-        shapes = sorted({picture.shape for picture in found}, key=str)[:3]
-        raise DataError(
-            f"{name} has pictures of the shapes {', '.join(map(str, shapes))}: all should be "
-            "(height, width), or (height, width, colours) with the same colours"
-        )
-    if len({picture.dtype for picture in found}) > 1 or found[0].dtype.kind not in "uif":
-        types = sorted({str(picture.dtype) for picture in found})[:3]
-        raise DataError(
-            f"{name} has pictures of {', '.join(types)}: give all as one type of numbers"
-        )
-    return found
-
-
-def whole_or_auto(name: str, value: Any) -> Any:
-    """Return a parameter that is a positive whole number or "auto", checked."""
-    return value if value == "auto" else int(defaults.positive(name, value, whole=True))

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from autoencode import defaults
-from autoencode.errors import DataError, SpecError
-from autoencode.estimators.pictures import pictures_given, whole_or_auto
-from autoencode.hole_fit import HoleWishes, fit_holes
+from autoencode.errors import DataError
+from autoencode.estimators.whole_pictures import PictureEstimator, pictures_given
+from autoencode.hole_fit import fit_holes
 from autoencode.hole_model import HoleModel
 from autoencode.inpainting import holes_of
-from autoencode.model_file import write_model
-from autoencode.planning import plain, said
+from autoencode.picture_wishes import PictureWishes
 
 __all__ = ["PictureRestorer"]
 
 _WIDTHS = (32, 48, 64, 96)
 
 
-class PictureRestorer(BaseEstimator):
+class PictureRestorer(PictureEstimator):
     """Fill holes in pictures of any size, by a network that starts from a smooth filling.
 
     A residual network with skip connections, without a code. It is trained on parts of whole
@@ -114,33 +110,11 @@ class PictureRestorer(BaseEstimator):
         SpecError
             If a parameter is not allowed.
         """
-        wishes = self._wishes()
+        wishes = PictureWishes(**self._shared_wishes(_WIDTHS))
         self._adopt(fit_holes(pictures_given(X, "X"), wishes))
         if self.stop_reason_ == "interrupted":
             raise KeyboardInterrupt
         return self
-
-    def _wishes(self) -> HoleWishes:
-        fraction = self.validation_fraction
-        if not isinstance(fraction, int | float | np.number) or not 0 < fraction < 1:
-            raise SpecError(f"validation_fraction={fraction!r} should lie between 0 and 1")
-        automatic = isinstance(self.hidden_layer_sizes, str)
-        widths = defaults.hidden_layer_sizes(self.hidden_layer_sizes, 1)
-        if not widths:
-            raise SpecError("hidden_layer_sizes=() leaves no network: give one size at least")
-        limit = self.max_time
-        return HoleWishes(
-            _WIDTHS if automatic else widths,
-            whole_or_auto("max_epochs", self.max_epochs),
-            whole_or_auto("batch_size", self.batch_size),
-            None if limit is None else defaults.positive("max_time", limit),
-            defaults.learning_rate(self.learning_rate),
-            float(fraction),
-            defaults.device(self.device),
-            whole_or_auto("n_threads", self.n_threads),
-            defaults.seed(self.random_state),
-            self.verbose if callable(self.verbose) else said if self.verbose else None,
-        )
 
     def _adopt(self, model: HoleModel) -> None:
         """Set the fitted attributes."""
@@ -171,7 +145,7 @@ class PictureRestorer(BaseEstimator):
             not fit.
         """
         check_is_fitted(self, "_model")
-        one = isinstance(X, np.ndarray) and X.ndim == (2 if self._model.n_colours == 1 else 3)
+        one = self._is_one(X)
         pictures = [X] if one else pictures_given(X, "X")
         masks = [mask] if one else _masks(mask, len(pictures))
         results = []
@@ -204,21 +178,6 @@ class PictureRestorer(BaseEstimator):
                 f"{row['restored']:.2f} dB (smoothly {row['smooth']:.2f})."
             )
         return "\n".join(lines)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to one file (safetensors, no code inside).
-
-        Parameters
-        ----------
-        path : path
-            Replaced as a whole or not at all.
-        """
-        check_is_fitted(self, "_model")
-        header, tensors = self._model.to_file()
-        given = self.get_params() | {"verbose": bool(self.verbose)}
-        parameters = {name: plain(value) for name, value in given.items()}
-        header |= {"estimator": type(self).__name__, "parameters": parameters}
-        write_model(path, header, tensors)
 
 
 def _masks(mask: Any, count: int) -> list[Any]:
