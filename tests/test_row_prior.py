@@ -101,7 +101,10 @@ def test_a_column_that_is_coarser_than_the_noise_is_left_to_the_mixture() -> Non
     mixture = fit_mixture(values, LEVEL, np.zeros(200, dtype=np.intp), 1)
     columns = ColumnDensities.fitting(mixture, values, LEVEL, np.random.default_rng(0))
     levels = np.full(200, LEVEL)
-    found, plain = columns.restored(mixture, values, levels), mixture.restored(values, levels)
+    found, plain = (
+        columns.restored(mixture.weighed(values, levels), levels),
+        mixture.restored(values, levels),
+    )
     assert np.allclose(found[:, 1], plain[:, 1])
     assert not np.allclose(found[:, 0], plain[:, 0])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from autoencode.row_mixture import RowMixture, chances_of
+from autoencode.row_mixture import RowMixture, Weighed
 
 __all__ = ["ColumnDensities"]
 
@@ -80,7 +80,7 @@ class ColumnDensities:
             ratios[column] = _likeliest(prior, kernel, *counts) / prior
         return cls(lowest, steps, ratios)
 
-    def restored(self, mixture: RowMixture, values: Array, levels: Array) -> Array:
+    def restored(self, weighed: Weighed, levels: Array) -> Array:
         """Return the expected rows before the noise, given noisy ones, ``(n, d)``.
 
         What the mixture says of each value, given the whole row, is weighted by how much more
@@ -88,28 +88,22 @@ class ColumnDensities:
 
         Parameters
         ----------
-        mixture : RowMixture
-            As in `fitting`.
-        values : ndarray of shape (n, d)
-            With noise.
+        weighed : Weighed
+            What the mixture of `fitting` makes of the rows.
         levels : ndarray of shape (n,)
             Deviation of the noise in each row.
         """
-        parts = list(mixture.parts(values, levels))
-        chances = chances_of(np.stack([part.nats for part in parts], axis=1))
-        total, weight = np.zeros_like(values), np.zeros_like(values)
+        parts, chances = weighed.parts, weighed.chances
+        plain = weighed.mean()
+        total, weight = np.zeros_like(plain), np.zeros_like(plain)
         for place, part in enumerate(parts):
             rows = np.flatnonzero(chances[:, place] > _LEAST_CHANCE)
             share = chances[rows, place][:, None]
-            for start in range(0, values.shape[1], _COLUMNS_AT_ONCE):
+            for start in range(0, plain.shape[1], _COLUMNS_AT_ONCE):
                 columns = slice(start, start + _COLUMNS_AT_ONCE)
                 mass, mean = self._weighted(part.means[rows], part.variances[rows], columns)
                 total[rows, columns] += share * mass * mean
                 weight[rows, columns] += share * mass
-        plain = sum(
-            (chances[:, [place]] * part.means for place, part in enumerate(parts)),
-            np.zeros_like(values),
-        )
         fine = (self.steps <= _COARSEST * levels[:, None]) & (weight > 0)
         result: Array = np.where(fine, total / np.maximum(weight, 1e-300), plain)
         return result

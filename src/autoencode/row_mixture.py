@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from autoencode.code_mixture import grouped
 
-__all__ = ["Part", "RowMixture", "chances_of", "fit_mixture", "likeliest_mixture"]
+__all__ = ["Part", "RowMixture", "Weighed", "fit_mixture", "likeliest_mixture"]
 
 Array = npt.NDArray[np.float64]
 
@@ -40,6 +41,29 @@ class Part:
     nats: Array
     means: Array
     variances: Array
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What all parts of a mixture make of noisy rows.
+
+    Attributes
+    ----------
+    parts : list of Part
+        One for each.
+    chances : ndarray of shape (n, parts)
+        Of each row to be from each part.
+    """
+
+    parts: list[Part]
+    chances: Array
+
+    def mean(self) -> Array:
+        """Return the expected rows before the noise, ``(n, d)``."""
+        result = np.zeros_like(self.parts[0].means)
+        for place, part in enumerate(self.parts):
+            result += self.chances[:, [place]] * part.means
+        return result
 
 
 @dataclass(frozen=True)
@@ -90,9 +114,7 @@ class RowMixture:
         rest_means = self.mean + (scores[:, leading:] * gains) @ others.T
         rest_variances = (gains * noise) @ np.square(others).T
         own_axes = self.axes[:, :leading]
-        for share, center, turn, spread in zip(
-            self.shares, self.centers, self.turns, self.spreads, strict=True
-        ):
+        for share, center, turn, spread in self.each():
             turned = (scores[:, :leading] - center) @ turn
             total = spread + noise
             nats = math.log(share) - 0.5 * (np.square(turned) / total + np.log(total)).sum(1)
@@ -100,14 +122,18 @@ class RowMixture:
             means = rest_means + own_axes @ center + (turned * gains) @ axes.T
             yield Part(nats, means, rest_variances + (gains * noise) @ np.square(axes).T)
 
+    def each(self) -> Iterator[tuple[Any, Array, Array, Array]]:
+        """Yield share, centre, axes and variances of every part."""
+        yield from zip(self.shares, self.centers, self.turns, self.spreads, strict=True)
+
     def restored(self, values: Array, levels: Array) -> Array:
         """Return the expected rows before the noise, given noisy ones, ``(n, d)``."""
+        return self.weighed(values, levels).mean()
+
+    def weighed(self, values: Array, levels: Array) -> Weighed:
+        """Return what all parts make of rows, and how likely each is; see `parts`."""
         parts = list(self.parts(values, levels))
-        chances = chances_of(np.stack([part.nats for part in parts], axis=1))
-        return sum(
-            (chances[:, [place]] * part.means for place, part in enumerate(parts)),
-            np.zeros_like(values),
-        )
+        return Weighed(parts, _chances_of(np.stack([part.nats for part in parts], axis=1)))
 
     def column_density(self, column: int, places: Array, width: float) -> Array:
         """Return the density of one column's values before the noise, at some places.
@@ -136,7 +162,7 @@ class RowMixture:
         return {part.name: getattr(self, part.name) for part in fields(self)}
 
 
-def chances_of(nats: Array) -> Array:
+def _chances_of(nats: Array) -> Array:
     """Return each part's chance, ``(n, parts)``, from the logarithms of its share."""
     chances = np.exp(nats - nats.max(1, keepdims=True))
     result: Array = chances / chances.sum(1, keepdims=True)
@@ -238,16 +264,15 @@ def _fitted_anew(before: RowMixture, scores: Array, level: float, common: Array)
     """Return the parts that make scores more likely than those before."""
     noise = level**2
     expected, nats = [], []
-    for share, center, turn, spread in zip(
-        before.shares, before.centers, before.turns, before.spreads, strict=True
-    ):
+    for share, center, turn, spread in before.each():
         turned = (scores - center) @ turn
         total = spread + noise
         nats.append(math.log(share) - 0.5 * (np.square(turned) @ (1 / total) + np.log(total).sum()))
         expected.append(center + (turned * (spread / total)) @ turn.T)
-    chances = chances_of(np.stack(nats, axis=1))
+    chances = _chances_of(np.stack(nats, axis=1))
     counts = np.maximum(chances.sum(0), _LEAST)
-    centers, turns, spreads = (np.empty_like(part) for part in _of_parts(before))
+    found = (before.centers, before.turns, before.spreads)
+    centers, turns, spreads = (np.empty_like(part) for part in found)
     for place, (rows, count) in enumerate(zip(expected, counts, strict=True)):
         weights = chances[:, place]
         centers[place] = weights @ rows / count
@@ -255,12 +280,8 @@ def _fitted_anew(before: RowMixture, scores: Array, level: float, common: Array)
         turn, spread = before.turns[place], before.spreads[place]
         left = (turn * (noise * spread / (spread + noise))) @ turn.T
         scatter = off.T @ off + count * left + _STRENGTH * np.diag(common)
-        found, turns[place] = np.linalg.eigh(scatter / (count + _STRENGTH))
-        spreads[place] = np.maximum(found, _LEAST)
+        variances, turns[place] = np.linalg.eigh(scatter / (count + _STRENGTH))
+        spreads[place] = np.maximum(variances, _LEAST)
     return RowMixture(
         before.mean, before.axes, before.rest, counts / counts.sum(), centers, turns, spreads
     )
-
-
-def _of_parts(mixture: RowMixture) -> tuple[Array, Array, Array]:
-    return mixture.centers, mixture.turns, mixture.spreads

@@ -105,8 +105,9 @@ class RowPrior:
         result = np.empty((2, *values.shape))
         for start in range(0, len(values), _PIECE):
             rows = slice(start, start + _PIECE)
-            result[0, rows] = self.mixture.restored(values[rows], levels[rows])
-            result[1, rows] = self.columns.restored(self.mixture, values[rows], levels[rows])
+            weighed = self.mixture.weighed(values[rows], levels[rows])
+            result[0, rows] = weighed.mean()
+            result[1, rows] = self.columns.restored(weighed, levels[rows])
         return result
 
     def blended(self, network: Array, values: Array, levels: Array) -> Array:
