@@ -134,7 +134,7 @@ def measure(arguments: argparse.Namespace) -> None:
     rows.append(["seconds of the processor", None, *times.values()])
     if arguments.picture is not None:
         shown = {way: ways[way] for way in ("BM3D", "clean, told", "noisy, told") if way in ways}
-        draw(arguments.picture, truth[0], shown)
+        draw(arguments.picture, truth[1], shown)
     print_table("PSNR in dB", ["photograph", "noise", *ways], rows)
     finish("conv_denoise", arguments, {"rows": rows, "names": list(ways)})
 
