@@ -20,6 +20,7 @@ from autoencode.noise import (
     noise_floor,
     noise_of,
     suspects,
+    usual,
 )
 from autoencode.preprocess.filling import Moments, fit_moments
 
@@ -145,7 +146,7 @@ def test_noise_becomes_plain_values_and_back(clean: Rows, spoilt: Rows, kind: st
 def test_how_strong_noise_seems_tells_how_strong_it_is(clean: Rows, spoilt: Rows) -> None:
     x = centred(clean())
     moments = fit_moments(x)
-    curve = LevelCurve.measure(moments, x[:500])
+    curve = LevelCurve.measure([(moments, x[:500])])
     assert curve.levels[0] == 0
     middle = [quantiles[1] for quantiles in curve.quantiles]
     assert middle == sorted(middle)
@@ -223,3 +224,45 @@ def test_what_does_not_count_in_a_column_is_kept() -> None:
     header = json.loads(json.dumps(noise.header(), allow_nan=False))
     again = Noise.from_header(header)
     assert repr(again) == repr(noise)
+
+
+def test_a_common_value_is_noise_where_it_is_out_of_place_more_often_than_usual() -> None:
+    """Most cells are 0, and many of those where the rest of the row expects more."""
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(900, 6)) @ rng.normal(size=(6, 70)) - 1, 0)
+    x[rng.random(x.shape) < 0.08] = 0
+    masked = np.where(rng.random(x.shape) < 0.1, 0, x)
+    centre = x[:600].mean(0)
+    clean = fit_moments(x[:600] - centre)
+
+    def seen(rows: np.ndarray) -> tuple[Others, np.ndarray, np.ndarray]:
+        return Others.noisy(clean, rows - centre), rows - centre, rows
+
+    parts = Others.folded(x[:600] - centre).parts
+    places = np.concatenate([rows for rows, _ in parts])
+    raw, values = x[places], x[places] - centre
+    apart = [Others.noisy(moments, x[rows] - centre) for rows, moments in parts]
+    expected = [one.expected(x[rows] - centre) for one, (rows, _) in zip(apart, parts, strict=True)]
+    known = usual(np.concatenate(expected), values, raw)
+    assert known[0.0] > 0.1
+    assert noise_of(*seen(masked[600:]), 0.3)[0].kind != "impulse"
+    found, chance = noise_of(*seen(masked[600:]), 0.3, known=known)
+    assert found.kind == "impulse"
+    assert found.level == pytest.approx(0.1, abs=0.04)
+    hit = (masked != x)[600:]
+    assert chance[hit].mean() > 1.5 * chance[(x[600:] == 0)].mean()
+    assert noise_of(*seen(x[600:]), 0.3, known=known)[0].kind != "impulse"
+
+
+def test_the_strength_of_noise_is_right_where_rows_are_few_for_their_columns() -> None:
+    rng = np.random.default_rng(0)
+    axes = rng.normal(size=(80, 120)) / (2 * np.sqrt(np.arange(1, 81)))[:, None]
+    x = rng.normal(size=(240, 80)) @ axes + 0.02 * rng.normal(size=(240, 120))
+    fitted, later = x[:120], x[120:] + 0.2 * rng.normal(size=(120, 120))
+    moments = fit_moments(fitted)
+    seems = apparent_levels(moments, later)
+    _, own, _ = LevelCurve.measure([(moments, fitted)]).levels_of(seems)
+    parts = [(part, fitted[rows]) for rows, part in Others.folded(fitted, 12).parts]
+    _, apart, _ = LevelCurve.measure(parts).levels_of(seems)
+    assert apart == pytest.approx(0.2, rel=0.15)
+    assert own > 0.28

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,18 +35,15 @@ __all__ = [
     "Denoised",
     "complete_rows",
     "denoised",
-    "exchanges_of",
-    "level_curve",
     "restored_values",
     "swap_weight",
+    "units_of",
 ]
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 _PIECE = 2048
-_CURVE_ROWS = 1000
-_DESCRIBED_ROWS = 4000
 _DRAWS = 8
 _EXCHANGED = 0.2
 _MANY_ROWS = 50
@@ -207,26 +203,6 @@ def _without_noise(state: State, values: Array, real: Places, noise: Noise, leve
     return result
 
 
-def level_curve(state: State, rows: Rows) -> dict[str, Any]:
-    """Return how strong noise seems in rows that the model was fitted to, as plain values."""
-    real = real_values(state.composition.layout)
-    if state.precision is None:
-        return asdict(LevelCurve((0.0,), ((0.0, 0.0, 0.0),)))
-    every = -(-rows.n_rows // _CURVE_ROWS)
-    raw = rows.take(np.arange(0, rows.n_rows, every)).astype(np.float64, copy=False)
-    values = complete_rows(state, raw)[:, real]
-    _, others = _units(state, None, real)
-    return asdict(LevelCurve.measure(others.parts[0][1], values))
-
-
-def exchanges_of(state: State, rows: Rows) -> dict[str, Any] | None:
-    """Return how rows are in which nothing is exchanged, as plain values; None: not known."""
-    every = -(-rows.n_rows // _DESCRIBED_ROWS)
-    raw = rows.take(np.arange(0, rows.n_rows, every)).astype(np.float64, copy=False)
-    found = Exchanges.fitting(raw[:, real_values(state.composition.layout)])
-    return None if found is None else asdict(found)
-
-
 def swap_weight(state: State, rows: Rows) -> float:
     """Return how much the network's word counts where values were exchanged, beside the other.
 
@@ -283,7 +259,9 @@ def complete_rows(state: State, raw: Array) -> Array:
     return complete
 
 
-def _units(state: State, noise: Noise | None, real: npt.NDArray[np.intp]) -> tuple[Scaling, Others]:
+def units_of(
+    state: State, noise: Noise | None, real: npt.NDArray[np.intp]
+) -> tuple[Scaling, Others]:
     """Return the units that noise is measured in, and what predicts rows in them."""
     assert state.precision is not None
     center, scale = state.scaling.center[real], state.scaling.scale[real]
@@ -299,7 +277,7 @@ def _units(state: State, noise: Noise | None, real: npt.NDArray[np.intp]) -> tup
 def _seen(state: State, noise: Noise | None, values: Array, raw: Array) -> tuple[Scaling, _Seen]:
     """Return the units of the noise, and rows as it is looked for in them."""
     real = real_values(state.composition.layout)
-    units, others = _units(state, noise, real)
+    units, others = units_of(state, noise, real)
     given = state.scaling.backward(values)[:, real]
     exchanges = state.facts.get("exchanges")
     scores = np.zeros_like(given)
@@ -336,10 +314,11 @@ def _examined(
         return Noise("none"), np.zeros(len(values)), None
     others = Others.noisy(moments, values)
     if seen.exchanges is None:
-        found, chance = noise_of(others, values, seen.raw, overall, asked)
+        known = dict(state.facts["usual_values"])
+        found, chance = noise_of(others, values, seen.raw, overall, asked, known)
     else:
-        known = seen.exchanges, seen.scores
-        found, chance = noise_beside(*known, values, seen.raw, others, overall, asked)
+        beside = seen.exchanges, seen.scores
+        found, chance = noise_beside(*beside, values, seen.raw, others, overall, asked)
     if found.kind == "gaussian":
         found = replace(found, error=error)
     else:

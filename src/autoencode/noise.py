@@ -13,7 +13,15 @@ import numpy.typing as npt
 
 from autoencode.noise_parts.description import KINDS, Array, Atom, Noise
 from autoencode.noise_parts.exchanges import Exchanges
-from autoencode.noise_parts.impulses import at_atoms, impulses, measured, widths
+from autoencode.noise_parts.impulses import (
+    LEAST_SHARE,
+    Usual,
+    at_atoms,
+    impulses,
+    measured,
+    usual,
+    widths,
+)
 from autoencode.noise_parts.levels import (
     LEAST_LEVEL,
     LevelCurve,
@@ -39,6 +47,7 @@ __all__ = [
     "noise_floor",
     "noise_of",
     "suspects",
+    "usual",
 ]
 
 _ROUNDS = 3
@@ -68,6 +77,7 @@ def noise_of(
     raw: Array,
     deviation: float | None,
     asked: str = "auto",
+    known: Usual | None = None,
 ) -> tuple[Noise, Array]:
     """Say which kind of noise rows have, by what their other cells do not explain.
 
@@ -81,6 +91,8 @@ def noise_of(
         Of the normal noise that there is if there is no other.
     asked : str
         "auto", or the only kind to look for, of those that take the place of values.
+    known : mapping of float to float, optional
+        Common values of rows without noise, and how often they are out of place there.
 
     Returns
     -------
@@ -92,12 +104,14 @@ def noise_of(
     mean = others.expected(values)
     nothing = np.zeros_like(values)
     swap, chance, shown = _swapped(mean, values) if asked != "impulse" else (None, nothing, 0.0)
-    atoms = impulses(mean, values, raw) if asked != "swap" else ()
+    # A common value is out of place more often than usual where cells were exchanged, too.
+    known = None if shown else known
+    atoms = impulses(mean, values, raw, known) if asked != "swap" else ()
     if atoms:
         scales = widths(values - mean, None)
         noise = measured(Noise("impulse", atoms=atoms), mean, values, raw, scales)
         # Common values are out of place as well where cells were exchanged.
-        if shown <= _RARER * noise.level:
+        if noise.level > LEAST_SHARE and shown <= _RARER * noise.level:
             return noise, at_atoms(noise, mean, values, raw)
     if swap is not None and (shown or (asked == "swap" and swap.level)):
         return swap, chance

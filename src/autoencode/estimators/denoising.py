@@ -12,18 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
-from autoencode.denoising import (
-    Denoised,
-    denoised,
-    exchanges_of,
-    level_curve,
-    swap_weight,
-)
+from autoencode.denoising import Denoised, denoised, swap_weight
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.autoencoder import Autoencoder
 from autoencode.imputation import joined
 from autoencode.interfaces import Layout
 from autoencode.noise import Noise
+from autoencode.noise_facts import exchanges_of, level_curve, usual_values
 from autoencode.planning import segments_of
 from autoencode.plausibility import ranges_of
 from autoencode.preprocess.scaling import choose_scaling
@@ -202,6 +197,7 @@ class DenoisingAutoencoder(Autoencoder):
             state.prior = self._prior(state)
             if self._situation.name == "clean" and len(numbers):
                 state.facts["level_curve"] = level_curve(state, self._situation.rows)
+                state.facts["usual_values"] = usual_values(state, self._situation.rows)
         super()._adopt(state)
         self.situation_ = state.facts["situation"]
         self.noise_ = self._in_units(Noise.from_header(state.facts["noise"]))

@@ -29,13 +29,16 @@ class Atom:
     values : tuple of float
         In each column, in the data's units; NaN where there is none.
     share : float
-        Of all cells, that the noise puts there.
+        Of the cells of which others expect something else, those that have the value.
     places : tuple of float
         The values in the units that the noise was measured in.
     observed : tuple of float
         Share of the cells that have it, by how far above it the others expect them to be.
     edges : tuple of float
         Between which distances cells are taken together, in deviations of errors.
+    usual : float
+        Share of the cells of which others expect something else that have the value without
+        any noise.
     """
 
     values: tuple[float, ...]
@@ -43,6 +46,11 @@ class Atom:
     places: tuple[float, ...] = ()
     observed: tuple[float, ...] = ()
     edges: tuple[float, ...] = ()
+    usual: float = 0.0
+
+    def unusual(self, share: float) -> float:
+        """Return which share of the cells noise put there, where ``share`` have the value."""
+        return max(0.0, (share - self.usual) / (1.0 - self.usual))
 
     def at(self, raw: Array) -> Flags:
         """Return which cells have the value."""
@@ -103,6 +111,7 @@ class Noise:
                 _numbers(atom["values"]),
                 atom["share"],
                 *(_numbers(atom[name]) for name in ("places", "observed", "edges")),
+                atom["usual"],
             )
             for atom in values["atoms"]
         )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from autoencode.noise_parts.description import Array, Atom, Flags, Noise, Places
 
-__all__ = ["at_atoms", "impulses", "measured", "widths"]
+__all__ = ["LEAST_SHARE", "Usual", "at_atoms", "impulses", "measured", "usual", "widths"]
+
+Usual = Mapping[float, float]
+"""Values, and the share of cells of which others expect something else that have each."""
 
 _BINS = 40
 _FEWEST_IN_BIN = 100
-_LEAST_SHARE = 0.005
+LEAST_SHARE = 0.005
 """Share of cells that is the least to be called noise."""
 _FAR = 0.9
 _OUT_OF_PLACE = 1.3
@@ -21,33 +25,60 @@ _LEAST_WIDTH = 0.02
 _OUTERMOST = 10
 _ALL_NOISE = 1.2
 """Shares differ by chance: up to this multiple of the noise's it is all noise."""
+_LEAST_UNUSUAL = 0.02
+"""Share from which it is noise that a value is out of place more often than in rows without."""
+_MOST_USUAL = 0.3
+"""Share in rows without noise from which it says nothing that a value is out of place."""
+_PLAINLY = 4.0
+"""Standard errors of that share by which it is not chance."""
 _FAR_OFF = (3.0, 4.0, 6.0, 8.0, 12.0)
 _CHANCE = 2.0
 """Standard errors by which shares differ by chance."""
 
 
-def impulses(mean: Array, values: Array, raw: Array) -> tuple[Atom, ...]:
+def impulses(
+    mean: Array, values: Array, raw: Array, known: Usual | None = None
+) -> tuple[Atom, ...]:
     """Look for values that stand where nothing in the row speaks for them.
 
     Among cells with about the same prediction a share has the value. Where the prediction
-    is far from it, only noise puts it there: the least of these shares is the noise's.
+    is far from it, only noise puts it there: the least of these shares is the noise's. Of
+    a value that is known to stand there without noise too, it is what there is beyond that.
     """
     fixed, extremes = _candidates(raw)
+    if known is not None:
+        fixed = [replace(atom, usual=known.get(_value(atom), 0.0)) for atom in fixed]
     scales = widths(values - mean, None)
     best: tuple[Atom, ...] = ()
     most = 0.0
     for atoms in (fixed, extremes):
-        found = {}
+        found, unusual = [], False
         for atom in atoms:
-            share = _least_share(atom.at(raw), _distances(atom, mean, values, raw, scales))
-            if share > _LEAST_SHARE:
-                found[atom] = share * np.isfinite(atom.values).mean()
+            at = atom.at(raw)
+            share, error = _least_share(at, _distances(atom, mean, values, raw, scales))
+            if share > LEAST_SHARE:
+                found.append(atom)
+                beyond = max(_LEAST_UNUSUAL, _PLAINLY * error)
+                unusual |= 0 < atom.usual < _MOST_USUAL and atom.unusual(share) > beyond
         # Noise that puts one value anywhere is what the others come from as well.
-        if any(_stands_out(atom.at(raw), mean, values) for atom in found):
+        if unusual or any(_stands_out(atom.at(raw), mean, values) for atom in found):
             total = float(sum(atom.at(raw).mean() for atom in found))
             if total > most:
                 best, most = tuple(found), total
     return best
+
+
+def usual(mean: Array, values: Array, raw: Array) -> dict[float, float]:
+    """Return how often each common value is out of place in rows without noise."""
+    scales = widths(values - mean, None)
+    return {
+        _value(atom): _least_share(atom.at(raw), _distances(atom, mean, values, raw, scales))[0]
+        for atom in _candidates(raw)[0]
+    }
+
+
+def _value(atom: Atom) -> float:
+    return next(value for value in atom.values if not math.isnan(value))
 
 
 def _stands_out(at: Flags, mean: Array, values: Array) -> bool:
@@ -75,7 +106,7 @@ def _candidates(raw: Array) -> tuple[list[Atom], list[Atom]]:
     """Return values that stand often: extremes and the commonest of all; extremes of each."""
     found, counts = np.unique(raw[~np.isnan(raw)], return_counts=True)
     often = dict(zip(found.tolist(), counts.tolist(), strict=True))
-    least = max(_LEAST_SHARE / 2 * raw.size, 20)
+    least = max(LEAST_SHARE / 2 * raw.size, 20)
     width = raw.shape[1]
     values = dict.fromkeys([float(found[0]), float(found[-1]), float(found[int(counts.argmax())])])
     fixed = [Atom((value,) * width) for value in values if often[value] > least]
@@ -127,8 +158,8 @@ def _shares(at: Flags, distances: Array, edges: Array) -> tuple[Array, Places]:
     return hits / np.maximum(counts, 1), counts
 
 
-def _least_share(at: Flags, distances: Array) -> float:
-    """Return the share of cells with the value where the others speak against it.
+def _least_share(at: Flags, distances: Array) -> tuple[float, float]:
+    """Return the share of cells with the value where the others speak against it, and its error.
 
     Of cells so far from what is expected that hardly any has the value by itself; how far
     that is, is seen from the shares.
@@ -143,7 +174,7 @@ def _least_share(at: Flags, distances: Array) -> float:
         used = counts >= _FEWEST_IN_BIN
         order = np.argsort(by_bin[used])[: max(1, int(used.sum()) // 5)]
         if not len(order):
-            return 0.0
+            return 0.0, 0.0
         found = [(float(by_bin[used][order].mean()), float(counts[used][order].sum()))]
     # The nearest limit whose share is, but for chance, no more than those farther out: what
     # is least of several shares is too low (Lepski, 1990).
@@ -151,8 +182,8 @@ def _least_share(at: Flags, distances: Array) -> float:
     for share, count in reversed(found):
         if share > least:
             break
-        least = min(least, share + _CHANCE * math.sqrt((share + 1 / count) / count))
-        chosen = share
+        chosen = share, math.sqrt((share + 1 / count) / count)
+        least = min(least, share + _CHANCE * chosen[1])
     return chosen
 
 
@@ -180,14 +211,14 @@ def measured(noise: Noise, mean: Array, values: Array, raw: Array, scales: Array
         distances = _distances(atom, mean, values, raw, scales)
         edges = _edges(distances)
         shares, counts = _shares(at, distances, edges)
-        least = _least_share(at, distances)
+        least, _ = _least_share(at, distances)
         # Of a few cells the share may be greater by chance, and all of it noise.
         most = least + _CHANCE * np.sqrt(least / np.maximum(counts, 1))
         shares = np.where(shares <= most, np.minimum(shares, least), shares)
         measured = (tuple(part.tolist()) for part in (shares, edges))
         observed, bounds = measured
         atoms.append(replace(atom, share=least, observed=observed, edges=bounds))
-    level = sum(atom.share for atom in atoms)
+    level = sum(atom.unusual(atom.share) for atom in atoms)
     error = math.sqrt(max(level, 1e-12) / mean.size)
     return Noise("impulse", level, error, tuple(atoms), scales=tuple(scales.tolist()))
 

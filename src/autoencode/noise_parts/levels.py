@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,9 +102,18 @@ def apparent_levels(moments: Moments, values: Array) -> Array:
     ndarray of shape (rows,)
         Deviations.
     """
+    return _seeming(_principal(moments), values)
+
+
+def _principal(moments: Moments) -> tuple[Array, Array, Array]:
+    """Return mean, variances along the principal axes, and the axes as columns."""
     variances, axes = np.linalg.eigh(moments.covariance)
-    variances = np.maximum(variances, 1e-6)
-    squares = np.square((values - moments.mean) @ axes)
+    return moments.mean, np.maximum(variances, 1e-6), axes
+
+
+def _seeming(principal: tuple[Array, Array, Array], values: Array) -> Array:
+    mean, variances, axes = principal
+    squares = np.square((values - mean) @ axes)
     total = variances[None, :] + np.square(_LEVELS)[:, None]
     likelihood = -0.5 * (squares @ (1.0 / total).T + np.log(total).sum(1))
     chance = np.exp(likelihood - likelihood.max(1, keepdims=True))
@@ -127,13 +137,25 @@ class LevelCurve:
     quantiles: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def measure(cls, moments: Moments, values: Array) -> LevelCurve:
-        """Add noise to rows without it, and see."""
+    def measure(cls, parts: Sequence[tuple[Moments, Array]]) -> LevelCurve:
+        """Add noise to rows without it, and see.
+
+        Parameters
+        ----------
+        parts : sequence of (Moments, ndarray of shape (rows, n_values))
+            Complete rows, and what they are judged by: moments that these rows themselves
+            have made from few others make noise in them seem weaker than in rows to come.
+        """
         generator = np.random.default_rng(0)
+        known = [(_principal(moments), values) for moments, values in parts]
         found = []
         for level in _CURVE:
-            noisy = values + level * generator.standard_normal(values.shape)
-            seems = apparent_levels(moments, noisy)
+            seems = np.concatenate(
+                [
+                    _seeming(principal, v + level * generator.standard_normal(v.shape))
+                    for principal, v in known
+                ]
+            )
             found.append(tuple(np.quantile(seems, [0.1, 0.5, 0.9]).tolist()))
         return cls(_CURVE, tuple(found))
 

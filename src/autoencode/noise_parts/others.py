@@ -44,18 +44,23 @@ class Others:
         return cls(list(zip(halves, moments[::-1], strict=True)))
 
     @classmethod
+    def folded(cls, values: Array, count: int = _FOLDS) -> Others:
+        """Predict each of so many parts of complete rows by the moments of all others."""
+        places = np.arange(len(values))
+        count = min(count, len(values))
+        parts = [places[fold::count] for fold in range(count)]
+        return cls([(rows, fit_moments(np.delete(values, rows, axis=0))) for rows in parts])
+
+    @classmethod
     def shrunk(cls, values: Array) -> Others:
         """Predict each part of complete rows by the others, as well as can be.
 
         Where rows are few for their columns, chance correlations make errors that go along
         with the values. All correlations are smaller by the share that predicts best.
         """
-        places, parts = np.arange(len(values)), []
-        count = min(_FOLDS, len(values))
+        parts = cls.folded(values).parts
         errors = np.zeros(len(_SHRINKAGE))
-        for fold in range(count):
-            rows = places[fold::count]
-            moments = fit_moments(np.delete(values, rows, axis=0))
+        for rows, moments in parts:
             scale = np.sqrt(np.maximum(np.diag(moments.covariance), 1e-12))
             variances, axes = np.linalg.eigh(moments.covariance / np.outer(scale, scale))
             scores = (values[rows] - moments.mean) / scale
@@ -64,7 +69,6 @@ class Others:
                 precision = (axes / left) @ axes.T
                 error = scores @ precision / np.diag(precision)
                 errors[place] += np.minimum(np.square(error), _FAR).sum()
-            parts.append((rows, moments))
         share = _SHRINKAGE[int(errors.argmin())]
         return cls([(rows, _less_alike(moments, share)) for rows, moments in parts])
 
