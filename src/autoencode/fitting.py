@@ -18,7 +18,7 @@ from autoencode import defaults
 from autoencode.bottlenecks import GaussianCode
 from autoencode.checkpoint import Checkpoint
 from autoencode.data.rows import Rows
-from autoencode.fit_data import FitData, Plan
+from autoencode.fit_data import FitData, Plan, chance
 from autoencode.flat_parameters import FlatParameters
 from autoencode.generalisation import Generalisation
 from autoencode.guess import rescaled
@@ -91,8 +91,7 @@ class Fit:
         self.interrupted, self.products, self.history = False, "ieee", History()
         self.networks: dict[str, Network] = {}
         self.used_for: dict[str, bool] = {}
-        generator = np.random.default_rng(plan.seed)
-        self.rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
+        generator, self.rng = chance(plan.seed)
         self.data = FitData(plan, rows, target, held_out, generator, split)
         self.choose, self.rows = self.data.choose, TrainingRows(self.data)
         self.evidence, self.gap = evidence, Generalisation(self.data, evidence)
