@@ -21,9 +21,9 @@ __all__ = ["choose_architecture"]
 _SMALLEST_SIDE = 16
 """Pixels; on smaller pictures convolutions take longer and gain nothing."""
 _DENSE, _CONV = "mlp", "conv"
-_MOST_ROWS, _MOST_JUDGES = 4_000, 500
-_FEWEST_SEEN, _MOST_SEEN = 2_000, 30_000
-_VALUES_SEEN = 24_000_000
+_MOST_ROWS, _MOST_JUDGES = 3_000, 500
+_FEWEST_SEEN, _MOST_SEEN = 2_000, 12_000
+_VALUES_SEEN = 10_000_000
 """Rows that a trial is trained on, one epoch after the other: about as many values."""
 _EPOCH_SHARE, _TIME_SHARE = 8, 0.1
 
@@ -40,7 +40,7 @@ def choose_architecture(
     """Return the plan with the better of two architectures, and what trials found.
 
     Both are trained briefly from the same start, at the same length of the code, on the same
-    rows (4,000 at most), and judged on rows that are held out to choose. Convolutions are
+    rows (3,000 at most), and judged on rows that are held out to choose. Convolutions are
     taken where they gain by more than two standard errors. Without a time limit both see as
     many rows, as they would in the fit; with one, both have as much time.
 

@@ -265,7 +265,15 @@ class FitData:
         left = self.choose.pca.mean(0)
         explained = explained_share(left, float(left[0]))
         reached = np.flatnonzero(explained[1:] >= self.plan.n_components)
-        return int(reached[0]) + 1 if len(reached) else max(1, len(explained) - 1)
+        most = max(1, len(explained) - 1)
+        step = self.plan.composition.n_places
+        if step > most:
+            raise SpecError(
+                f"a spatial code of these pictures has {step} components or a multiple of it, and "
+                f"{most} is the most for these rows: fit to more, or leave code=spatial"
+            )
+        found = int(reached[0]) + 1 if len(reached) else most
+        return min(-(-found // step), most // step) * step
 
     def _limit(self) -> int:
         """Return how many principal components are wanted at most.

@@ -89,6 +89,7 @@ class Fit:
         self.plan, self.checkpoint, self.start = plan, checkpoint, start
         self.started = time.perf_counter()
         self.interrupted, self.products, self.history = False, "ieee", History()
+        self.step = plan.composition.n_places
         self.networks: dict[str, Network] = {}
         self.used_for: dict[str, bool] = {}
         generator, self.rng = chance(plan.seed)
@@ -109,7 +110,8 @@ class Fit:
         limit = self.data.search_limit()
         if self.judge is not None and isinstance(plan.n_components, float):
             # Units that are not needed become idle: as many as PCA needs are enough.
-            plan = self.plan = replace(plan, n_components=min(limit, _MOST_UNITS))
+            most = max(self.step, _MOST_UNITS // self.step * self.step)
+            plan = self.plan = replace(plan, n_components=min(limit, most))
             limit = int(plan.n_components)
         self._begin(limit)
         if plan.composition.sparse or (plan.composition.trains and len(self.data.split.choose)):
@@ -169,7 +171,7 @@ class Fit:
 
     def _begin(self, search: int) -> None:
         self.search = search
-        self.sizes = evaluation_sizes(search)
+        self.sizes = evaluation_sizes(search, self.step)
         if self.plan.composition.sparse:
             self.sizes = few_sizes(self.sizes) if self.plan.composition.nested else [search]
         self.best = self.choose.weighted(self.choose.floor(self.sizes))
@@ -223,11 +225,11 @@ class Fit:
             return self.sparsity.judge("nested", network, value, 1.0)
 
         def reached() -> bool:
-            # One component that reaches the level cannot be improved upon.
-            error = float(self.choose.errors(network, [1]).mean())
+            # The least size that reaches the level cannot be improved upon.
+            error = float(self.choose.errors(network, self.sizes[:1]).mean())
             return isinstance(wanted, float) and error <= (1 - wanted) * total
 
-        pattern = size_pattern(self.search, 2 * self.plan.batch_size, _FULL_SHARE)
+        pattern = self._pattern(self.search, _FULL_SHARE)
         epochs = self.plan.max_epochs
         try:
             self._train(
@@ -282,10 +284,10 @@ class Fit:
         pattern, epochs = None, self.plan.max_epochs
         if nested is not None:
             network.copy_prefix(nested)
-            pattern = size_pattern(size, 2 * self.plan.batch_size, _FINE_SHARE)
+            pattern = self._pattern(size, _FINE_SHARE)
             epochs = max(1, epochs // 2)
         elif self.plan.composition.nested:
-            pattern = size_pattern(size, 2 * self.plan.batch_size, _SPARSE_SHARE)
+            pattern = self._pattern(size, _SPARSE_SHARE)
 
         total = float(self.choose.pca[:, 0].mean())
 
@@ -360,6 +362,9 @@ class Fit:
             self.sparsity.calibrate(network)
         if keeper is not None:
             keeper.finish()
+
+    def _pattern(self, size: int, full_share: float) -> npt.NDArray[np.int64]:
+        return size_pattern(size, 2 * self.plan.batch_size, full_share, self.step)
 
     def _size_weights(self, pattern: npt.NDArray[np.int64], shorter: float) -> Tensor:
         errors = self.choose.floor(range(pattern.max() + 1)).mean(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,6 +128,9 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
     if data.plan.composition.variational:
         # Codes are in the units of their prior, N(0, I).
         deviations = np.full(sizes[-1], 1.0 / data.scaling.unit)
+    elif data.plan.composition.n_places > 1:
+        # All alike, so that codes stay pictures; about as large as scores.
+        deviations = np.full(sizes[-1], math.sqrt(float(np.square(deviations).mean())))
     if data.plan.composition.unit_codes:
         deviations = np.ones(sizes[-1])
     count = min(sizes[-1], len(start.deviations))

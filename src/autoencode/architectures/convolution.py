@@ -178,13 +178,17 @@ class Narrowing(nn.Module):
         self.blocks = nn.Sequential(*(Residual(channels[-1]) for _ in range(blocks)))
 
     def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
-        """Return what is left, all in a row; ``shift`` is added to the first layer's channels."""
+        """Return what is left, ``(batch, channels, height, width)``.
+
+        ``shift`` is added to the first layer's channels.
+        """
         x = self.first(x)
         if shift is not None:
             x = x + shift[:, :, None, None]
         for step in self.steps:
             x = step(functional.silu(x))
-        return functional.silu(self.blocks(x)).flatten(1)
+        result: Tensor = functional.silu(self.blocks(x))
+        return result
 
 
 class Widening(nn.Module):
@@ -193,13 +197,15 @@ class Widening(nn.Module):
     Parameters
     ----------
     n_inputs : int
-        The numbers of a row.
+        The numbers of a row, or channels of maps of the smallest size.
     n_drafts : int
         Channels of a draft of the picture, which the last layers are shown.
     n_outputs : int
         Channels of the pictures.
     channels, sizes, blocks
         As of `Narrowing`.
+    local : bool
+        Whether it starts from maps and not from numbers that belong to no place.
     """
 
     def __init__(
@@ -210,13 +216,17 @@ class Widening(nn.Module):
         channels: Sequence[int],
         sizes: Sequence[tuple[int, int]],
         blocks: int,
+        *,
+        local: bool = False,
     ) -> None:
         super().__init__()
         self.sizes = list(sizes)[::-1]
         after = [*list(channels)[::-1], max(1, channels[0] // 2)]
         height, width = self.sizes[0]
         self.seed_shape = (height, width, after[0])
-        self.seed = nn.Linear(n_inputs, height * width * after[0])
+        self.seed = (
+            conv3(n_inputs, after[0]) if local else nn.Linear(n_inputs, height * width * after[0])
+        )
         self.blocks = nn.Sequential(*(Residual(after[0]) for _ in range(blocks)))
         self.steps = nn.ModuleList(conv3(*pair) for pair in pairwise(after))
         self.joint = conv3(after[-1] + n_drafts, after[-1])
@@ -224,7 +234,9 @@ class Widening(nn.Module):
 
     def forward(self, numbers: Tensor, draft: Tensor) -> Tensor:
         """Return what is added to drafts, ``(batch, n_outputs, height, width)``."""
-        x = self.seed(numbers).unflatten(1, self.seed_shape).permute(0, 3, 1, 2)
+        x = self.seed(numbers)
+        if x.ndim == 2:
+            x = x.unflatten(1, self.seed_shape).permute(0, 3, 1, 2)
         x = self.blocks(x)
         for step, size in zip(self.steps, self.sizes[1:], strict=True):
             x = resized(functional.silu(step(x)), size)

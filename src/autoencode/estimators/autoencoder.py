@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import Any, Self
@@ -111,6 +112,9 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         1 if the fitted model is the network, 0 if it is PCA.
     architecture_ : str
         What networks are made of: "mlp", "conv", or what was asked for.
+    code_shape_ : tuple of int
+        ``(n_components_,)``; of ``"conv:code=spatial"`` where the gate is open
+        ``(maps, height, width)``, which codes are flattened from.
     stop_reason_ : str
         "reached the asked level", "no further gain", "budget" or "interrupted".
     history_ : dict of str to list
@@ -333,6 +337,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.explained_variance_ratio_ = np.diff(state.prefix_explained, prepend=0.0)
         self.curve_ = state.curve
         self.gate_ = int(state.source(state.n_components) != "pca")
+        size = state.composition.code_size if self.gate_ else ()
+        self.code_shape_ = (state.n_components // math.prod(size), *size)
         self.architecture_ = describe(state.composition.architecture)
         self.stop_reason_ = state.facts["stop_reason"]
         self.history_ = state.history
