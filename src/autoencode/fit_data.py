@@ -51,6 +51,7 @@ class Plan:
     ``features``: codes are for simple readers, of which networks are to be judged; else by
     what can be restored from them.
     ``few``: rows are so few that networks are judged by cross-validation.
+    ``lowers``: training may multiply in lower precision than ``dtype``.
     ``augmentation``: how pictures are moved in training; "auto": to be tried.
     """
 
@@ -70,6 +71,7 @@ class Plan:
     fills: bool = False
     features: bool = False
     few: bool = False
+    lowers: bool = False
     augmentation: str = "none"
     report: Callable[[str, History], None] | None = None
 

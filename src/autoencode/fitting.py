@@ -18,13 +18,13 @@ from autoencode import defaults
 from autoencode.bottlenecks import GaussianCode
 from autoencode.checkpoint import Checkpoint
 from autoencode.data.rows import Rows
+from autoencode.execution import choose_execution
 from autoencode.fit_data import FitData, Plan, chance
 from autoencode.flat_parameters import FlatParameters
 from autoencode.generalisation import Generalisation
 from autoencode.guess import rescaled
 from autoencode.interfaces import LinearStart
 from autoencode.network import Network
-from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
 from autoencode.objective import Objective
 from autoencode.outcome import Outcome, fitted_state
 from autoencode.phase import Phase
@@ -44,7 +44,6 @@ from autoencode.sparse_steps import settle
 from autoencode.sparsity import Sparse
 from autoencode.starting import starting_network
 from autoencode.state import State
-from autoencode.steps import choose_step
 from autoencode.strength import Evidence, Trial, penalty_facts
 from autoencode.training import Budget, History, Settings, Task, train
 from autoencode.training_rows import TrainingRows
@@ -88,8 +87,8 @@ class Fit:
     ) -> None:
         self.plan, self.checkpoint, self.start = plan, checkpoint, start
         self.started = time.perf_counter()
-        self.interrupted, self.products, self.history = False, "ieee", History()
-        self.step = plan.composition.n_places
+        self.interrupted, self.history, self.step = False, History(), plan.composition.n_places
+        self.products, self.halved = "ieee", False
         self.networks: dict[str, Network] = {}
         self.used_for: dict[str, bool] = {}
         generator, self.rng = chance(plan.seed)
@@ -128,6 +127,7 @@ class Fit:
             self.history,
             "interrupted" if self.interrupted else self.history.stop_reason,
             self.products,
+            self.halved,
             self.used_for,
             self.judge,
             self.collapse,
@@ -312,6 +312,8 @@ class Fit:
 
     def _train(self, networks: list[Network], phase: Phase) -> None:
         plan, keeper, network = self.plan, None, networks[0]
+        how = choose_execution(plan, network, self.objective, self.search)
+        self.products, self.halved = how.products, how.halved
         if self.checkpoint is not None:
             keeper = self.checkpoint.phase(phase.name, network, self)
             if keeper.restore_finished():
@@ -322,15 +324,10 @@ class Fit:
         seconds = None
         if plan.max_time is not None:
             seconds = max(0.0, (_TIME_USED * plan.max_time - spent) * phase.time_share)
-        hidden = getattr(network.encoder, "widths", plan.composition.hidden_layer_sizes)
-        last = (self.search,) if plan.composition.sparse else ()
-        widths = (self.data.pairs.rows.n_features, *hidden, *last)
-        flops = 12.0 * plan.batch_size * network.products(widths)
-        self.products = choose_products(widths, plan.batch_size, plan.device)
         task = Task(
             flat,
             batches,
-            choose_step(networks, self.objective, flat, self.products),
+            how.step(networks, self.objective, flat),
             phase.evaluate,
             None if pattern is None else torch.from_numpy(pattern).to(plan.device),
             None if pattern is None else self._size_weights(pattern, phase.shorter),
@@ -341,7 +338,7 @@ class Fit:
         noisy = plan.restores or self.judge is not None
         patience = defaults.patience(phase.epochs, mixed=bool(plan.composition.segments))
         try:
-            with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):
+            with how.running():
                 train(
                     task,
                     settings=Settings(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autoencode.fit_data import FitData
+from autoencode.fit_data import FitData, Plan
 from autoencode.measurement import HeldOut, quantiles
 from autoencode.network import Network
 from autoencode.preprocess.table_rows import TableRows
@@ -52,6 +52,8 @@ class Outcome:
         Why the fit ended.
     products : str
         How matrices were multiplied.
+    halved : bool
+        Whether convolutions multiplied in bfloat16.
     used_for : mapping of str to bool
         Of a model that restores rows: whether its network takes normal "noise" and values
         that were exchanged ("swap") out better than the linear guess does, and restores
@@ -69,6 +71,7 @@ class Outcome:
     history: History
     stop_reason: str
     products: str
+    halved: bool
     used_for: Mapping[str, bool]
     judge: LikelihoodJudge | None = None
     collapse: Mapping[str, Any] | None = None
@@ -253,11 +256,18 @@ def _facts(data: FitData, outcome: Outcome) -> dict[str, Any]:
         "claim_rows": split.claim[:2000].tolist() if own else [],
         "stop_reason": outcome.stop_reason,
         "products": outcome.products,
+        "dtype": _dtype(data.plan, outcome),
         "processor": torch.backends.cpu.get_cpu_capability(),
         "seed": data.plan.seed,
         "used_for": dict(outcome.used_for),
         **_generalised(data, outcome),
     }
+
+
+def _dtype(plan: Plan, outcome: Outcome) -> str:
+    """Say in which types networks were trained."""
+    name = str(plan.dtype).removeprefix("torch.")
+    return f"{name}, convolutions in bfloat16" if outcome.halved else name
 
 
 def _generalised(data: FitData, outcome: Outcome) -> dict[str, Any]:

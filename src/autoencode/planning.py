@@ -84,6 +84,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         features=bool(given.get("features", False)) and isinstance(n_components, int),
         fills=isinstance(rows, TableRows),
         few=few,
+        lowers=isinstance(given["dtype"], str) and given["dtype"] == "auto",
         augmentation=_augmentation(given, composition, rows),
     )
 

@@ -88,7 +88,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     device : str, default="auto"
         Where to train.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        Floating type of training.
+        Floating type of training. "auto": float32; convolutions multiply in bfloat16 where the
+        processor is made for it, which ``dtype_`` says. Errors on held-out rows never do.
     n_threads : "auto" or int, default="auto"
         The most threads inside one operator while training.
     random_state : int, RandomState instance or None, default=None
@@ -115,6 +116,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     code_shape_ : tuple of int
         ``(n_components_,)``; of ``"conv:code=spatial"`` where the gate is open
         ``(maps, height, width)``, which codes are flattened from.
+    dtype_ : str
+        In which types networks were trained.
     stop_reason_ : str
         "reached the asked level", "no further gain", "budget" or "interrupted".
     history_ : dict of str to list
@@ -340,6 +343,7 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         size = state.composition.code_size if self.gate_ else ()
         self.code_shape_ = (state.n_components // math.prod(size), *size)
         self.architecture_ = describe(state.composition.architecture)
+        self.dtype_ = state.facts.get("dtype", "float32")
         self.stop_reason_ = state.facts["stop_reason"]
         self.history_ = state.history
         self.columns_ = fitted_columns(state)
