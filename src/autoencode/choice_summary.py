@@ -8,13 +8,13 @@ from typing import Any
 __all__ = ["describe_choice"]
 
 
-def describe_choice(chosen: str, tried: Mapping[str, Any]) -> str:
+def describe_choice(chosen: object, tried: Mapping[str, Any]) -> str:
     """Say which of two architectures was chosen, and why; "" if there was no choice.
 
     Parameters
     ----------
-    chosen : str
-        "mlp" or "conv".
+    chosen : object
+        The architecture; "mlp" or "conv" if there was a choice.
     tried : mapping
         As from `autoencode.architecture_choice.choose_architecture`.
     """

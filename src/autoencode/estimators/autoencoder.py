@@ -31,7 +31,7 @@ from autoencode.preprocess.pixels import pixel_dtype
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.refining import refined
 from autoencode.sampler_fit import fit_sampler
-from autoencode.spec import describe
+from autoencode.spec import shown
 from autoencode.state import State
 from autoencode.summary import describe_state, fitted_columns
 from autoencode.trials import choose_strengths
@@ -342,7 +342,7 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.gate_ = int(state.source(state.n_components) != "pca")
         size = state.composition.code_size if self.gate_ else ()
         self.code_shape_ = (state.n_components // math.prod(size), *size)
-        self.architecture_ = describe(state.composition.architecture)
+        self.architecture_ = shown(state.composition.architecture)
         self.dtype_ = state.facts.get("dtype", "float32")
         self.stop_reason_ = state.facts["stop_reason"]
         self.history_ = state.history
