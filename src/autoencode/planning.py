@@ -232,7 +232,7 @@ def _components(given: Any, rows: Rows, held_out: float, *, sparse: bool) -> int
     )
 
 
-def _in_places(asked: float, composition: Composition, *, fitting: bool) -> int | float:
+def _in_places(asked: int | float, composition: Composition, *, fitting: bool) -> int | float:
     """Return the length of a code, checked to be a multiple of its places.
 
     ``fitting``: the next smaller multiple will do.

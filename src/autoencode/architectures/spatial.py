@@ -59,7 +59,8 @@ class Patches:
         below, right = self.rows * height - grid.height, self.columns * width - grid.width
         padded = nn.functional.pad(pictures, (0, 0, 0, right, 0, below))
         parts = padded.unflatten(-2, (self.columns, width)).unflatten(-4, (self.rows, height))
-        return parts.transpose(-4, -3).flatten(-3).flatten(-3, -2)
+        result: Tensor = parts.transpose(-4, -3).flatten(-3).flatten(-3, -2)
+        return result
 
     def joined(self, patches: Tensor) -> Tensor:
         """Return the opposite."""
@@ -67,7 +68,8 @@ class Patches:
         parts = patches.unflatten(-1, (height, width, grid.colours))
         parts = parts.unflatten(-4, (self.rows, self.columns)).transpose(-4, -3)
         pictures = parts.flatten(-3, -2).flatten(-4, -3)
-        return pictures[..., : grid.height, : grid.width, :].flatten(-3)
+        result: Tensor = pictures[..., : grid.height, : grid.width, :].flatten(-3)
+        return result
 
 
 class SpatialEncoder(ConvEncoder):
@@ -165,7 +167,8 @@ class SpatialDecoder(nn.Module):
         return draft + self.grid.values(self.widening(maps, pictures), self.n_params)
 
     def _maps(self, z: Tensor) -> Tensor:
-        return z.unflatten(1, (self.n_maps, self.patches.rows, self.patches.columns))
+        maps: Tensor = z.unflatten(1, (self.n_maps, self.patches.rows, self.patches.columns))
+        return maps
 
     def _drawn(self, z: Tensor) -> Tensor:
         """Return what the linear path draws, ``(batch, n_params, values)``."""
