@@ -77,8 +77,9 @@ def test_the_time_of_trials_is_taken_from_the_fit(
     plan, _ = chosen(pictures, max_time=100.0)
     assert [fit.plan.max_time for fit in fits] == pytest.approx([5.0, 5.0])
     assert 90.0 < plan.max_time < 100.0
-    plan, facts = chosen(pictures, max_time=100.0, resumable=True)
-    assert (plan.max_time, facts) == (100.0, {})
+    for options in ({"max_time": 100.0, "resumable": True}, {"max_time": 29.0}):
+        plan, facts = chosen(pictures, **options)
+        assert (plan.max_time, facts) == (options["max_time"], {})
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,8 @@ def test_where_there_is_no_choice_nothing_is_tried(
 
 
 def test_a_fit_says_what_was_chosen(pictures: np.ndarray, tmp_path: Path) -> None:
-    model = Autoencoder(4, max_epochs=2, batch_size=128, random_state=0).fit(pictures)
+    model = Autoencoder(4, max_epochs=2, batch_size=128, random_state=0)
+    model.fit(pictures[:300], X_held_out=pictures[300:])
     facts = model._state.facts["architectures"]
     assert model.architecture_ in ("mlp", "conv")
     assert facts["pca"] > 0

@@ -44,12 +44,7 @@ VARIATIONAL = {"n_samples": 3, "posterior": "flow", "free_bits": 9.0, "warmup": 
 OPTIONS = {
     ("architecture", "mlp"): {"activation": "relu", "start": "random", "dropout": 0.3},
     ("architecture", "dictionary"): {"start": "random", "positive": True},
-    ("architecture", "conv"): {
-        "start": "random",
-        "blocks": 2,
-        "dense": 8,
-        "code": "spatial",
-    },
+    ("architecture", "conv"): {"start": "random", "blocks": 2, "dense": 8, "code": "spatial"},
     ("bottleneck", "plain"): {},
     ("bottleneck", "topk"): {"active": 2},
     ("bottleneck", "batchtopk"): {"active": 0.5},

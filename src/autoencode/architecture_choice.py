@@ -26,6 +26,8 @@ _FEWEST_SEEN, _MOST_SEEN = 2_000, 12_000
 _VALUES_SEEN = 10_000_000
 """Rows that a trial is trained on, one epoch after the other: about as many values."""
 _EPOCH_SHARE, _TIME_SHARE = 8, 0.1
+_LEAST_TIME = 30.0
+"""Seconds of a fit; in less there is no time for trials."""
 
 
 def choose_architecture(
@@ -64,8 +66,8 @@ def choose_architecture(
         ``size`` of the code, and the error of each, "mlp", "conv" and "pca": mean square per
         value, scaled. Nothing if nothing was tried.
     """
-    timed = plan.max_time is not None
-    if not _is_open(plan, given, rows) or (resumable and timed):
+    hurried = plan.max_time is not None and (resumable or plan.max_time < _LEAST_TIME)
+    if hurried or not _is_open(plan, given, rows):
         return plan, {}
     started, seeded = time.perf_counter(), {**given, "random_state": plan.seed}
     convolving = make_plan({**seeded, "architecture": _CONV}, rows)
