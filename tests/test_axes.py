@@ -165,8 +165,7 @@ def fitted(axis: str, spec: str, data: str = "", run: int = 0) -> Autoencoder:
     options["max_epochs"] = {"bernoulli": 40, "hide": 40, "conv": 2}.get(name, 20)
     if options.get("architecture", "").startswith("dictionary"):
         options["bottleneck"] = "topk:active=1"  # with a plain one it is PCA, and not trained
-    length = 4 if parse(spec)[0] == "conv" else 2  # a spatial code has four places
-    model = Autoencoder(length, hidden_layer_sizes=(16,), **options)
+    model = Autoencoder(4 if parse(spec)[0] == "conv" else 2, hidden_layer_sizes=(16,), **options)
     model.rows = rows
     return model.fit(rows)
 
