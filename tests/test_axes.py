@@ -44,7 +44,7 @@ VARIATIONAL = {"n_samples": 3, "posterior": "flow", "free_bits": 9.0, "warmup": 
 OPTIONS = {
     ("architecture", "mlp"): {"activation": "relu", "start": "random", "dropout": 0.3},
     ("architecture", "dictionary"): {"start": "random", "positive": True},
-    ("architecture", "conv"): {"start": "random", "blocks": 2, "dense": 8},
+    ("architecture", "conv"): {"start": "random", "blocks": 2, "dense": 8, "code": "spatial"},
     ("bottleneck", "plain"): {},
     ("bottleneck", "topk"): {"active": 2},
     ("bottleneck", "batchtopk"): {"active": 0.5},
@@ -165,7 +165,7 @@ def fitted(axis: str, spec: str, data: str = "", run: int = 0) -> Autoencoder:
     options["max_epochs"] = {"bernoulli": 40, "hide": 40, "conv": 2}.get(name, 20)
     if options.get("architecture", "").startswith("dictionary"):
         options["bottleneck"] = "topk:active=1"  # with a plain one it is PCA, and not trained
-    model = Autoencoder(2, hidden_layer_sizes=(16,), **options)
+    model = Autoencoder(4 if parse(spec)[0] == "conv" else 2, hidden_layer_sizes=(16,), **options)
     model.rows = rows
     return model.fit(rows)
 

@@ -15,6 +15,7 @@ from autoencode.architectures import ARCHITECTURES, Dictionary
 from autoencode.architectures.mlp import spread
 from autoencode.architectures.own import OWN
 from autoencode.bottlenecks import BOTTLENECKS, GaussianCode
+from autoencode.bottlenecks.local import localize
 from autoencode.corruptions import CORRUPTIONS
 from autoencode.errors import ModelFileError
 from autoencode.guess import n_told
@@ -113,6 +114,9 @@ class Composition:
                 architecture.n_linear,
                 n_components,
             )
+            n_places = getattr(architecture, "n_places", 1)
+            if n_places > 1:
+                localize(neck, architecture.n_hidden, architecture.n_linear, n_places)
             network = Network(
                 architecture,
                 neck,
@@ -151,11 +155,25 @@ class Composition:
         """
         part = make("architecture", ARCHITECTURES, self.architecture, self.sample_shape, ())
         start = getattr(part, "start", "random")
+        if self.sparse and self.n_places > 1:
+            return "random"  # patches have no dictionary of rows
         if isinstance(part, Dictionary):
             start = {"data": "pca", "random": "directions"}[part.start]
         if start != "pca" or not self.sparse:
             return start
         return "positive" if getattr(part, "positive", False) else "data"
+
+    @cached_property
+    def n_places(self) -> int:
+        """How many places a code has numbers of: its length is a multiple; 1: it is a vector."""
+        return math.prod(self.code_size)
+
+    @cached_property
+    def code_size(self) -> tuple[int, ...]:
+        """Height and width of codes that are small pictures; empty: they are vectors."""
+        sizes = (self.sample_shape, self.hidden_layer_sizes)
+        part = make("architecture", ARCHITECTURES, self.architecture, *sizes)
+        return tuple(getattr(part, "code_size", ()))
 
     @cached_property
     def sparse(self) -> bool:
@@ -200,7 +218,7 @@ class Composition:
 
     def check(self) -> None:
         """Raise `SpecError` for an unknown part or option before any work is done."""
-        self.network(1)
+        self.network(self.n_places)
         self.objective()
         make("corruption", CORRUPTIONS, self.corruption, self.layout)
 

@@ -29,7 +29,7 @@ from autoencode.selection import Split, halve, split_rows
 from autoencode.size_curves import explained_share
 from autoencode.training import History
 
-__all__ = ["FitData", "Plan"]
+__all__ = ["FitData", "Plan", "chance", "drawn_split"]
 
 Numbers = npt.NDArray[np.intp]
 
@@ -51,6 +51,7 @@ class Plan:
     ``features``: codes are for simple readers, of which networks are to be judged; else by
     what can be restored from them.
     ``few``: rows are so few that networks are judged by cross-validation.
+    ``lowers``: training may multiply in lower precision than ``dtype``.
     ``augmentation``: how pictures are moved in training; "auto": to be tried.
     """
 
@@ -70,8 +71,24 @@ class Plan:
     fills: bool = False
     features: bool = False
     few: bool = False
+    lowers: bool = False
     augmentation: str = "none"
     report: Callable[[str, History], None] | None = None
+
+
+def chance(seed: int) -> tuple[np.random.Generator, torch.Generator]:
+    """Return a fit's sources of randomness: for its rows, and for its networks."""
+    generator = np.random.default_rng(seed)
+    return generator, torch.Generator().manual_seed(int(generator.integers(2**62)))
+
+
+def drawn_split(
+    plan: Plan, rows: Rows, held_out: Rows | None, generator: np.random.Generator
+) -> Split:
+    """Return the rows of a fit by use; see `FitData`."""
+    if held_out is None:
+        return split_rows(rows.n_rows, plan.validation_fraction, generator)
+    return Split(np.arange(rows.n_rows), *halve(generator.permutation(held_out.n_rows)))
 
 
 class FitData:
@@ -90,7 +107,7 @@ class FitData:
     generator : numpy.random.Generator
         For the split.
     split : Split or None
-        Of ``rows``, if it is not drawn.
+        Of ``rows`` (and those held out), if it is not drawn.
     """
 
     def __init__(
@@ -103,15 +120,9 @@ class FitData:
         split: Split | None = None,
     ) -> None:
         self.plan = plan
-        self.pairs = self.held_pairs = Pairs(rows, target)
-        if split is not None:
-            self.split = split
-        elif held_out is None:
-            self.split = split_rows(rows.n_rows, plan.validation_fraction, generator)
-        else:
-            halves = halve(generator.permutation(held_out.n_rows))
-            self.split = Split(np.arange(rows.n_rows), *halves)
-            self.held_pairs = Pairs(held_out)
+        self.pairs = Pairs(rows, target)
+        self.held_pairs = self.pairs if held_out is None else Pairs(held_out)
+        self.split = drawn_split(plan, rows, held_out, generator) if split is None else split
         self.scaling, self.moments = self.units(self.split.train)
         self.training = self.scaled(self.pairs, self.split.train)
         if plan.composition.sparse:
@@ -256,7 +267,15 @@ class FitData:
         left = self.choose.pca.mean(0)
         explained = explained_share(left, float(left[0]))
         reached = np.flatnonzero(explained[1:] >= self.plan.n_components)
-        return int(reached[0]) + 1 if len(reached) else max(1, len(explained) - 1)
+        most = max(1, len(explained) - 1)
+        step = self.plan.composition.n_places
+        if step > most:
+            raise SpecError(
+                f"a spatial code of these pictures has {step} components or a multiple of it, and "
+                f"{most} is the most for these rows: fit to more, or leave code=spatial"
+            )
+        found = int(reached[0]) + 1 if len(reached) else most
+        return min(-(-found // step), most // step) * step
 
     def _limit(self) -> int:
         """Return how many principal components are wanted at most.

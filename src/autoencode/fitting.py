@@ -18,13 +18,13 @@ from autoencode import defaults
 from autoencode.bottlenecks import GaussianCode
 from autoencode.checkpoint import Checkpoint
 from autoencode.data.rows import Rows
-from autoencode.fit_data import FitData, Plan
+from autoencode.execution import choose_execution
+from autoencode.fit_data import FitData, Plan, chance
 from autoencode.flat_parameters import FlatParameters
 from autoencode.generalisation import Generalisation
 from autoencode.guess import rescaled
 from autoencode.interfaces import LinearStart
 from autoencode.network import Network
-from autoencode.numerics import choose_products, choose_threads, matrix_products, threads
 from autoencode.objective import Objective
 from autoencode.outcome import Outcome, fitted_state
 from autoencode.phase import Phase
@@ -44,7 +44,6 @@ from autoencode.sparse_steps import settle
 from autoencode.sparsity import Sparse
 from autoencode.starting import starting_network
 from autoencode.state import State
-from autoencode.steps import choose_step
 from autoencode.strength import Evidence, Trial, penalty_facts
 from autoencode.training import Budget, History, Settings, Task, train
 from autoencode.training_rows import TrainingRows
@@ -88,11 +87,11 @@ class Fit:
     ) -> None:
         self.plan, self.checkpoint, self.start = plan, checkpoint, start
         self.started = time.perf_counter()
-        self.interrupted, self.products, self.history = False, "ieee", History()
+        self.interrupted, self.history, self.step = False, History(), plan.composition.n_places
+        self.products, self.halved = "ieee", False
         self.networks: dict[str, Network] = {}
         self.used_for: dict[str, bool] = {}
-        generator = np.random.default_rng(plan.seed)
-        self.rng = torch.Generator().manual_seed(int(generator.integers(2**62)))
+        generator, self.rng = chance(plan.seed)
         self.data = FitData(plan, rows, target, held_out, generator, split)
         self.choose, self.rows = self.data.choose, TrainingRows(self.data)
         self.evidence, self.gap = evidence, Generalisation(self.data, evidence)
@@ -110,7 +109,8 @@ class Fit:
         limit = self.data.search_limit()
         if self.judge is not None and isinstance(plan.n_components, float):
             # Units that are not needed become idle: as many as PCA needs are enough.
-            plan = self.plan = replace(plan, n_components=min(limit, _MOST_UNITS))
+            most = max(self.step, _MOST_UNITS // self.step * self.step)
+            plan = self.plan = replace(plan, n_components=min(limit, most))
             limit = int(plan.n_components)
         self._begin(limit)
         if plan.composition.sparse or (plan.composition.trains and len(self.data.split.choose)):
@@ -127,6 +127,7 @@ class Fit:
             self.history,
             "interrupted" if self.interrupted else self.history.stop_reason,
             self.products,
+            self.halved,
             self.used_for,
             self.judge,
             self.collapse,
@@ -170,7 +171,7 @@ class Fit:
 
     def _begin(self, search: int) -> None:
         self.search = search
-        self.sizes = evaluation_sizes(search)
+        self.sizes = evaluation_sizes(search, self.step)
         if self.plan.composition.sparse:
             self.sizes = few_sizes(self.sizes) if self.plan.composition.nested else [search]
         self.best = self.choose.weighted(self.choose.floor(self.sizes))
@@ -224,11 +225,11 @@ class Fit:
             return self.sparsity.judge("nested", network, value, 1.0)
 
         def reached() -> bool:
-            # One component that reaches the level cannot be improved upon.
-            error = float(self.choose.errors(network, [1]).mean())
+            # The least size that reaches the level cannot be improved upon.
+            error = float(self.choose.errors(network, self.sizes[:1]).mean())
             return isinstance(wanted, float) and error <= (1 - wanted) * total
 
-        pattern = size_pattern(self.search, 2 * self.plan.batch_size, _FULL_SHARE)
+        pattern = self._pattern(self.search, _FULL_SHARE)
         epochs = self.plan.max_epochs
         try:
             self._train(
@@ -283,10 +284,10 @@ class Fit:
         pattern, epochs = None, self.plan.max_epochs
         if nested is not None:
             network.copy_prefix(nested)
-            pattern = size_pattern(size, 2 * self.plan.batch_size, _FINE_SHARE)
+            pattern = self._pattern(size, _FINE_SHARE)
             epochs = max(1, epochs // 2)
         elif self.plan.composition.nested:
-            pattern = size_pattern(size, 2 * self.plan.batch_size, _SPARSE_SHARE)
+            pattern = self._pattern(size, _SPARSE_SHARE)
 
         total = float(self.choose.pca[:, 0].mean())
 
@@ -311,6 +312,8 @@ class Fit:
 
     def _train(self, networks: list[Network], phase: Phase) -> None:
         plan, keeper, network = self.plan, None, networks[0]
+        how = choose_execution(plan, network, self.objective, self.search)
+        self.products, self.halved = how.products, how.halved
         if self.checkpoint is not None:
             keeper = self.checkpoint.phase(phase.name, network, self)
             if keeper.restore_finished():
@@ -321,15 +324,10 @@ class Fit:
         seconds = None
         if plan.max_time is not None:
             seconds = max(0.0, (_TIME_USED * plan.max_time - spent) * phase.time_share)
-        hidden = getattr(network.encoder, "widths", plan.composition.hidden_layer_sizes)
-        last = (self.search,) if plan.composition.sparse else ()
-        widths = (self.data.pairs.rows.n_features, *hidden, *last)
-        flops = 12.0 * plan.batch_size * network.products(widths)
-        self.products = choose_products(widths, plan.batch_size, plan.device)
         task = Task(
             flat,
             batches,
-            choose_step(networks, self.objective, flat, self.products),
+            how.step(networks, self.objective, flat),
             phase.evaluate,
             None if pattern is None else torch.from_numpy(pattern).to(plan.device),
             None if pattern is None else self._size_weights(pattern, phase.shorter),
@@ -340,7 +338,7 @@ class Fit:
         noisy = plan.restores or self.judge is not None
         patience = defaults.patience(phase.epochs, mixed=bool(plan.composition.segments))
         try:
-            with threads(choose_threads(flops, plan.n_threads)), matrix_products(self.products):
+            with how.running():
                 train(
                     task,
                     settings=Settings(
@@ -361,6 +359,9 @@ class Fit:
             self.sparsity.calibrate(network)
         if keeper is not None:
             keeper.finish()
+
+    def _pattern(self, size: int, full_share: float) -> npt.NDArray[np.int64]:
+        return size_pattern(size, 2 * self.plan.batch_size, full_share, self.step)
 
     def _size_weights(self, pattern: npt.NDArray[np.int64], shorter: float) -> Tensor:
         errors = self.choose.floor(range(pattern.max() + 1)).mean(0)

@@ -16,6 +16,7 @@ __all__ = [
     "Products",
     "choose_products",
     "choose_threads",
+    "has_fast_bfloat16",
     "has_fast_products",
     "matrix_products",
     "threads",
@@ -66,6 +67,21 @@ def has_fast_products() -> bool:
     return torch.backends.mkldnn.is_available() and (
         torch.backends.cpu.get_cpu_capability() in ("AVX512", "AVX2")
     )
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Say whether a device multiplies in bfloat16 faster than in float32, by what it is.
+
+    Graphics processors of compute capability 8.0 or more, and processors with AMX or
+    AVX512-BF16; elsewhere it is emulated, and slow.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    known = getattr(torch.cpu, "get_capabilities", None)
+    if device.type != "cpu" or known is None or not torch.backends.mkldnn.is_available():
+        return False
+    found = known()
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autoencode.fit_data import FitData
+from autoencode.fit_data import FitData, Plan
 from autoencode.measurement import HeldOut, quantiles
 from autoencode.network import Network
 from autoencode.preprocess.table_rows import TableRows
@@ -51,6 +52,8 @@ class Outcome:
         Why the fit ended.
     products : str
         How matrices were multiplied.
+    halved : bool
+        Whether convolutions multiplied in bfloat16.
     used_for : mapping of str to bool
         Of a model that restores rows: whether its network takes normal "noise" and values
         that were exchanged ("swap") out better than the linear guess does, and restores
@@ -68,6 +71,7 @@ class Outcome:
     history: History
     stop_reason: str
     products: str
+    halved: bool
     used_for: Mapping[str, bool]
     judge: LikelihoodJudge | None = None
     collapse: Mapping[str, Any] | None = None
@@ -127,6 +131,9 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
     if data.plan.composition.variational:
         # Codes are in the units of their prior, N(0, I).
         deviations = np.full(sizes[-1], 1.0 / data.scaling.unit)
+    elif data.plan.composition.n_places > 1:
+        # All alike, so that codes stay pictures; about as large as scores.
+        deviations = np.full(sizes[-1], math.sqrt(float(np.square(deviations).mean())))
     if data.plan.composition.unit_codes:
         deviations = np.ones(sizes[-1])
     count = min(sizes[-1], len(start.deviations))
@@ -249,11 +256,18 @@ def _facts(data: FitData, outcome: Outcome) -> dict[str, Any]:
         "claim_rows": split.claim[:2000].tolist() if own else [],
         "stop_reason": outcome.stop_reason,
         "products": outcome.products,
+        "dtype": _dtype(data.plan, outcome),
         "processor": torch.backends.cpu.get_cpu_capability(),
         "seed": data.plan.seed,
         "used_for": dict(outcome.used_for),
         **_generalised(data, outcome),
     }
+
+
+def _dtype(plan: Plan, outcome: Outcome) -> str:
+    """Say in which types networks were trained."""
+    name = str(plan.dtype).removeprefix("torch.")
+    return f"{name}, convolutions in bfloat16" if outcome.halved else name
 
 
 def _generalised(data: FitData, outcome: Outcome) -> dict[str, Any]:

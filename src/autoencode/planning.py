@@ -57,6 +57,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
     max_time = None if limit is None else defaults.positive("max_time", limit)
     whole = threads != "auto"
     composition, few = _composition(given, n_components, rows)
+    n_components = _in_places(n_components, composition, fitting=restores)
     mixed = bool(composition.segments)
     n_mixed = rows.n_features if mixed else 0
     return Plan(
@@ -83,6 +84,7 @@ def make_plan(given: Mapping[str, Any], rows: Rows) -> Plan:
         features=bool(given.get("features", False)) and isinstance(n_components, int),
         fills=isinstance(rows, TableRows),
         few=few,
+        lowers=isinstance(given["dtype"], str) and given["dtype"] == "auto",
         augmentation=_augmentation(given, composition, rows),
     )
 
@@ -227,6 +229,25 @@ def _components(given: Any, rows: Rows, held_out: float, *, sparse: bool) -> int
     raise SpecError(
         f"n_components={given!r} must be a whole number between 1 and "
         f"min(n_samples, n_features)={most}, a share of variance in (0, 1), or None"
+    )
+
+
+def _in_places(asked: int | float, composition: Composition, *, fitting: bool) -> int | float:
+    """Return the length of a code, checked to be a multiple of its places.
+
+    ``fitting``: the next smaller multiple will do.
+    """
+    step = composition.n_places
+    if isinstance(asked, float) or asked % step == 0:
+        return asked
+    below = int(asked) // step * step
+    if fitting and below:
+        return below
+    sides = " x ".join(str(side) for side in composition.code_size)
+    near = f"{below} or {below + step}" if below else f"{step}"
+    raise SpecError(
+        f"n_components={asked!r}: a spatial code has a whole number of maps of {sides} places; "
+        f"choose {near}"
     )
 
 

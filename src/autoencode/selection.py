@@ -75,12 +75,16 @@ def halve(numbers: Places) -> tuple[Places, Places]:
     return np.sort(numbers[:half][:MOST_MEASURED]), np.sort(numbers[half:][:MOST_MEASURED])
 
 
-def evaluation_sizes(largest: int) -> list[int]:
-    """Return the sizes at which a curve is measured: all up to 64, then sparser."""
-    sizes = list(range(1, min(largest, _ALL_SIZES) + 1))
-    while sizes[-1] < largest:
-        sizes.append(min(largest, math.ceil(sizes[-1] * 1.1)))
-    return sizes
+def evaluation_sizes(largest: int, step: int = 1) -> list[int]:
+    """Return the sizes at which a curve is measured: all up to 64, then sparser.
+
+    They are multiples of ``step``, as ``largest`` is.
+    """
+    most = largest // step
+    sizes = list(range(1, min(most, _ALL_SIZES) + 1))
+    while sizes[-1] < most:
+        sizes.append(min(most, math.ceil(sizes[-1] * 1.1)))
+    return [step * size for size in sizes]
 
 
 def few_sizes(sizes: list[int]) -> list[int]:
@@ -89,7 +93,9 @@ def few_sizes(sizes: list[int]) -> list[int]:
     return [sizes[place] for place in sorted(set(places.tolist()))]
 
 
-def size_pattern(largest: int, rows: int, full_share: float) -> npt.NDArray[np.int64]:
+def size_pattern(
+    largest: int, rows: int, full_share: float, step: int = 1
+) -> npt.NDArray[np.int64]:
     """Return how many components each place in a batch keeps.
 
     Rows are shuffled, so a fixed pattern over places gives every row every size in
@@ -104,18 +110,20 @@ def size_pattern(largest: int, rows: int, full_share: float) -> npt.NDArray[np.i
         Places in the longest batch.
     full_share : float
         Share of places that keep all components.
+    step : int
+        Sizes are multiples of it, as ``largest`` is.
 
     Returns
     -------
     ndarray of shape (rows,)
-        Sizes from 1 to ``largest``; any leading part of it is spread evenly too.
+        Sizes up to ``largest``; any leading part of it is spread evenly too.
     """
     # Multiples of the golden ratio visit [0, 1) evenly, however many are taken.
     places = (np.arange(rows) * 0.6180339887498949) % 1.0
     part = np.maximum(places - full_share, 0.0) / (1.0 - full_share)
-    sizes = np.floor(np.exp(part * math.log(largest + 1))).astype(np.int64)
-    sizes[places < full_share] = largest
-    result: npt.NDArray[np.int64] = np.clip(sizes, 1, largest)
+    sizes = np.floor(np.exp(part * math.log(largest // step + 1))).astype(np.int64)
+    sizes[places < full_share] = largest // step
+    result: npt.NDArray[np.int64] = step * np.clip(sizes, 1, largest // step)
     return result
 
 

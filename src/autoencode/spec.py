@@ -12,7 +12,7 @@ from typing import Any
 
 from autoencode.errors import SpecError
 
-__all__ = ["Spec", "describe", "make", "module_of", "parse", "with_option"]
+__all__ = ["Spec", "describe", "make", "module_of", "parse", "shown", "with_option"]
 
 Spec = str | Callable[..., Any]
 
@@ -104,6 +104,11 @@ def describe(spec: Spec) -> str:
             "name it as 'my_package.module:name'"
         )
     return name
+
+
+def shown(spec: Spec) -> str:
+    """Return a text for people, also of what cannot be found again."""
+    return spec if isinstance(spec, str) else getattr(spec, "__qualname__", "own modules")
 
 
 def make(

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from autoencode.architectures.dictionary import DictionaryDecoder
 from autoencode.architectures.mlp import MlpDecoder, MlpEncoder, dense_layers
+from autoencode.autograd_step import AutogradStep
 from autoencode.bottlenecks import Plain
 from autoencode.drawn_steps import ManyDrawsStep, has_many_draws
 from autoencode.flat_parameters import FlatParameters
@@ -42,33 +42,6 @@ class Step(Protocol):
         """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
 
 
-class AutogradStep:
-    """The reference: PyTorch's autograd through the network and the objective.
-
-    Without ``flat`` gradients are added to those that are there.
-    """
-
-    def __init__(self, network: Network, objective: Objective, flat: FlatParameters | None) -> None:
-        self.network = network
-        self.objective = objective
-        self.flat = flat
-        self.terms = objective.terms(network)
-
-    def __call__(
-        self, batch: Batch, target: Batch, context: Context, weights: Tensor | None
-    ) -> Tensor:
-        """Compute gradients; return every loss term, ``(n_terms,)``, detached."""
-        if self.flat is not None:
-            self.flat.gradients.zero_()
-        result = self.network(batch, context)
-        loss = self.objective(self.network, result, target, weights)
-        loss.total.backward()
-        if isinstance(self.network.decoder, DictionaryDecoder):
-            self.network.decoder.project()
-        self.objective.adjust(result)
-        return torch.stack(list(loss.terms.values())).detach()
-
-
 class Together:
     """One step of several networks from the same rows, whose weights are one piece of memory."""
 
@@ -80,7 +53,9 @@ class Together:
         products: Products,
     ) -> None:
         self.flat = flat
-        self.steps = [_sparse_or_any(network, objective, None, products) for network in networks]
+        self.steps = [
+            _sparse_or_any(AutogradStep(network, objective, None), products) for network in networks
+        ]
         self.terms = objective.terms(networks[0])
 
     def __call__(
@@ -353,11 +328,26 @@ def choose_step(
     objective: Objective,
     flat: FlatParameters,
     products: Products = "ieee",
+    rows_at_once: int | None = None,
+    *,
+    halved: bool = False,
 ) -> Step:
     """Return the fastest step that computes exactly this loss of one network, or of several.
 
     The choice depends on the composition alone, so results do not depend on timing.
-    ``products`` says how the encoder of a dictionary multiplies.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        What learns.
+    objective : Objective
+        The loss of each.
+    flat : FlatParameters
+        Of all of them.
+    products : str
+        How the encoder of a dictionary multiplies.
+    rows_at_once, halved
+        As of `AutogradStep`, for one network.
     """
     network = networks[0]
     if len(networks) > 1:
@@ -373,15 +363,14 @@ def choose_step(
     )
     if dense:
         return DenseStep(network, objective, flat)
-    return _sparse_or_any(network, objective, flat, products)
+    reference = AutogradStep(network, objective, flat, rows_at_once, halved=halved)
+    return _sparse_or_any(reference, products)
 
 
-def _sparse_or_any(
-    network: Network, objective: Objective, flat: FlatParameters | None, products: Products
-) -> Step:
+def _sparse_or_any(reference: AutogradStep, products: Products) -> Step:
+    network, objective = reference.network, reference.objective
     if has_many_draws(network, objective):
-        return ManyDrawsStep(network, objective, flat)
-    reference = AutogradStep(network, objective, flat)
+        return ManyDrawsStep(network, objective, reference.flat)
     if not is_plain_dictionary(network, penalised=bool(objective.penalties)):
         return reference
     return SparseStep(network, reference, products)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoencode.bounds_summary import describe_bounds, known_bounds
+from autoencode.choice_summary import describe_choice
 from autoencode.metrics import STABLE
 from autoencode.prior_summary import describe_prior
 
@@ -73,6 +74,7 @@ def describe_state(state: State, *, restores: bool = False) -> str:
     lines = [
         f"{columns} -> {purpose}, by {kind}",
         f"left out: {apart}" if apart else "",
+        describe_choice(state.composition.architecture, facts.get("architectures", {})),
         "" if noise is None else f"fitted to {FITTED_TO[noise['situation']]}",
         "" if noise is None or noise["kind"] == "none" else f"noise: {describe_noise(noise)}",
         _quality(state, restores=restores),

@@ -17,7 +17,7 @@ from autoencode.selection import Split
 from autoencode.spec import Spec, make, with_option
 from autoencode.strength import Evidence, Trial, pooled, strongest_case
 
-__all__ = ["choose_strengths"]
+__all__ = ["choose_strengths", "is_automatic"]
 
 _GRID = (0.0, 0.1, 0.3, 1.0)
 """Strengths tried: weights are these times the number of values over that of training rows."""
@@ -72,6 +72,11 @@ def choose_strengths(
     if not names and not plan.few:
         return trials.resolved(rest, moved), None
     return trials.resolved(rest, moved), Evidence(found, trial)
+
+
+def is_automatic(spec: Spec) -> bool:
+    """Say whether the strength of a penalty is to be chosen."""
+    return _automatic(spec) is not None
 
 
 def _automatic(spec: Spec) -> Any:

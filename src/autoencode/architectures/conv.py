@@ -5,157 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from autoencode.architectures.convolution import Grid, Narrowing, Widening, n_products
+from autoencode.architectures.conv_modules import ConvDecoder, ConvEncoder
+from autoencode.architectures.convolution import Grid
 from autoencode.architectures.mlp import MlpDecoder, MlpEncoder
 from autoencode.architectures.reduction import Reduction
+from autoencode.architectures.spatial import Patches, SpatialDecoder, SpatialEncoder
 from autoencode.errors import SpecError
-from autoencode.interfaces import Context, Features, LinearStart
 
 __all__ = ["Conv", "ConvDecoder", "ConvEncoder"]
 
 _MOST_LINEAR = 4096
 """Values beyond which the linear path, and what is fully connected, see smaller pictures."""
 _WIDEST = 512
-
-
-class ConvEncoder(nn.Module):
-    """Convolutions and dense layers side by side, and the values for the linear path.
-
-    Parameters
-    ----------
-    grid : Grid
-        Of the pictures.
-    reduction : Reduction or None
-        What the dense layers and the linear path see; None: the pictures themselves.
-    channels : sequence of int
-        Of the convolutions, each time that sides are halved.
-    dense : sequence of int
-        Sizes of the dense layers.
-    blocks : int
-        Residual blocks at the smallest size, where they cost least.
-    n_told : int
-        What is told beside the values. As many numbers as there are values are a picture
-        too: which pixels are missing, or what they were before noise was taken out.
-    """
-
-    def __init__(
-        self,
-        grid: Grid,
-        reduction: Reduction | None,
-        channels: Sequence[int],
-        dense: Sequence[int],
-        blocks: int,
-        n_told: int,
-    ) -> None:
-        super().__init__()
-        self.grid, self.reduction = grid, reduction
-        self.widths = tuple(dense)
-        self.n_products = n_products(channels, grid.halved(len(channels)))
-        self.n_planes, self.n_others = divmod(n_told, grid.n_values)
-        n_linear = grid.n_values if reduction is None else reduction.n_values
-        n_heard = n_told if reduction is None else self.n_others
-        self.dense = MlpEncoder((n_linear + n_heard, *dense), "silu")
-        colours = grid.colours * (1 + self.n_planes)
-        self.narrowing = Narrowing(colours, channels, grid.halved(len(channels)), blocks)
-        first = self.narrowing.first.out_channels
-        self.others = nn.Linear(self.n_others, first) if self.n_others else None
-
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Features:
-        """Return hidden features and the values of the linear path."""
-        values = x.flatten(1)
-        planes, others = self._heard(told)
-        pictures = [self.grid.pictures(part) for part in (values, *planes)]
-        shift = None if self.others is None or others is None else self.others(others)
-        whole = pictures[0] if len(pictures) == 1 else torch.cat(pictures, 1)
-        found = self.narrowing(whole, shift)
-        if self.reduction is not None:
-            values, told = self.reduction.down(values), others
-        features = self.dense(values, told)
-        return Features(torch.cat([features.hidden, found], 1), values)
-
-    def _heard(self, told: Tensor | None) -> tuple[list[Tensor], Tensor | None]:
-        """Split what is told into pictures, which stand first and last, and other numbers."""
-        if told is None:
-            return [], None
-        n_values, n_others = self.grid.n_values, self.n_others
-        leading = n_values * (self.n_planes - (1 if n_others and self.n_planes else 0))
-        parts = [*told[:, :leading].split(n_values, 1), told[:, leading + n_others :]]
-        planes = [part for part in parts if part.shape[1]]
-        return planes, told[:, leading : leading + n_others] if n_others else None
-
-    def linear_start(self, start: LinearStart) -> LinearStart:
-        """Return a start for the values of the linear path."""
-        return start if self.reduction is None else self.reduction.encoding(start)
-
-
-class ConvDecoder(nn.Module):
-    """A draft by dense layers and the linear path, and what convolutions make of it.
-
-    Parameters
-    ----------
-    grid, reduction, channels, blocks
-        As of `ConvEncoder`.
-    draft : MlpDecoder
-        From codes to ``(batch, n_params, n_values)``, of reduced pictures if they are.
-    n_params : int
-        Parameters per value.
-    """
-
-    def __init__(
-        self,
-        grid: Grid,
-        reduction: Reduction | None,
-        channels: Sequence[int],
-        draft: MlpDecoder,
-        blocks: int,
-        n_params: int,
-    ) -> None:
-        super().__init__()
-        self.grid, self.reduction, self.n_params = grid, reduction, n_params
-        self.draft = draft
-        self.widening = Widening(
-            draft.n_hidden,
-            n_params * grid.colours,
-            n_params * grid.colours,
-            channels,
-            grid.halved(len(channels)),
-            blocks,
-        )
-
-    def forward(self, z: Tensor, context: Context) -> Tensor:
-        """Return ``(batch, n_params, n_values)``."""
-        hidden = self.draft.hidden(z, context)
-        draft = self._whole(self.draft.joined(z, hidden))
-        pictures = self.grid.pictures(draft.flatten(0, 1))
-        if self.n_params > 1:
-            pictures = pictures.unflatten(0, (-1, self.n_params)).flatten(1, 2)
-        assert hidden is not None
-        return draft + self.grid.values(self.widening(hidden, pictures), self.n_params)
-
-    def _whole(self, values: Tensor) -> Tensor:
-        return values if self.reduction is None else self.reduction.up(values)
-
-    def linear_part(self, z: Tensor) -> Tensor:
-        """Return what codes add to the values directly, ``(batch, n_params * n_values)``."""
-        added = self.draft.linear_part(z)
-        return self._whole(added.unflatten(1, self.draft.shape)).flatten(1)
-
-    @torch.no_grad()
-    def start_linear(self, start: LinearStart) -> None:
-        """Set the linear path to the inverse of PCA's; what is added to it to zero."""
-        self.widening.output.weight.zero_()
-        if self.widening.output.bias is not None:
-            self.widening.output.bias.zero_()
-        self.draft.start_linear(start if self.reduction is None else self.reduction.decoding(start))
-
-    @torch.no_grad()
-    def copy_prefix(self, longer: ConvDecoder) -> None:
-        """Take over a decoder of longer codes, for codes cut to this one's length."""
-        self.draft.copy_prefix(longer.draft)
-        self.widening.load_state_dict(longer.widening.state_dict())
+_CODES = ("vector", "spatial")
 
 
 class Conv:
@@ -179,8 +43,21 @@ class Conv:
         values, 512 at most.
     start : str
         ``"pca"`` or ``"random"``.
+    code : str
+        ``"vector"``: each number may tell of the whole picture. ``"spatial"``: codes are small
+        pictures ``(maps, height, width)`` of the smallest size, each number about what is around
+        its place. There are no dense layers, and the linear path starts as PCA of patches, which
+        is the same at all places.
     n_told : int
         Further inputs of the encoder: what is missing, and how strong noise is.
+
+    Attributes
+    ----------
+    n_places : int
+        How many places codes have numbers of; 1: they are vectors. Lengths of codes are
+        multiples of it.
+    code_size : tuple of int
+        Height and width of codes that are small pictures; else empty.
     """
 
     def __init__(
@@ -190,8 +67,15 @@ class Conv:
         blocks: int = 1,
         dense: int | None = None,
         start: str = "pca",
+        code: str = "vector",
         n_told: int = 0,
     ) -> None:
+        if code not in _CODES:
+            raise SpecError(
+                f"architecture 'conv': code={code!r} is not known; choose from {', '.join(_CODES)}"
+            )
+        if code == "spatial" and dense is not None:
+            raise SpecError("architecture 'conv': a spatial code has no dense layers: leave dense")
         if start not in ("pca", "random"):
             raise SpecError(f"start={start!r} is not known; choose from pca, random")
         for name, value, least in (("blocks", blocks, 0), ("dense", dense, 2)):
@@ -207,25 +91,37 @@ class Conv:
         self.n_linear = self.reduction.n_values if self.reduction else self.grid.n_values
         width = min(_WIDEST, 1 << max(5, (4 * self.n_linear - 1).bit_length()))
         first = width if dense is None else dense
-        widths: tuple[int, ...] = (first, first // 2)
-        self.dense = widths if self.channels else ()
-        self.n_hidden = 0
+        spatial = code == "spatial" and bool(self.channels)
+        self.dense = (first, first // 2) if self.channels and not spatial else ()
+        self.n_hidden, self.n_places = 0, 1
+        self.patches: Patches | None = None
+        self.code_size: tuple[int, ...] = ()
         if self.channels:
             height, width = self.grid.halved(len(self.channels))[-1]
-            self.n_hidden = widths[-1] + self.channels[-1] * height * width
+            self.n_hidden = sum(self.dense[-1:]) + self.channels[-1] * height * width
+        if spatial:
+            low = self.grid if self.reduction is None else self.reduction.low
+            self.patches = Patches(low, height, width)
+            self.code_size, self.n_places = (height, width), self.patches.count
+            self.n_linear = self.n_places * self.patches.n_values
 
     def encoder(self) -> nn.Module:
         """Return a module from ``(batch, n_values)`` to features."""
         if not self.channels:
             return MlpEncoder((self.n_linear,), "silu")
-        return ConvEncoder(
-            self.grid, self.reduction, self.channels, self.dense, self.blocks, self.n_told
-        )
+        sizes, told = (self.grid, self.reduction, self.channels), self.n_told
+        if self.patches is not None:
+            return SpatialEncoder(*sizes, self.blocks, told, self.patches)
+        return ConvEncoder(*sizes, self.dense, self.blocks, told)
 
     def decoder(self, latent_shape: tuple[int, ...], n_params: int, *, sized: bool) -> nn.Module:
         """Return a module from codes to ``(batch, n_params, n_values)``."""
+        sizes, length = (self.grid, self.reduction, self.channels), math.prod(latent_shape)
+        if self.patches is not None:
+            n_maps = length // self.n_places
+            return SpatialDecoder(*sizes, self.blocks, n_params, self.patches, n_maps, sized=sized)
         draft = MlpDecoder(
-            math.prod(latent_shape),
+            length,
             self.dense[::-1],
             (n_params, self.n_linear),
             "silu",
@@ -233,7 +129,7 @@ class Conv:
         )
         if not self.channels:
             return draft
-        return ConvDecoder(self.grid, self.reduction, self.channels, draft, self.blocks, n_params)
+        return ConvDecoder(*sizes, draft, self.blocks, n_params)
 
 
 def _is_whole(value: object, least: int) -> bool:

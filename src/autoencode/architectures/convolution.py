@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,7 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Grid", "Narrowing", "Residual", "Widening", "conv3", "n_products", "resized"]
+__all__ = [
+    "Convolving",
+    "Grid",
+    "Narrowing",
+    "Residual",
+    "Widening",
+    "conv3",
+    "in_bfloat16",
+    "n_products",
+    "resized",
+]
 
 _LEAST_HALVED = 4
 """Sides that are not longer are not halved."""
@@ -146,7 +157,37 @@ def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-class Narrowing(nn.Module):
+class Convolving(nn.Module):
+    """Convolutions one after the other, which may multiply in bfloat16; see `in_bfloat16`."""
+
+    halved = False
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """Return what they make of tensors, in the type of the first."""
+        if not self.halved:
+            return self.passed(x, other)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.passed(x, other).to(x.dtype)
+
+    def passed(self, x: Tensor, other: Tensor | None) -> Tensor:
+        """Return the same, in whatever type."""
+        raise TypeError(f"{type(self).__name__} does not say what it does")
+
+
+@contextlib.contextmanager
+def in_bfloat16(network: nn.Module, *, wanted: bool = True) -> Iterator[None]:
+    """Let a network's convolutions multiply in bfloat16 (``torch.autocast``) within the block."""
+    parts = [part for part in network.modules() if isinstance(part, Convolving)] if wanted else []
+    for part in parts:
+        part.halved = True
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.halved = False
+
+
+class Narrowing(Convolving):
     """From pictures to smaller ones with more channels.
 
     Parameters
@@ -177,29 +218,35 @@ class Narrowing(nn.Module):
         )
         self.blocks = nn.Sequential(*(Residual(channels[-1]) for _ in range(blocks)))
 
-    def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
-        """Return what is left, all in a row; ``shift`` is added to the first layer's channels."""
+    def passed(self, x: Tensor, other: Tensor | None) -> Tensor:
+        """Return what is left, ``(batch, channels, height, width)``.
+
+        ``other`` is added to the first layer's channels.
+        """
         x = self.first(x)
-        if shift is not None:
-            x = x + shift[:, :, None, None]
+        if other is not None:
+            x = x + other[:, :, None, None]
         for step in self.steps:
             x = step(functional.silu(x))
-        return functional.silu(self.blocks(x)).flatten(1)
+        result: Tensor = functional.silu(self.blocks(x))
+        return result
 
 
-class Widening(nn.Module):
+class Widening(Convolving):
     """From a few numbers to pictures: `Narrowing` backwards.
 
     Parameters
     ----------
     n_inputs : int
-        The numbers of a row.
+        The numbers of a row, or channels of maps of the smallest size.
     n_drafts : int
         Channels of a draft of the picture, which the last layers are shown.
     n_outputs : int
         Channels of the pictures.
     channels, sizes, blocks
         As of `Narrowing`.
+    local : bool
+        Whether it starts from maps and not from numbers that belong to no place.
     """
 
     def __init__(
@@ -210,24 +257,31 @@ class Widening(nn.Module):
         channels: Sequence[int],
         sizes: Sequence[tuple[int, int]],
         blocks: int,
+        *,
+        local: bool = False,
     ) -> None:
         super().__init__()
         self.sizes = list(sizes)[::-1]
         after = [*list(channels)[::-1], max(1, channels[0] // 2)]
         height, width = self.sizes[0]
         self.seed_shape = (height, width, after[0])
-        self.seed = nn.Linear(n_inputs, height * width * after[0])
+        self.seed = (
+            conv3(n_inputs, after[0]) if local else nn.Linear(n_inputs, height * width * after[0])
+        )
         self.blocks = nn.Sequential(*(Residual(after[0]) for _ in range(blocks)))
         self.steps = nn.ModuleList(conv3(*pair) for pair in pairwise(after))
         self.joint = conv3(after[-1] + n_drafts, after[-1])
         self.output = conv3(after[-1], n_outputs)
 
-    def forward(self, numbers: Tensor, draft: Tensor) -> Tensor:
-        """Return what is added to drafts, ``(batch, n_outputs, height, width)``."""
-        x = self.seed(numbers).unflatten(1, self.seed_shape).permute(0, 3, 1, 2)
+    def passed(self, x: Tensor, other: Tensor | None) -> Tensor:
+        """Return what is added to drafts (the ``other``), ``(batch, n_outputs, height, width)``."""
+        assert other is not None
+        x = self.seed(x)
+        if x.ndim == 2:
+            x = x.unflatten(1, self.seed_shape).permute(0, 3, 1, 2)
         x = self.blocks(x)
         for step, size in zip(self.steps, self.sizes[1:], strict=True):
             x = resized(functional.silu(step(x)), size)
-        x = functional.silu(self.joint(torch.cat([x, draft], 1)))
+        x = functional.silu(self.joint(torch.cat([x, other], 1)))
         result: Tensor = self.output(x)
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import Any, Self
@@ -10,6 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
+from autoencode.architecture_choice import choose_architecture
 from autoencode.checkpoint import Checkpoint, identify
 from autoencode.data.aligned_rows import AlignedRows
 from autoencode.data.reading import pictures_of
@@ -29,6 +31,7 @@ from autoencode.preprocess.pixels import pixel_dtype
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.refining import refined
 from autoencode.sampler_fit import fit_sampler
+from autoencode.spec import shown
 from autoencode.state import State
 from autoencode.summary import describe_state, fitted_columns
 from autoencode.trials import choose_strengths
@@ -52,7 +55,9 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Hidden layers from the data to the code, mirrored in the decoder. Empty: the
         linear autoencoder, which is PCA.
     architecture, bottleneck, corruption, likelihood : str or callable
-        One part on each axis, as ``"name:key=value"``; "auto" where it is the default.
+        One part on each axis, as ``"name:key=value"``; "auto" where it is the default. An
+        "auto" architecture is dense layers (``"mlp"``); of 300 pictures or more, with sides of
+        at least 16 pixels, dense layers or convolutions (``"conv"``), as short trainings say.
         ``architecture=(make_encoder, make_decoder)``: modules of your own; see
         `autoencode.architectures.own.Own`.
     nested : "auto" or bool, default="auto"
@@ -83,7 +88,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     device : str, default="auto"
         Where to train.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        Floating type of training.
+        Floating type of training. "auto": float32; convolutions multiply in bfloat16 where the
+        processor is made for it, which ``dtype_`` says. Errors on held-out rows never do.
     n_threads : "auto" or int, default="auto"
         The most threads inside one operator while training.
     random_state : int, RandomState instance or None, default=None
@@ -105,6 +111,13 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         gate is open), of the best model at each size, on rows that nothing saw.
     gate_ : int
         1 if the fitted model is the network, 0 if it is PCA.
+    architecture_ : str
+        What networks are made of: "mlp", "conv", or what was asked for.
+    code_shape_ : tuple of int
+        ``(n_components_,)``; of ``"conv:code=spatial"`` where the gate is open
+        ``(maps, height, width)``, which codes are flattened from.
+    dtype_ : str
+        In which types networks were trained.
     stop_reason_ : str
         "reached the asked level", "no further gain", "budget" or "interrupted".
     history_ : dict of str to list
@@ -247,17 +260,20 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ) -> Self:
         pictures = pictures_of(rows)
         given, rows, target = self._assigned(rows, target)
+        begun = time.perf_counter()
         plan = make_plan(given, rows)
         if checkpoint is not None:
             plan = checkpoint.seeded(plan)
-        plan, evidence = choose_strengths(plan, rows, target, held)
-        begun = time.perf_counter()
+        sources, resumable = (rows, target, held), checkpoint is not None
+        plan, tried = choose_architecture(plan, given, *sources, resumable=resumable)
+        plan, evidence = choose_strengths(plan, *sources)
         plan, found = self._searched(plan, rows, target, held)
         searched = time.perf_counter() - begun
         start = None if found is None else found.start()
         fit = Fit(plan, rows, target, held, evidence=evidence, checkpoint=checkpoint, start=start)
         state = fit.run()
         state.facts["seconds"] += searched
+        state.facts |= {"architectures": tried} if tried else {}
         if found is not None:
             state = refined(state, found, claim_rows(fit.data))
         _check_feature_names(self, with_names(rows), reset=True)
@@ -324,6 +340,10 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.explained_variance_ratio_ = np.diff(state.prefix_explained, prepend=0.0)
         self.curve_ = state.curve
         self.gate_ = int(state.source(state.n_components) != "pca")
+        size = state.composition.code_size if self.gate_ else ()
+        self.code_shape_ = (state.n_components // math.prod(size), *size)
+        self.architecture_ = shown(state.composition.architecture)
+        self.dtype_ = state.facts.get("dtype", "float32")
         self.stop_reason_ = state.facts["stop_reason"]
         self.history_ = state.history
         self.columns_ = fitted_columns(state)
