@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -215,7 +216,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             return self._fitted(rows, wanted, held, None, classes)
         given = {name: value for name, value in self.get_params().items() if name != "verbose"}
         parameters = {name: plain(value) for name, value in given.items()}
-        identity = identify(type(self).__name__, parameters, rows, wanted, held)
+        sources = {"X": rows, "target": wanted, "X_held_out": held}
+        identity = identify(type(self).__name__, parameters, sources)
         with Checkpoint(checkpoint, identity) as kept:
             return self._fitted(rows, wanted, held, kept, classes)
 
@@ -249,7 +251,7 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         given, rows, target = self._assigned(rows, target)
         plan = make_plan(given, rows)
         if checkpoint is not None:
-            plan = checkpoint.seeded(plan)
+            plan = replace(plan, seed=checkpoint.seeded(plan.seed))
         plan, evidence = choose_strengths(plan, rows, target, held)
         begun = time.perf_counter()
         plan, found = self._searched(plan, rows, target, held)
