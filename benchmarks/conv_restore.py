@@ -70,6 +70,8 @@ def fitted(name: str, train: Any, arguments: argparse.Namespace) -> Any:
     }
     if name == "fashion":
         return ConvolutionalAutoencoder(None, **choices).fit(train)
+    if arguments.epochs and not arguments.quick:
+        choices["max_epochs"] = arguments.epochs
     return PictureRestorer(**choices, verbose=True).fit(train)
 
 
@@ -84,6 +86,7 @@ def biharmonic(pictures: Any, mask: Mask) -> Any:
 def measure(arguments: argparse.Namespace) -> None:
     """Fit one model to every set; fill every kind of hole."""
     rows: list[list[Any]] = []
+    every: list[float] = []
     for name in arguments.sets:
         train, test = pictures_of(name, arguments)
         started, cpu = time.perf_counter(), time.process_time()
@@ -107,6 +110,8 @@ def measure(arguments: argparse.Namespace) -> None:
                 progress(" ".join(map(str, rows[-1])))
         rows.append([f"{name} {side} x {side}", "mean", None, None, None, float(np.mean(gains))])
         rows[-1] += [None, None]
+        every += gains
+    rows.append(["all", "mean", None, None, None, float(np.mean(every)), None, None])
     names = [
         "pictures",
         "holes",
@@ -129,6 +134,7 @@ def main() -> None:
     options.add_argument("--test", type=int, default=100, help="test pictures")
     options.add_argument("--side", type=int, default=64, help="of parts of photographs")
     options.add_argument("--time", type=float, default=600.0, help="seconds for each fit")
+    options.add_argument("--epochs", type=int, default=0, help="of photographs; 0: auto")
     options.add_argument("--save", type=Path, help="folder for the models")
     measure(options.parse_args())
 
