@@ -60,11 +60,14 @@ class HoleModel(FittedPictures):
     def _filled(self, values: Tensor, missing: Tensor) -> Tensor:
         """Fill ``(n_colours, height, width)``; the mean over eight turned and mirrored forms."""
         holes = missing[None, None]
-        mean, unit = contrast(values[None], holes)
+        device = next(self.network.parameters()).device
+        mean, unit = (part.to(device) for part in contrast(values[None], holes))
         start = smooth(values[None], holes)
 
+        def improve(piece: Tensor, hole: Tensor) -> Tensor:
+            return improved(self.network, piece, hole, mean, unit)
+
         def fill(piece: Tensor, hole: Tensor) -> Tensor:
-            known = mean.to(piece), unit.to(piece)
-            return over_turns(lambda *pair: improved(self.network, *pair, *known), piece, hole)
+            return over_turns(improve, piece, hole)
 
         return over_pieces(self.network, fill, start, holes, where=missing)[0]

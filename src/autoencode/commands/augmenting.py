@@ -78,7 +78,7 @@ def augment(
     kept = [*(keep or ()), *([label] if label is not None and label not in (keep or ()) else [])]
     fitted, rows = load_with_rows(model, data, drop=drop, keep=kept, trust=trust, decodes=True)
     labels = None if label is None else classes_of(rows, label)
-    options = {"kind": kind, "strength": strength, "random_state": seed}
+    options: dict[str, Any] = {"kind": kind, "strength": strength, "random_state": seed}
     if form is not None:
         from autoencode.data.picture_writing import write_pictures
 
