@@ -38,6 +38,11 @@ _SIDE, _MOST_PARTS = 96, 6
 _LEVELS = (5 / 255, 15 / 255, 25 / 255, 50 / 255, 75 / 255)
 _SHOWN_LEVEL, _SHOWN_SHARE = 25 / 255, 0.25
 _SHARES = (0.1, 0.25, 0.5, 0.75)
+_FITTED_TO = {
+    "clean": "clean pictures",
+    "noisy": "noisy pictures",
+    "pairs": "pairs of noisy and clean pictures",
+}
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ def _of_noise(model: PictureDenoiser, parts: _Parts) -> dict[str, Any]:
     quality = []
     if clean is not None:
         quality = [Quality("noise", "deviation", list(trials), _lines(ways, trials, clean, white))]
-    cards = [("Fitted to", model.situation_, _n_pictures(model))]
+    cards = [("Fitted to", f"{fitted.facts['n_pictures']:,}", _FITTED_TO[model.situation_])]
     if model.situation_ == "noisy":
         cards += _estimated(model, parts.given)
     shown = [(part, ways["model"](part, None)) for part, _ in trials[own]]
@@ -222,7 +227,7 @@ def _of_holes(model: PictureRestorer, parts: _Parts) -> dict[str, Any]:
     names = [*parts.names[::2], *parts.names[1::2]]
     return {
         "sentence": _sentence("fills holes in pictures of any size", quality),
-        "cards": [("Fitted to", "whole", _n_pictures(model))],
+        "cards": [("Fitted to", f"{fitted.facts['n_pictures']:,}", "whole pictures")],
         "shown": _shown("with holes", names, clean, shown, white),
         "shown_words": f"{_SHOWN_SHARE:.0%} of their pixels were taken out, in a block or singly.",
         "quality": quality,
@@ -334,8 +339,12 @@ def _shown(
     triples = [(true, *pair) for true, pair in zip(clean, pairs, strict=True)]
     notes = []
     for true, given, found in triples:
-        before = "" if given.shape != true.shape else f"{_psnr(given, true, white):.1f} dB"
-        notes.append(["", before, f"{_psnr(found, true, white):.1f} dB"])
+        hole, before = None, ""
+        if given.shape == true.shape:
+            before = f"{_psnr(given, true, white):.1f} dB"
+        else:
+            hole = given[..., -1:] == 0
+        notes.append(["", before, f"{_psnr(found, true, white, hole):.1f} dB"])
     return ShownParts(("original", spoilt, "restored"), names, triples, notes, white)
 
 
@@ -349,16 +358,11 @@ def _sentence(what: str, quality: Sequence[Quality]) -> str:
         gains += [ours - theirs for ours, theirs in zip(model, peer, strict=True)]
     peer_name = list(quality[0].lines)[1]
     article = "a" if peer_name.startswith("Wiener") else "the"
-    gain = f"{float(np.mean(gains)):+.1f}".replace("-", "−")
+    gain = float(np.mean(gains))
     return (
-        f"A network {what}. On held-out parts it is {gain} dB beside {article} {peer_name}, in the "
-        "mean."
+        f"A network {what}. On held-out parts it is {abs(gain):.1f} dB "
+        f"{'better' if gain >= 0 else 'worse'} than {article} {peer_name}, in the mean."
     )
-
-
-def _n_pictures(model: PictureDenoiser | PictureRestorer) -> str:
-    count = model._model.facts["n_pictures"]
-    return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
 def _loading(model: PictureDenoiser | PictureRestorer, model_path: str) -> str:

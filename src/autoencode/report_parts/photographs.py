@@ -275,4 +275,6 @@ def _levels(levels: Sequence[FoundLevels]) -> str:
 
 
 def _signed(decibels: float) -> str:
+    if abs(decibels) < 0.005:
+        return "0.00 dB"
     return f"{decibels:+.2f} dB".replace("-", "−")
