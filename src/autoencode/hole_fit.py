@@ -28,9 +28,6 @@ Pixels = npt.NDArray[Any]
 
 _BLOCKS, _SIDE = 1, 64
 _BATCH, _STEPS_IN_ALL = 8, 6000
-_EVERY = 4
-"""The first of so many parts has blocks: what they hold can hardly be learned, what single pixels
-do can."""
 _JUDGED = 48
 _FINEST = 1e-5
 """Errors far below this, a PSNR of 50 dB, gain nothing more."""
@@ -56,8 +53,7 @@ class HoleStep:
         """Compute gradients; return the loss, ``(1,)``, detached."""
         self.flat.gradients.zero_()
         pictures = target.x.float() / self.white
-        holes = drawn_holes(len(pictures), pictures.shape[2], self.rng, every=_EVERY)
-        holes = holes.to(pictures.device)
+        holes = drawn_holes(len(pictures), pictures.shape[2], self.rng).to(pictures.device)
         errors = hole_errors(filled(self.network, pictures, holes), pictures, holes)
         loss = torch.log(errors + _FINEST).mean()
         loss.backward()

@@ -130,9 +130,9 @@ def hole_errors(found: Tensor, pictures: Tensor, holes: Tensor) -> Tensor:
 
 
 def drawn_holes(
-    count: int, side: int, rng: torch.Generator, *, share: float | None = None, every: int = 2
+    count: int, side: int, rng: torch.Generator, *, share: float | None = None
 ) -> Tensor:
-    """Draw holes, ``(count, 1, side, side)``: blocks in some pictures, else single pixels.
+    """Draw holes, ``(count, 1, side, side)``: blocks in every other picture, else single pixels.
 
     Parameters
     ----------
@@ -142,13 +142,11 @@ def drawn_holes(
         On the CPU.
     share : float or None
         Of a picture; then blocks are one square each. None: 5% to 60%, up to four blocks.
-    every : int
-        The first of so many pictures has blocks.
     """
     coins = torch.rand(count, 1, generator=rng)
     shares = _SHARES[0] + (_SHARES[1] - _SHARES[0]) * coins
     shares = shares if share is None else torch.full((count, 1), share)
     most = _MOST_BLOCKS if share is None else 1
     found = torch.rand(count, side * side, generator=rng) < shares
-    found[::every] = blocks((side, side), shares[::every], rng, most=most)
+    found[::2] = blocks((side, side), shares[::2], rng, most=most)
     return found.reshape(count, 1, side, side)
