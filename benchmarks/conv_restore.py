@@ -58,18 +58,20 @@ def pictures_of(name: str, arguments: argparse.Namespace) -> tuple[Any, Any]:
     return photographs(DENOISING_PHOTOS), test
 
 
-def fitted(name: str, train: Any, arguments: argparse.Namespace) -> Any:
+def fitted(name: str, train: Any, seconds: float, arguments: argparse.Namespace) -> Any:
     """Fit what is for pictures of one kind, or for photographs."""
     from autoencode import ConvolutionalAutoencoder, PictureRestorer
 
     choices: dict[str, Any] = {
-        "max_time": arguments.time,
+        "max_time": seconds,
         "max_epochs": 1 if arguments.quick else "auto",
         "n_threads": arguments.threads or "auto",
         "random_state": 0,
     }
     if name == "fashion":
         return ConvolutionalAutoencoder(None, **choices).fit(train)
+    if arguments.epochs and not arguments.quick:
+        choices["max_epochs"] = arguments.epochs
     return PictureRestorer(**choices, verbose=True).fit(train)
 
 
@@ -84,10 +86,12 @@ def biharmonic(pictures: Any, mask: Mask) -> Any:
 def measure(arguments: argparse.Namespace) -> None:
     """Fit one model to every set; fill every kind of hole."""
     rows: list[list[Any]] = []
-    for name in arguments.sets:
+    every: list[float] = []
+    times = arguments.time * (len(arguments.sets) if len(arguments.time) == 1 else 1)
+    for name, limit in zip(arguments.sets, times, strict=True):
         train, test = pictures_of(name, arguments)
         started, cpu = time.perf_counter(), time.process_time()
-        model = fitted(name, train, arguments)
+        model = fitted(name, train, limit, arguments)
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         progress(f"{name}: fitted in {seconds:.0f} s, {cpu:.0f} s of the processor")
         progress(model.summary())
@@ -107,6 +111,8 @@ def measure(arguments: argparse.Namespace) -> None:
                 progress(" ".join(map(str, rows[-1])))
         rows.append([f"{name} {side} x {side}", "mean", None, None, None, float(np.mean(gains))])
         rows[-1] += [None, None]
+        every += gains
+    rows.append(["all", "mean", None, None, None, float(np.mean(every)), None, None])
     names = [
         "pictures",
         "holes",
@@ -128,7 +134,10 @@ def main() -> None:
     options.add_argument("--pictures", type=int, default=10_000, help="to train on")
     options.add_argument("--test", type=int, default=100, help="test pictures")
     options.add_argument("--side", type=int, default=64, help="of parts of photographs")
-    options.add_argument("--time", type=float, default=600.0, help="seconds for each fit")
+    options.add_argument(
+        "--time", type=float, nargs="+", default=[600.0], help="seconds for each fit, or for all"
+    )
+    options.add_argument("--epochs", type=int, default=0, help="of photographs; 0: auto")
     options.add_argument("--save", type=Path, help="folder for the models")
     measure(options.parse_args())
 

@@ -148,17 +148,13 @@ def test_nothing_is_left_where_nothing_is_trained(bent: np.ndarray, tmp_path: Pa
 
 def test_digests_are_of_values_not_of_blocks(bent: np.ndarray) -> None:
     rows = Rows(bent, kind="numpy")
-    found = checkpoint.identify("Autoencoder", {}, rows, None, rows)
+    found = checkpoint.identify("Autoencoder", {}, {"X": rows, "target": None, "X_held_out": rows})
     assert found["data"]["X"] == found["data"]["X_held_out"]
     assert found["data"]["target"] is None
-    assert (
-        found["data"]["X"]["digest"]
-        != checkpoint.identify("Autoencoder", {}, Rows(bent[::-1], kind="numpy"), None, None)[
-            "data"
-        ]["X"]["digest"]
-    )
+    turned = checkpoint.identify("Autoencoder", {}, {"X": Rows(bent[::-1], kind="numpy")})
+    assert found["data"]["X"]["digest"] != turned["data"]["X"]["digest"]
     with pytest.raises(SpecError, match="what the fit is told"):
-        checkpoint.identify("Autoencoder", {"level": float("nan")}, rows, None, None)
+        checkpoint.identify("Autoencoder", {"level": float("nan")}, {"X": rows})
 
 
 def test_a_time_budget_counts_what_was_used(bent: np.ndarray, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_pieces_of_a_large_picture_have_no_seams(
     (picture,) = (p.astype(np.float32) for p in stripes(1, 150, 100, 8))
     mask = np.random.default_rng(1).random(picture.shape) < 0.5
     whole = fitted.restore(picture, mask)
-    monkeypatch.setattr("autoencode.hole_model.PIECE", 32)
+    monkeypatch.setattr("autoencode.picture_pieces.PIECE", 32)
     np.testing.assert_allclose(fitted.restore(picture, mask), whole, atol=0.01)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ AUGMENTATION_KINDS = ("restore", *LABELLED_KINDS)
 
 _STRENGTH = {"restore": 0.5, "differences": 0.5, "interpolate": 1.0}
 _NEIGHBOURS = 5
+_PIECES = 16
+"""How many calls of the networks make rows that are restored at a time."""
 """As many as SMOTE has (Chawla et al., 2002)."""
 
 
@@ -114,8 +116,8 @@ def require_classes(y: Any, n_rows: int) -> npt.NDArray[Any]:
     return labels
 
 
-def variants(state: State, rows: Rows, labels: Any, choice: Choice, piece: int) -> Array:
-    """Return variants of rows as values, before they are turned into cells.
+def variants(state: State, rows: Rows, labels: Any, choice: Choice, piece: int) -> Iterator[Array]:
+    """Yield variants of rows as values, a few at a time, before they are turned into cells.
 
     Parameters
     ----------
@@ -130,23 +132,27 @@ def variants(state: State, rows: Rows, labels: Any, choice: Choice, piece: int) 
     piece : int
         Rows per call of the networks.
 
-    Returns
-    -------
-    ndarray of shape (count * n_rows, n_values)
-        The first variant of every row, then the second, and so on.
+    Yields
+    ------
+    ndarray of shape (some rows, n_values)
+        The first variant of every row, then the second, and so on: ``count * n_rows`` in all.
     """
     source = _Variants(state, piece, np.random.default_rng(choice.seed))
-    given = np.array(rows.dense(), dtype=np.float64)
     if choice.kind == "restore":
-        corruption = _corruption(state, choice)
-        return np.concatenate([source.restored(given, corruption) for _ in range(choice.count)])
+        corruption, step = _corruption(state, choice), _PIECES * piece
+        for start in list(range(0, rows.n_rows, step)) * choice.count:
+            block = np.array(rows.block(start, min(start + step, rows.n_rows)), dtype=np.float64)
+            yield source.restored(block, corruption)
+        return
+    given = np.array(rows.dense(), dtype=np.float64)
     _, groups = np.unique(labels, return_inverse=True)
     if len(np.unique(groups)) == len(groups):
         raise DataError("every class of y has one row only; two are needed to tell how rows differ")
     move: Callable[..., Array] = source.transplanted
     if choice.kind == "interpolate":
         move = source.interpolated
-    return np.concatenate([move(given, groups, choice.amount) for _ in range(choice.count)])
+    for _ in range(choice.count):
+        yield move(given, groups, choice.amount)
 
 
 def _corruption(state: State, choice: Choice) -> Corruption:

@@ -12,25 +12,23 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoencode._version import __version__
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, ModelFileError, SpecError
-from autoencode.fit_data import Plan
 from autoencode.model_file import read_model, write_model
-from autoencode.network import Network
 from autoencode.objective import Objective
 from autoencode.preprocess.table_rows import TableRows
-from autoencode.sparsity import Sparse
 from autoencode.strict_json import read_json, write_json
 from autoencode.training import History, Run
 
@@ -50,9 +48,7 @@ _FROM_DATA = ("fill.", "shrink.")
 def identify(
     estimator: str,
     parameters: Mapping[str, Any],
-    rows: Rows,
-    target: Rows | None,
-    held_out: Rows | None,
+    data: Mapping[str, Rows | Sequence[npt.NDArray[Any]] | None],
 ) -> dict[str, Any]:
     """Return what a fit's result depends on: parameters, and digests of all data.
 
@@ -62,8 +58,8 @@ def identify(
         Name of the class.
     parameters : mapping of str to object
         Plain values; only those that may change a result.
-    rows, target, held_out : Rows or None
-        As for `autoencode.fitting.Fit`; each is read once.
+    data : mapping of str to Rows, sequence of ndarray or None
+        All that a fit is given, by name: rows, or pictures of any sizes; each is read once.
 
     Returns
     -------
@@ -75,30 +71,46 @@ def identify(
     SpecError
         If a parameter cannot be written down.
     """
-    sources = {"X": rows, "target": target, "X_held_out": held_out}
     found = {
         "estimator": estimator,
         "parameters": parameters,
-        "data": {name: None if part is None else _digest(part) for name, part in sources.items()},
+        "data": {name: None if part is None else _digest(part) for name, part in data.items()},
     }
     plain: dict[str, Any] = read_json(write_json(found, "what the fit is told"))
     return plain
 
 
-def _digest(rows: Rows) -> dict[str, Any]:
+def _digest(data: Rows | Sequence[npt.NDArray[Any]]) -> dict[str, Any]:
     digest = hashlib.blake2b(digest_size=32)
-    if isinstance(rows, TableRows):
+    if isinstance(data, TableRows):
         # The cells: values are many times as many where there are categories.
-        digest.update(np.ascontiguousarray(rows.cells).view(np.uint8).data)
+        blocks: Iterable[npt.NDArray[Any]] = [data.cells]
     else:
-        for _, block in rows.blocks():
-            digest.update(np.ascontiguousarray(block).view(np.uint8).data)
+        blocks = (block for _, block in data.blocks()) if isinstance(data, Rows) else data
+    n_blocks = n_values = 0
+    for block in blocks:
+        digest.update(np.ascontiguousarray(block).view(np.uint8).data)
+        n_blocks, n_values = n_blocks + 1, n_values + block.size
+    if not isinstance(data, Rows):
+        shapes = [[str(picture.dtype), *picture.shape] for picture in data]
+        sizes: dict[str, Any] = {"pictures": n_blocks, "pixels": n_values, "shapes": shapes}
+        return sizes | {"digest": digest.hexdigest()}
     return {
-        "rows": rows.n_rows,
-        "columns": rows.n_columns,
-        "names": None if rows.names is None else list(rows.names),
+        "rows": data.n_rows,
+        "columns": data.n_columns,
+        "names": None if data.names is None else list(data.names),
         "digest": digest.hexdigest(),
     }
+
+
+class Stateful(Protocol):
+    """What can say its state, and take it up again."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what changes while training."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
 
 
 class Fitting(Protocol):
@@ -109,7 +121,10 @@ class Fitting(Protocol):
     rng: torch.Generator
     history: History
     objective: Objective
-    sparsity: Sparse
+
+    @property
+    def sparsity(self) -> Stateful:
+        """What judges networks by their activity too."""
 
 
 class Checkpoint:
@@ -201,13 +216,13 @@ class Checkpoint:
                     f"{_ADVICE}"
                 )
 
-    def seeded(self, plan: Plan) -> Plan:
-        """Return a plan with the seed of the interrupted fit, if there is one."""
+    def seeded(self, seed: int) -> int:
+        """Return the seed of the interrupted fit; if there is none, that of this one."""
         if self.seed is None:
-            self.seed = plan.seed
-        return replace(plan, seed=self.seed)
+            self.seed = seed
+        return self.seed
 
-    def phase(self, name: str, network: Network, fit: Fitting) -> PhaseKeeper:
+    def phase(self, name: str, network: nn.Module, fit: Fitting) -> PhaseKeeper:
         """Return what keeps the state of one run of the training loop."""
         return PhaseKeeper(self, name, network, fit)
 
@@ -240,13 +255,13 @@ class PhaseKeeper:
         Where to.
     name : str
         Of the phase.
-    network : Network
+    network : nn.Module
         What is trained.
     fit : Fitting
         The fit.
     """
 
-    def __init__(self, checkpoint: Checkpoint, name: str, network: Network, fit: Fitting) -> None:
+    def __init__(self, checkpoint: Checkpoint, name: str, network: nn.Module, fit: Fitting) -> None:
         self.checkpoint, self.name, self.network, self.fit = checkpoint, name, network, fit
 
     def restore_finished(self) -> bool:
@@ -338,12 +353,12 @@ class PhaseKeeper:
                 value.copy_(kept[name])
 
 
-def changing(network: Network) -> dict[str, Tensor]:
+def changing(network: nn.Module) -> dict[str, Tensor]:
     """Return all that training may change in a network: parameters, and all buffers.
 
     Parameters
     ----------
-    network : Network
+    network : nn.Module
         What is trained.
 
     Returns
@@ -374,8 +389,8 @@ def _difference(name: str, before: Any, now: Any) -> str:
     """Say how two sets of rows differ."""
     if before is None or now is None:
         return f"{name} was {'not ' if before is None else ''}given then"
-    for what in ("rows", "columns"):
-        if before[what] != now[what]:
-            return f"{name} had {before[what]} {what}, now it has {now[what]}"
-    what = "values" if before["names"] == now["names"] else "column names"
+    for what in ("rows", "columns", "pictures"):
+        if what in now and before.get(what) != now[what]:
+            return f"{name} had {before.get(what, 'no')} {what}, now it has {now[what]}"
+    what = "values" if before.get("names") == now.get("names") else "column names"
     return f"{name} has other {what}"

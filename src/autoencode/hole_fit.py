@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,16 +12,15 @@ import torch
 from torch import Tensor
 
 from autoencode.architectures.unet import UNet
+from autoencode.checkpoint import Checkpoint
 from autoencode.errors import DataError
 from autoencode.flat_parameters import FlatParameters
 from autoencode.hole_model import HoleModel
 from autoencode.hole_network import drawn_holes, filled, hole_errors, smooth
 from autoencode.interfaces import Batch, Context
-from autoencode.numerics import choose_threads, threads
-from autoencode.picture_crops import CropBatches, Crops
-from autoencode.picture_fit import white_of
+from autoencode.picture_crops import Crops
+from autoencode.picture_training import PictureRun, PictureTask, channels_of, white_of
 from autoencode.picture_wishes import PictureWishes
-from autoencode.training import Budget, History, Settings, Task, train
 
 __all__ = ["fit_holes"]
 
@@ -33,12 +31,10 @@ _BATCH, _STEPS_IN_ALL = 8, 6000
 _JUDGED = 48
 _FINEST = 1e-5
 """Errors far below this, a PSNR of 50 dB, gain nothing more."""
-_HOLD = 0.3
-_AVERAGED, _LEAST_AVERAGING, _MOST_AVERAGING = 0.1, 0.002, 0.1
 _SHOWN = (0.25, 0.5)
 
 
-class _HoleStep:
+class HoleStep:
     """Logarithm of the mean squared error in a picture's holes, mean over pictures.
 
     That is PSNR, which counts smooth pictures as much as rough ones.
@@ -65,7 +61,9 @@ class _HoleStep:
         return terms
 
 
-def fit_holes(pictures: Sequence[Pixels], wishes: PictureWishes) -> HoleModel:
+def fit_holes(
+    pictures: Sequence[Pixels], wishes: PictureWishes, checkpoint: Checkpoint | None = None
+) -> HoleModel:
     """Fit to pictures; after Ctrl-C the model has what was learned until then.
 
     Parameters
@@ -74,6 +72,8 @@ def fit_holes(pictures: Sequence[Pixels], wishes: PictureWishes) -> HoleModel:
         At least one; all with the same channels.
     wishes : PictureWishes
         How to fit.
+    checkpoint : Checkpoint or None
+        Where the state of training is kept.
 
     Returns
     -------
@@ -85,30 +85,24 @@ def fit_holes(pictures: Sequence[Pixels], wishes: PictureWishes) -> HoleModel:
     DataError
         If pictures cannot be used.
     """
-    begun = time.perf_counter()
-    rng = torch.Generator().manual_seed(wishes.seed)
-    n_colours = 1 if pictures[0].ndim == 2 else pictures[0].shape[-1]
-    network = UNet(n_colours + 1, wishes.widths, _BLOCKS)
-    network.draw(rng)
-    network.to(wishes.device)
+    run = PictureRun(wishes, checkpoint)
+    network = run.drawn(UNet(channels_of(pictures) + 1, wishes.widths, _BLOCKS))
     white = white_of(pictures)
-    training, held_out = _crops(pictures, network.step).parted(wishes.validation_fraction, rng)
-    judged = _judged(held_out, white, rng)
-    history = History()
-    try:
-        _trained(network, training, white, judged, wishes, rng, history)
-    except KeyboardInterrupt:
-        if not history.columns:
-            raise
-    network.requires_grad_(False)
-    facts = {
-        "n_pictures": len(pictures),
-        "n_pixels": int(sum(p.shape[0] * p.shape[1] for p in pictures)),
-        "seconds": time.perf_counter() - begun,
-        "stop_reason": history.stop_reason,
-        "held_out": _figures(network, held_out, white, wishes.seed),
-    }
-    return HoleModel(network, white, facts, history.columns)
+    crops = _crops(pictures, network.step)
+    training, held_out = crops.parted(wishes.validation_fraction, run.rng)
+    judged = [part.to(wishes.device) for part in _judged(held_out, white, run.rng)]
+    task = PictureTask(
+        "holes",
+        network,
+        training,
+        lambda flat: HoleStep(network, flat, white, run.rng),
+        lambda: _error(network, *judged),
+        _STEPS_IN_ALL,
+    )
+    run.train(task)
+    figures = _figures(network, held_out, white, run.seed)
+    facts = run.facts(len(pictures), training, held_out) | {"held_out": figures}
+    return HoleModel(network, white, facts, run.history.columns)
 
 
 def _crops(pictures: Sequence[Pixels], step: int) -> Crops:
@@ -120,13 +114,14 @@ def _crops(pictures: Sequence[Pixels], step: int) -> Crops:
         )
     if not all(np.isfinite(picture).all() for picture in pictures):
         raise DataError("a picture has missing or infinite values: a fit needs whole pictures")
-    planes = []
-    for picture in pictures:
+    planes, areas = [], []
+    for number, picture in enumerate(pictures):
         shaped = picture[..., None] if picture.ndim == 2 else picture
         kept = shaped if shaped.dtype == np.uint8 else shaped.astype(np.float32)
         planes.append(torch.from_numpy(np.ascontiguousarray(kept.transpose(2, 0, 1))))
+        areas.append((number, 0, 0, *picture.shape[:2]))
     side = min(_SIDE, least // step * step)
-    return Crops(planes, None, torch.zeros(len(planes)), "given", side)
+    return Crops(planes, None, torch.zeros(len(planes)), "given", side, areas)
 
 
 def _judged(held_out: Crops, white: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -141,43 +136,6 @@ def _error(network: UNet, pictures: Tensor, holes: Tensor) -> float:
     parts = zip(pictures.split(_BATCH), holes.split(_BATCH), strict=True)
     errors = torch.cat([hole_errors(filled(network, *part), *part) for part in parts])
     return math.exp(float(torch.log(errors + _FINEST).mean()))
-
-
-def _trained(
-    network: UNet,
-    training: Crops,
-    white: float,
-    judged: tuple[Tensor, Tensor],
-    wishes: PictureWishes,
-    rng: torch.Generator,
-    history: History,
-) -> None:
-    batch_size, n_steps, epochs = wishes.sizes(training, _STEPS_IN_ALL)
-    pictures, holes = (part.to(wishes.device) for part in judged)
-    flat, report = FlatParameters(network), wishes.report
-    task = Task(
-        flat,
-        CropBatches(training, batch_size, n_steps, wishes.device),
-        _HoleStep(network, flat, white, rng),
-        lambda: _error(network, pictures, holes),
-    )
-    averaging = min(max(1 / (_AVERAGED * epochs * n_steps), _LEAST_AVERAGING), _MOST_AVERAGING)
-    settings = Settings(
-        wishes.learning_rate, 0.0, patience=max(10, epochs // 4), hold=_HOLD, averaging=averaging
-    )
-    flops = 6.0 * flat.values.numel() * batch_size * training.side**2 / 16
-    try:
-        with threads(choose_threads(flops, wishes.n_threads)):
-            train(
-                task,
-                settings=settings,
-                budget=Budget(epochs, wishes.max_time),
-                rng=rng,
-                history=history.begin("holes", 0.0),
-                on_epoch=None if report is None else lambda found: report("holes", found),
-            )
-    finally:
-        flat.release()
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoencode.architectures.unet import UNet
-from autoencode.errors import DataError, ModelFileError
+from autoencode.errors import DataError
 from autoencode.hole_network import contrast, improved, smooth
-from autoencode.picture_pieces import PIECE, in_type, over_turns
+from autoencode.picture_model import FittedPictures
+from autoencode.picture_pieces import in_type, over_pieces, over_turns
 
 __all__ = ["HoleModel"]
 
@@ -21,25 +21,8 @@ Pixels = npt.NDArray[Any]
 
 
 @dataclass
-class HoleModel:
-    """What a fit to pictures learned, and how it becomes a file and back.
-
-    Attributes
-    ----------
-    network : UNet
-        On its device; it has one channel more than the pictures.
-    white : float
-        What is 1 to the network, in the data's units.
-    facts : dict
-        Pictures, seconds, stop reason, held-out figures: plain values.
-    history : dict of str to list
-        Epoch by epoch.
-    """
-
-    network: UNet
-    white: float
-    facts: dict[str, Any] = field(default_factory=dict)
-    history: dict[str, list[Any]] = field(default_factory=dict)
+class HoleModel(FittedPictures):
+    """What a fit to holes learned; the network has one channel more than the pictures."""
 
     @property
     def n_colours(self) -> int:
@@ -74,73 +57,17 @@ class HoleModel:
         result: Pixels = np.where(hole, in_type(whole, picture.dtype), picture)
         return result
 
-    @torch.inference_mode()
     def _filled(self, values: Tensor, missing: Tensor) -> Tensor:
-        """Fill ``(n_colours, height, width)``; pieces without holes are left as they are."""
-        step, margin = self.network.step, self.network.margin
-        height, width = missing.shape
-        rows, columns = (
-            torch.from_numpy(np.pad(np.arange(side), (0, -side % step), "symmetric"))
-            for side in (height, width)
-        )
-        hole = missing[None, None]
-        mean, unit = contrast(values[None], hole)
-        start = smooth(values[None], hole)[..., rows, :][..., columns]
-        hole = hole[..., rows, :][..., columns]
-        result = start.clone()
-        for down in range(0, hole.shape[2], PIECE):
-            for right in range(0, hole.shape[3], PIECE):
-                inner = (..., slice(down, down + PIECE), slice(right, right + PIECE))
-                if not hole[inner].any():
-                    continue
-                top, left = max(0, down - margin), max(0, right - margin)
-                seen = (
-                    ...,
-                    slice(top, down + PIECE + margin),
-                    slice(left, right + PIECE + margin),
-                )
-                found = self._turns(start[seen], hole[seen], mean, unit)
-                tall, wide = hole[inner].shape[2:]
-                a, b = down - top, right - left
-                result[inner] = found[..., a : a + tall, b : b + wide]
-        return result[0, :, :height, :width]
-
-    def _turns(self, start: Tensor, hole: Tensor, mean: Tensor, unit: Tensor) -> Tensor:
-        """Fill one piece: the mean over its eight turned and mirrored forms."""
+        """Fill ``(n_colours, height, width)``; the mean over eight turned and mirrored forms."""
+        holes = missing[None, None]
         device = next(self.network.parameters()).device
-        start, hole, mean, unit = (part.to(device) for part in (start, hole, mean, unit))
-        found = over_turns(
-            lambda shown, holes: improved(self.network, shown, holes, mean, unit), start, hole
-        )
-        return found.cpu()
+        mean, unit = (part.to(device) for part in contrast(values[None], holes))
+        start = smooth(values[None], holes)
 
-    def scaled(self, factor: float) -> HoleModel:
-        """Return the same for pictures whose white is ``factor`` times as large."""
-        return replace(self, white=self.white * factor)
+        def improve(piece: Tensor, hole: Tensor) -> Tensor:
+            return improved(self.network, piece, hole, mean, unit)
 
-    def to_file(self) -> tuple[dict[str, Any], dict[str, Pixels]]:
-        """Return header and tensors."""
-        made_of, tensors = self.network.to_file()
-        header = {
-            "network": made_of,
-            "white": self.white,
-            "facts": self.facts,
-            "history": self.history,
-        }
-        return header, tensors
+        def fill(piece: Tensor, hole: Tensor) -> Tensor:
+            return over_turns(improve, piece, hole)
 
-    @classmethod
-    def from_file(cls, header: dict[str, Any], tensors: dict[str, Pixels]) -> HoleModel:
-        """Rebuild a model.
-
-        Raises
-        ------
-        ModelFileError
-            If something is missing or does not fit together.
-        """
-        try:
-            network = UNet.from_file(header["network"], tensors)
-            return cls(network, float(header["white"]), header["facts"], header["history"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelFileError(f"the model file does not fit together: {reason}") from None
+        return over_pieces(self.network, fill, start, holes, where=missing)[0]

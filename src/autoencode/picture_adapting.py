@@ -13,7 +13,7 @@ from autoencode.picture_crops import CropBatches, Crops
 from autoencode.picture_network import NoiseStep, middle, noise_and_slope
 from autoencode.training import Budget, History, Settings, Task, train
 
-__all__ = ["adapted"]
+__all__ = ["adapted_to_noise"]
 
 _SIDE, _BATCH = 64, 4
 _RATE, _AVERAGING, _CLIPPING = 5e-4, 0.05, 2.0
@@ -23,7 +23,9 @@ _JUDGED = 256
 """Side of the middle of a picture by which the error is estimated."""
 
 
-def adapted(network: UNet, noisy: Tensor, restored: Tensor, level: float, steps: int) -> UNet:
+def adapted_to_noise(
+    network: UNet, noisy: Tensor, restored: Tensor, level: float, steps: int
+) -> UNet:
     """Return a network that knows the patterns of one picture.
 
     What was restored gets fresh noise of the same level, and the network learns to take it out

@@ -48,6 +48,9 @@ class Crops:
         2021, theorem 1).
     side : int
         Of the parts.
+    areas : sequence of tuple of int
+        Where each lies in what the fit was given: number of the picture, top, left, height,
+        width; empty where nobody asks.
     """
 
     pictures: Sequence[Tensor]
@@ -55,6 +58,12 @@ class Crops:
     levels: Tensor
     noise: str
     side: int
+    areas: Sequence[tuple[int, ...]] = ()
+
+    @property
+    def n_pixels(self) -> int:
+        """How large the pictures are together."""
+        return sum(math.prod(picture.shape[1:]) for picture in self.pictures)
 
     def chosen(self, places: Sequence[int]) -> Crops:
         """Return some of the pictures."""
@@ -63,6 +72,7 @@ class Crops:
             pictures=[self.pictures[place] for place in places],
             targets=None if self.targets is None else [self.targets[place] for place in places],
             levels=self.levels[list(places)],
+            areas=[self.areas[place] for place in places],
         )
 
     def rows(self, spans: Sequence[slice]) -> Crops:
@@ -72,7 +82,12 @@ class Crops:
             for group in (self.pictures, self.targets or ())
             if group
         ]
-        return replace(self, pictures=parts[0], targets=None if self.targets is None else parts[1])
+        areas = [
+            (number, top + span.indices(height)[0], left, len(range(*span.indices(height))), width)
+            for (number, top, left, height, width), span in zip(self.areas, spans, strict=True)
+        ]
+        targets = None if self.targets is None else parts[1]
+        return replace(self, pictures=parts[0], targets=targets, areas=areas)
 
     def parted(self, fraction: float, rng: torch.Generator) -> tuple[Crops, Crops]:
         """Hold out some of the pictures, or the lower part of each where they are few.

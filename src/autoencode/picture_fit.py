@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 
 from autoencode.architectures.unet import UNet
+from autoencode.checkpoint import Checkpoint
 from autoencode.errors import DataError
 from autoencode.noise import Noise
-from autoencode.picture_crops import MOST_LEVEL, Crops
+from autoencode.picture_crops import MOST_LEVEL, Crops, on_device
 from autoencode.picture_levels import noise_level
 from autoencode.picture_model import PictureModel, in_planes
-from autoencode.picture_network import PictureTraining, trained
+from autoencode.picture_network import NoiseStep, held_out_batches, mean_error
 from autoencode.picture_quality import figures_of
+from autoencode.picture_training import PictureRun, PictureTask, channels_of, white_of
 from autoencode.picture_wishes import PictureWishes
-from autoencode.training import History
 
 __all__ = ["Wishes", "fit_pictures"]
 
@@ -35,7 +36,6 @@ _MOST_VALUES = 1 << 26
 _STEPS_IN_ALL = 8000
 _LEAST_NOISY = 12 / 255
 """Level from which pictures are taken to be noisy: fine texture alone seems to have up to this."""
-_WHITES = (1.0, 255.0)
 _WHITE_CORRELATION, _LEAST_TOUCHED = 0.1, 0.98
 
 
@@ -56,7 +56,10 @@ class Wishes(PictureWishes):
 
 
 def fit_pictures(
-    pictures: Sequence[Pixels], targets: Sequence[Pixels] | None, wishes: Wishes
+    pictures: Sequence[Pixels],
+    targets: Sequence[Pixels] | None,
+    wishes: Wishes,
+    checkpoint: Checkpoint | None = None,
 ) -> PictureModel:
     """Fit to pictures; after Ctrl-C the model has what was learned until then.
 
@@ -68,6 +71,8 @@ def fit_pictures(
         The same pictures without noise.
     wishes : Wishes
         How to fit.
+    checkpoint : Checkpoint or None
+        Where the state of training is kept.
 
     Returns
     -------
@@ -79,46 +84,32 @@ def fit_pictures(
     DataError
         If pictures cannot be used.
     """
-    begun = time.perf_counter()
-    rng = torch.Generator().manual_seed(wishes.seed)
-    n_colours = 1 if pictures[0].ndim == 2 else pictures[0].shape[-1]
-    network = UNet(n_colours, wishes.widths, wishes.blocks)
-    network.draw(rng)
-    network.to(wishes.device)
+    run = PictureRun(wishes, checkpoint)
+    n_colours = channels_of(pictures)
+    network = run.drawn(UNet(n_colours, wishes.widths, wishes.blocks))
     white = white_of(pictures if targets is None else targets)
-    given, wanted = _cut(pictures, targets, white, n_colours, rng)
-    situation, noise, crops = _situation(given, wanted, wishes.rows, network.step)
-    training, held_out = crops.parted(wishes.validation_fraction, rng)
-    how = _how(training, wishes)
-    history = History()
-    try:
-        trained(network, training, held_out, how, rng, history)
-    except KeyboardInterrupt:
-        if not history.columns:
-            raise
-    network.requires_grad_(False)
-    facts = {
-        "n_pictures": len(pictures),
-        "n_pixels": int(sum(p.shape[1] * p.shape[2] for p in given)),
-        "seconds": time.perf_counter() - begun,
-        "stop_reason": history.stop_reason,
+    parts = _cut(pictures, targets, white, n_colours, run.rng)
+    situation, noise, crops = _situation(*parts, wishes.rows, network.step)
+    training, held_out = crops.parted(wishes.validation_fraction, run.rng)
+    batches = [
+        (on_device(batch, wishes.device), on_device(target, wishes.device))
+        for batch, target in held_out_batches(held_out, run.rng)
+    ]
+    task = PictureTask(
+        "pictures",
+        network,
+        training,
+        partial(NoiseStep, network),
+        lambda: mean_error(network, batches),
+        _STEPS_IN_ALL,
+    )
+    run.train(task)
+    facts = run.facts(len(pictures), training, held_out) | {
         "noise": crops.noise,
-        "held_out": figures_of(network, held_out, wishes.seed),
+        "held_out": figures_of(network, held_out, run.seed),
     }
     level = Noise("none") if noise is None else Noise("gaussian", noise * white)
-    return PictureModel(network, white, situation, level, facts, history.columns)
-
-
-def white_of(pictures: Sequence[Pixels]) -> float:
-    """Return what is 1 to the network: the largest whole number of the type.
-
-    Of fractions the least of 1 and 255 that no value is beyond twice, else the largest value.
-    """
-    dtype = pictures[0].dtype
-    if np.issubdtype(dtype, np.integer):
-        return float(np.iinfo(dtype).max)
-    largest = max(float(np.abs(picture).max()) for picture in pictures)
-    return next((white for white in _WHITES if largest <= 2 * white), largest)
+    return PictureModel(network, white, facts, run.history.columns, situation, level)
 
 
 def _cut(
@@ -127,12 +118,13 @@ def _cut(
     white: float,
     n_colours: int,
     rng: torch.Generator,
-) -> tuple[list[Tensor], list[Tensor] | None]:
-    """Return pictures and targets as tensors; of very many pixels, a part of each."""
+) -> tuple[list[Tensor], list[Tensor] | None, list[tuple[int, ...]]]:
+    """Return pictures and targets as tensors, of very many pixels a part of each; and areas."""
     n_values = sum(picture.size for picture in pictures)
     share = min(1.0, math.sqrt(_MOST_VALUES / (n_values * (1 if targets is None else 2))))
     given: list[Tensor] = []
     wanted: list[Tensor] = []
+    areas: list[tuple[int, ...]] = []
     for number, picture in enumerate(pictures):
         sides = picture.shape[:2]
         if min(sides) < _LEAST_SIDE:
@@ -144,6 +136,7 @@ def _cut(
         draws = torch.rand(2, generator=rng).tolist()
         starts = [int(d * (a - b + 1)) for d, a, b in zip(draws, sides, kept, strict=True)]
         part = tuple(slice(start, start + side) for start, side in zip(starts, kept, strict=True))
+        areas.append((number, *starts, *kept))
         given.append(torch.from_numpy(in_planes(picture[part], n_colours) / white))
         if targets is not None:
             if targets[number].shape != picture.shape:
@@ -152,16 +145,21 @@ def _cut(
                     f"{picture.shape}: they should be the same"
                 )
             wanted.append(torch.from_numpy(in_planes(targets[number][part], n_colours) / white))
-    return given, wanted if targets is not None else None
+    return given, wanted if targets is not None else None, areas
 
 
 def _situation(
-    given: list[Tensor], wanted: list[Tensor] | None, rows: str, step: int
+    given: list[Tensor],
+    wanted: list[Tensor] | None,
+    areas: list[tuple[int, ...]],
+    rows: str,
+    step: int,
 ) -> tuple[str, float | None, Crops]:
     """Return what there is to learn from, the level of the noise, and parts to learn from."""
     least = min(min(picture.shape[1:]) for picture in given)
     side = min(_SIDE, least // step * step)
     levels = torch.tensor([noise_level(p.permute(1, 2, 0).numpy()) for p in given])
+    found = Crops(given, None, levels, "added", side, areas)
     if wanted is not None:
         steps = [noisy - clean for noisy, clean in zip(given, wanted, strict=True)]
         level = math.sqrt(float(np.mean([float(s.square().mean()) for s in steps])))
@@ -169,12 +167,12 @@ def _situation(
             raise DataError("X and target are the same: there is no noise to learn from")
         if all(_is_white(s) for s in steps):
             # Fresh noise of the same kind is more to learn from than these draws of it.
-            return "pairs", level, Crops(wanted, None, levels, "added", side)
-        return "pairs", level, Crops(given, wanted, levels, "given", side)
+            return "pairs", level, replace(found, pictures=wanted)
+        return "pairs", level, replace(found, targets=wanted, noise="given")
     level = float(levels.median())
     if rows == "noisy" or (rows == "auto" and level >= _LEAST_NOISY):
-        return "noisy", level, Crops(given, None, levels, "doubled", side)
-    return "clean", None, Crops(given, None, levels, "added", side)
+        return "noisy", level, replace(found, noise="doubled")
+    return "clean", None, found
 
 
 def _is_white(step: Tensor) -> bool:
@@ -186,18 +184,3 @@ def _is_white(step: Tensor) -> bool:
     beside = max(abs(float(pair.mean())) for pair in pairs)
     heavy = float(step.pow(4).mean()) / power**2
     return beside < _WHITE_CORRELATION * power and heavy < 4.0
-
-
-def _how(crops: Crops, wishes: Wishes) -> PictureTraining:
-    batch_size, n_steps, epochs = wishes.sizes(crops, _STEPS_IN_ALL)
-    report = wishes.report
-    return PictureTraining(
-        batch_size,
-        n_steps,
-        epochs,
-        wishes.max_time,
-        wishes.learning_rate,
-        wishes.n_threads,
-        wishes.device,
-        None if report is None else lambda history: report("pictures", history),
-    )

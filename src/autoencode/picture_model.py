@@ -1,11 +1,10 @@
-"""A fitted network that takes noise out of pictures of any size, piece by piece."""
+"""A fitted network of pictures; one that takes noise out of those of any size."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +14,12 @@ from torch import Tensor
 from autoencode.architectures.unet import UNet
 from autoencode.errors import DataError, ModelFileError
 from autoencode.noise import Noise
-from autoencode.picture_adapting import adapted
+from autoencode.picture_adapting import adapted_to_noise
 from autoencode.picture_levels import noise_level
 from autoencode.picture_network import middle, noise_and_slope
-from autoencode.picture_pieces import PIECE, in_type, over_turns
+from autoencode.picture_pieces import PIECE, in_type, over_pieces, over_turns
 
-__all__ = ["PictureModel", "in_planes"]
+__all__ = ["FittedPictures", "PictureModel", "in_planes"]
 
 Pixels = npt.NDArray[Any]
 
@@ -28,8 +27,8 @@ _REFINED, _LEAST_SLOPE = 3, 1e-3
 
 
 @dataclass
-class PictureModel:
-    """What a fit to pictures learned, and how it becomes a file and back.
+class FittedPictures:
+    """What any fit to pictures learned, and how it becomes a file and back.
 
     Attributes
     ----------
@@ -37,10 +36,6 @@ class PictureModel:
         On its device.
     white : float
         What is 1 to the network, in the data's units.
-    situation : {"pairs", "clean", "noisy"}
-        What it was fitted to.
-    noise : Noise
-        What noise the pictures of the fit had, in the data's units.
     facts : dict
         Pictures, seconds, stop reason, held-out figures: plain values.
     history : dict of str to list
@@ -49,8 +44,6 @@ class PictureModel:
 
     network: UNet
     white: float
-    situation: str
-    noise: Noise
     facts: dict[str, Any] = field(default_factory=dict)
     history: dict[str, list[Any]] = field(default_factory=dict)
 
@@ -58,6 +51,58 @@ class PictureModel:
     def n_colours(self) -> int:
         """Channels of the pictures."""
         return self.network.n_colours
+
+    def scaled(self, factor: float) -> Self:
+        """Return the same for pictures whose white is ``factor`` times as large."""
+        return replace(self, white=self.white * factor)
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Pixels]]:
+        """Return header and tensors."""
+        made_of, tensors = self.network.to_file()
+        header = {
+            "network": made_of,
+            "white": self.white,
+            "facts": self.facts,
+            "history": self.history,
+        }
+        return header, tensors
+
+    @classmethod
+    def from_file(cls, header: dict[str, Any], tensors: dict[str, Pixels]) -> Self:
+        """Rebuild a model.
+
+        Raises
+        ------
+        ModelFileError
+            If something is missing or does not fit together.
+        """
+        try:
+            return cls(UNet.from_file(header["network"], tensors), **cls._parts(header))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelFileError(f"the model file does not fit together: {reason}") from None
+
+    @classmethod
+    def _parts(cls, header: dict[str, Any]) -> dict[str, Any]:
+        """Return what a header says, beside the network."""
+        white, facts, history = (header[name] for name in ("white", "facts", "history"))
+        return {"white": float(white), "facts": facts, "history": history}
+
+
+@dataclass
+class PictureModel(FittedPictures):
+    """What a fit to noise learned.
+
+    Attributes
+    ----------
+    situation : {"pairs", "clean", "noisy"}
+        What it was fitted to.
+    noise : Noise
+        What noise the pictures of the fit had, in the data's units.
+    """
+
+    situation: str = "clean"
+    noise: Noise = field(default_factory=lambda: Noise("none"))
 
     @property
     def adapts(self) -> bool:
@@ -76,7 +121,7 @@ class PictureModel:
         level : float or None
             Deviation of its noise, in these units; None: estimated.
         adapt : int
-            Steps of further fitting to this picture alone; see `picture_adapting.adapted`.
+            Steps of further fitting to this picture alone; see `picture_adapting`.
 
         Returns
         -------
@@ -85,104 +130,60 @@ class PictureModel:
         level : float
             The deviation that was told or estimated.
         """
-        values = in_planes(picture, self.n_colours) / self.white
+        values = torch.from_numpy(in_planes(picture, self.n_colours) / self.white)
         if level is None:
-            level = self._level(values) * self.white
+            level = self.level_of(picture)
         told = level / self.white
-        restored = self._restored(values, told)
+        restored = self._restored(self.network, values, told)
         if adapt and told:
-            pair = torch.from_numpy(values), torch.from_numpy(restored)
-            network = adapted(self.network, *pair, told, adapt)
-            restored = replace(self, network=network)._restored(values, told)
-        result = self.white * restored
+            network = adapted_to_noise(self.network, values, restored, told, adapt)
+            restored = self._restored(network, values, told)
+        result = self.white * restored.numpy()
         result = result[0] if picture.ndim == 2 else result.transpose(1, 2, 0)
         return in_type(result, picture.dtype), level
 
-    def _level(self, values: npt.NDArray[np.float32]) -> float:
-        """Estimate the deviation of a picture's noise; white is 1.
+    def level_of(self, picture: Pixels) -> float:
+        """Estimate the deviation of a picture's noise, in the data's units.
 
         Texture makes the first estimate too high. The best guess of the noise has a mean square
         of the true variance times its mean slope (Tweedie's formula: Efron, 2011, eq. 2.8), so
         that their ratio says the variance, nearly whatever level is told.
         """
+        values = in_planes(picture, self.n_colours) / self.white
         level = noise_level(values.transpose(1, 2, 0))
         piece = middle(torch.from_numpy(values), PIECE, self.network.step)
         if not (self.adapts and piece.numel() and level):
             # From pairs as they are it was learned under the first estimate.
-            return level
+            return level * self.white
         piece = piece.to(next(self.network.parameters()).device)[None]
         probe = torch.randn(piece.shape, generator=torch.Generator().manual_seed(0)).to(piece)
         for _ in range(_REFINED):
             square, slope = noise_and_slope(self.network, piece, probe, level)
             level = min(level, math.sqrt(square / max(slope, _LEAST_SLOPE)))
-        return level
+        return level * self.white
 
-    def _restored(self, values: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
-        """Return a picture without noise, ``(n_colours, height, width)``; white is 1."""
-        step, margin = self.network.step, self.network.margin
-        height, width = values.shape[1:]
-        ends = [(0, -side % step) for side in (height, width)]
-        padded = torch.from_numpy(np.pad(values, [(0, 0), *ends], mode="symmetric"))
-        device = next(self.network.parameters()).device
-        result = np.empty_like(values)
-        for rows, seen_rows in _pieces(padded.shape[1], margin):
-            for columns, seen_columns in _pieces(padded.shape[2], margin):
-                piece = padded[:, seen_rows, seen_columns].to(device)
-                top, left = rows.start - seen_rows.start, columns.start - seen_columns.start
-                noise = self._noise(piece, level)
-                kept = (
-                    slice(rows.start, min(rows.stop, height)),
-                    slice(columns.start, min(columns.stop, width)),
-                )
-                tall, wide = (part.stop - part.start for part in kept)
-                inner = noise[:, top : top + tall, left : left + wide]
-                result[:, *kept] = values[:, *kept] - inner.cpu().numpy()
-        return result
+    @staticmethod
+    def _restored(network: UNet, values: Tensor, level: float) -> Tensor:
+        """Return a picture without noise, ``(n_colours, height, width)``; white is 1.
 
-    @torch.inference_mode()
-    def _noise(self, piece: Tensor, level: float) -> Tensor:
-        """Return the noise of a piece: the mean over its eight turned and mirrored forms."""
-        levels = torch.full((1,), level, dtype=piece.dtype, device=piece.device)
-        return over_turns(lambda found: self.network(found[None], levels)[0], piece)
+        The noise is the mean over that of the eight turned and mirrored forms.
+        """
 
-    def scaled(self, factor: float) -> PictureModel:
-        """Return the same for pictures whose white is ``factor`` times as large."""
-        return replace(self, white=self.white * factor)
+        def noise(piece: Tensor) -> Tensor:
+            levels = torch.full((1,), level, dtype=piece.dtype, device=piece.device)
+            return over_turns(lambda found: network(found[None], levels)[0], piece)
+
+        return values - over_pieces(network, noise, values)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Pixels]]:
         """Return header and tensors."""
-        made_of, tensors = self.network.to_file()
-        header = {
-            "network": made_of,
-            "white": self.white,
-            "situation": self.situation,
-            "noise": self.noise.header(),
-            "facts": self.facts,
-            "history": self.history,
-        }
-        return header, tensors
+        header, tensors = super().to_file()
+        return header | {"situation": self.situation, "noise": self.noise.header()}, tensors
 
     @classmethod
-    def from_file(cls, header: dict[str, Any], tensors: dict[str, Pixels]) -> PictureModel:
-        """Rebuild a model.
-
-        Raises
-        ------
-        ModelFileError
-            If something is missing or does not fit together.
-        """
-        try:
-            return cls(
-                UNet.from_file(header["network"], tensors),
-                float(header["white"]),
-                str(header["situation"]),
-                Noise.from_header(header["noise"]),
-                header["facts"],
-                header["history"],
-            )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelFileError(f"the model file does not fit together: {reason}") from None
+    def _parts(cls, header: dict[str, Any]) -> dict[str, Any]:
+        known = {"situation": str(header["situation"]), "noise": Noise.from_header(header["noise"])}
+        return super()._parts(header) | known
 
 
 def in_planes(picture: Pixels, n_colours: int) -> npt.NDArray[np.float32]:
@@ -206,10 +207,3 @@ def in_planes(picture: Pixels, n_colours: int) -> npt.NDArray[np.float32]:
             "ConvolutionalAutoencoder(None).restore)"
         )
     return found
-
-
-def _pieces(length: int, margin: int) -> Iterator[tuple[slice, slice]]:
-    """Yield where pieces of a side lie, and what has to be seen for them."""
-    for start in range(0, length, PIECE):
-        stop = min(start + PIECE, length)
-        yield slice(start, stop), slice(max(0, start - margin), min(length, stop + margin))

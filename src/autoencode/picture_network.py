@@ -1,10 +1,9 @@
-"""The network of pictures trained: loss, held-out error, the run."""
+"""What a network of noise is trained for, and how it is judged."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,57 +11,22 @@ from torch import Tensor
 from autoencode.architectures.unet import UNet
 from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
-from autoencode.numerics import choose_threads, threads
-from autoencode.picture_crops import CropBatches, Crops, on_device
-from autoencode.training import Budget, History, Settings, Task, train
+from autoencode.picture_crops import Crops
 
 __all__ = [
     "NoiseStep",
-    "PictureTraining",
+    "held_out_batches",
+    "mean_error",
     "middle",
     "noise_and_slope",
     "told_levels",
-    "trained",
 ]
 
 _QUIETEST = 1 / 255
 _JUDGED = (5 / 255, 15 / 255, 25 / 255, 50 / 255)
 """Levels of noise that held-out pictures get."""
 _JUDGED_CROPS = 12
-_HOLD, _PROBED = 0.3, 0.05
-_CLIPPING, _ASTRAY = 2.0, 0.5
-_AVERAGED, _LEAST_AVERAGING, _MOST_AVERAGING = 0.1, 0.002, 0.1
-"""What is judged is the mean of the weights over about this share of all steps."""
-
-
-@dataclass(frozen=True)
-class PictureTraining:
-    """How a network of pictures is trained.
-
-    Attributes
-    ----------
-    batch_size, n_steps, epochs : int
-        Parts per step, steps of an epoch, epochs.
-    seconds : float or None
-        Wall time at most.
-    learning_rate : float
-        The highest.
-    n_threads : int or str
-        The most inside one operator.
-    device : torch.device
-        Where to train.
-    report : callable or None
-        Called with the history after each epoch.
-    """
-
-    batch_size: int
-    n_steps: int
-    epochs: int
-    seconds: float | None
-    learning_rate: float
-    n_threads: int | str
-    device: torch.device
-    report: Callable[[History], None] | None
+_PROBED = 0.05
 
 
 class NoiseStep:
@@ -144,67 +108,3 @@ def middle(picture: Tensor, most: int, step: int) -> Tensor:
     starts = [(whole - side) // 2 for whole, side in zip(picture.shape[1:], sides, strict=True)]
     rows, columns = (slice(a, a + side) for a, side in zip(starts, sides, strict=True))
     return picture[:, rows, columns].contiguous()
-
-
-def trained(
-    network: UNet,
-    crops: Crops,
-    held_out: Crops,
-    how: PictureTraining,
-    rng: torch.Generator,
-    history: History,
-) -> None:
-    """Train a network; the best held-out weights are in place afterwards.
-
-    Parameters
-    ----------
-    network : UNet
-        On its device.
-    crops, held_out : Crops
-        To train on and to judge by.
-    how : PictureTraining
-        Budget and the like.
-    rng : torch.Generator
-        On the CPU; the only source of randomness.
-    history : History
-        Added to.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        After the best weights are in place.
-    """
-    batches = [
-        (on_device(batch, how.device), on_device(target, how.device))
-        for batch, target in held_out_batches(held_out, rng)
-    ]
-    flat = FlatParameters(network)
-    task = Task(
-        flat,
-        CropBatches(crops, how.batch_size, how.n_steps, how.device),
-        NoiseStep(network, flat),
-        lambda: mean_error(network, batches),
-    )
-    averaged = _AVERAGED * how.epochs * how.n_steps
-    settings = Settings(
-        how.learning_rate,
-        weight_decay=0.0,
-        patience=max(10, how.epochs // 4),
-        hold=_HOLD,
-        averaging=min(max(1 / averaged, _LEAST_AVERAGING), _MOST_AVERAGING),
-        clipping=_CLIPPING,
-        astray=_ASTRAY,
-    )
-    flops = 6.0 * flat.values.numel() * how.batch_size * crops.side**2 / 16
-    try:
-        with threads(choose_threads(flops, how.n_threads)):
-            train(
-                task,
-                settings=settings,
-                budget=Budget(how.epochs, how.seconds),
-                rng=rng,
-                history=history.begin("pictures", 0.0),
-                on_epoch=how.report,
-            )
-    finally:
-        flat.release()

@@ -12,7 +12,7 @@ from autoencode.interfaces import Batch
 from autoencode.picture_crops import Crops
 from autoencode.picture_network import told_levels
 
-__all__ = ["figures_of"]
+__all__ = ["figures_of", "wiener"]
 
 _LEVELS = (15 / 255, 25 / 255, 50 / 255)
 _PARTS = 32
@@ -52,7 +52,7 @@ def _figures(network: UNet, batch: Batch, target: Batch) -> dict[str, float]:
     noise = network(batch.x.to(device), levels.to(device)).cpu()
     found = {
         "noisy": batch.x,
-        "wiener": _wiener(batch.x, levels),
+        "wiener": wiener(batch.x, levels),
         "restored": batch.x - noise,
     }
     return {"level": float(levels.mean())} | {
@@ -61,7 +61,7 @@ def _figures(network: UNet, batch: Batch, target: Batch) -> dict[str, float]:
     }
 
 
-def _wiener(x: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+def wiener(x: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     """Shrink pixels towards the mean around them, by what of their spread is noise (Lee, 1980)."""
     padded = functional.pad(x, [_WINDOW // 2] * 4, mode="reflect")
     mean = functional.avg_pool2d(padded, _WINDOW, 1)

@@ -66,8 +66,7 @@ class PictureWishes:
             About how many steps "auto" takes.
         """
         batch_size = _BATCH if isinstance(self.batch_size, str) else self.batch_size
-        n_pixels = sum(picture.shape[1] * picture.shape[2] for picture in crops.pictures)
-        n_steps = max(_LEAST_STEPS, math.ceil(n_pixels / (batch_size * crops.side**2)))
+        n_steps = max(_LEAST_STEPS, math.ceil(crops.n_pixels / (batch_size * crops.side**2)))
         if not isinstance(self.max_epochs, str):
             return batch_size, n_steps, self.max_epochs
         epochs = max(1, math.ceil(n_steps_in_all / n_steps))

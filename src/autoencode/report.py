@@ -34,6 +34,12 @@ from autoencode.report_parts.noise import (
     noise_cards,
     noise_sections,
 )
+from autoencode.report_parts.photographs import (
+    PhotographReportData,
+    check_photographs,
+    photograph_cards,
+    photograph_sections,
+)
 from autoencode.report_parts.pictures import Sprite
 from autoencode.report_parts.sections import (
     codes_section,
@@ -52,12 +58,13 @@ from autoencode.report_parts.units import units_section
 __all__ = [
     "AnomalyReportData",
     "NoiseReportData",
+    "PhotographReportData",
     "ReportData",
     "TableReportData",
     "write_report",
 ]
 
-AnyData = ReportData | TableReportData | NoiseReportData | AnomalyReportData
+AnyData = ReportData | TableReportData | NoiseReportData | AnomalyReportData | PhotographReportData
 # Each section's name in the menu, its title and its content, by its id; and its figures.
 Sections = tuple[dict[str, tuple[str, str, str]], dict[str, Figure]]
 
@@ -72,9 +79,9 @@ def write_report(path: str | os.PathLike[str], data: AnyData, *, force: bool = F
     ----------
     path : path
         The file to write, usually ``.html``.
-    data : ReportData, TableReportData, NoiseReportData or AnomalyReportData
-        What it shows, of a fit to an array or to a table, of one that takes noise out, or
-        of rows that were judged.
+    data : ReportData, TableReportData, NoiseReportData, AnomalyReportData or PhotographReportData
+        What it shows, of a fit to an array or to a table, of one that takes noise out, of rows
+        that were judged, or of a fit to pictures of any size.
     force : bool, default=False
         Whether an existing file may be replaced.
 
@@ -89,6 +96,8 @@ def write_report(path: str | os.PathLike[str], data: AnyData, *, force: bool = F
         check_noise(data)
     elif isinstance(data, AnomalyReportData):
         check_anomalies(data)
+    elif isinstance(data, PhotographReportData):
+        check_photographs(data)
     else:
         check(data)
     if isinstance(data, TableReportData):
@@ -129,6 +138,8 @@ def _page(data: AnyData) -> str:
 def _cards(data: AnyData) -> str:
     if isinstance(data, NoiseReportData):
         return noise_cards(data)
+    if isinstance(data, PhotographReportData):
+        return photograph_cards(data)
     return anomaly_cards(data) if isinstance(data, AnomalyReportData) else key_figures(data)
 
 
@@ -141,6 +152,8 @@ def _sections(data: AnyData, pictures: Sprite | None) -> Sections:
     if isinstance(data, NoiseReportData):
         first, figures = noise_sections(data)
         first |= _missing(data)
+    elif isinstance(data, PhotographReportData):
+        first, figures = photograph_sections(data)
     else:
         first, figures = _fitted_sections(data, pictures)
     history, further = history_section(data)

@@ -43,7 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fitted(run: Run, folder: Path) -> dict[str, Any]:
     done = run(
         "fit", "clean", "-o", "m.safetensors", "--kind", "denoising", "--rows", "clean",
-        "--hidden", "8,8", "--max-epochs", "2", "--batch-size", "6", "--json", folder=folder,
+        "--hidden", "8,8", "--max-epochs", "2", "--batch-size", "6", "--json",
+        "--report", "r.html", "--checkpoint", "c.ckpt", folder=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "6 pictures of their own sizes, grey" in done.stderr
@@ -56,6 +57,16 @@ def test_a_fit_to_photographs_keeps_their_sizes(fitted: dict[str, Any]) -> None:
     assert fitted["situation"] == "clean"
     assert fitted["pictures"] == 6
     assert fitted["held_out"][0]["restored"] > fitted["held_out"][0]["noisy"]
+
+
+def test_a_fit_to_photographs_has_a_report_and_a_checkpoint(
+    folder: Path, fitted: dict[str, Any]
+) -> None:
+    assert fitted["report"] == "r.html"
+    page = (folder / "r.html").read_text(encoding="utf-8")
+    assert "PSNR by strength of the noise" in page
+    assert ".png, at (0, 0)" in page
+    assert not (folder / "c.ckpt").exists(), "removed when the fit is complete"
 
 
 def test_pictures_are_written_at_their_sizes(

@@ -134,9 +134,12 @@ class UNet(nn.Module):
         """Return the first layer's channels; a brighter picture has the same ones."""
         x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
         x = x.contiguous(memory_format=torch.channels_last)
-        values, plane = self.first.weight.split([self.first.in_channels - 1, 1], 1)
-        values = values - values.mean((1, 2, 3), keepdim=True)
-        return functional.conv2d(x, torch.cat([values, plane], 1))
+        return functional.conv2d(x, torch.cat([self.first_filters(), self.first.weight[:, -1:]], 1))
+
+    def first_filters(self) -> Tensor:
+        """Return the first layer's weights for values, of mean zero, without that for the level."""
+        values = self.first.weight[:, :-1]
+        return values - values.mean((1, 2, 3), keepdim=True)
 
 
 class _Block(nn.Module):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +13,10 @@ from autoencode.commands.models import load_with_rows, write_rows
 from autoencode.commands.options import Data, Drop, Force, Keep, Model, Table, Trust
 from autoencode.commands.picture_folders import folder_form, varied_names
 from autoencode.errors import DataError
+
+if TYPE_CHECKING:
+    from autoencode.data.rows import Rows
+    from autoencode.estimators import Autoencoder
 
 __all__ = ["augment"]
 
@@ -73,14 +78,17 @@ def augment(
     kept = [*(keep or ()), *([label] if label is not None and label not in (keep or ()) else [])]
     fitted, rows = load_with_rows(model, data, drop=drop, keep=kept, trust=trust, decodes=True)
     labels = None if label is None else classes_of(rows, label)
-    with naming(data):
-        found = fitted.augment(rows, count, labels, kind=kind, strength=strength, random_state=seed)
+    options: dict[str, Any] = {"kind": kind, "strength": strength, "random_state": seed}
     if form is not None:
         from autoencode.data.picture_writing import write_pictures
 
-        values = form.rounded(found if labels is None else found[0])
-        write_pictures(output, varied_names(rows, count), values, force=force)
+        with naming(data):
+            parts = _parts(fitted, rows, count, labels, options)
+            pictures = (form.rounded(picture) for part in parts for picture in part)
+            write_pictures(output, varied_names(rows, count), pictures, force=force)
         return
+    with naming(data):
+        found = fitted.augment(rows, count, labels, **options)
     import pyarrow as pa
 
     names = getattr(fitted, "feature_names_in_", None)
@@ -92,3 +100,20 @@ def augment(
         schema=fitted._state.schema,
         force=force,
     )
+
+
+def _parts(
+    fitted: Autoencoder,
+    rows: Rows,
+    count: int,
+    labels: Any,
+    options: Mapping[str, Any],
+) -> Iterator[Any]:
+    """Yield what `Autoencoder.augment` returns of pictures, a few of them at a time."""
+    from autoencode.augmentation import choose, require_classes, variants
+
+    choice = choose(n=count, labelled=labels is not None, **options)
+    known = None if labels is None else require_classes(labels, rows.n_rows)
+    given = fitted._check(rows)
+    for values in variants(fitted._state, given, known, choice, fitted._piece()):
+        yield fitted._plausible(values, given, choice.seed)

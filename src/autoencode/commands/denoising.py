@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,15 +26,24 @@ from autoencode.commands.options import (
     parse_number,
 )
 from autoencode.commands.photographs import denoise_photographs
-from autoencode.commands.picture_folders import folder_form, write_as_pictures
+from autoencode.commands.picture_folders import (
+    blocks_of,
+    folder_form,
+    rows_at_once,
+    write_as_pictures,
+)
 from autoencode.errors import DataError, ModelFileError
 from autoencode.presets import PRESETS
 
 if TYPE_CHECKING:
     from autoencode.data.rows import Rows
     from autoencode.estimators import DenoisingAutoencoder
+    from autoencode.noise import Noise
 
 __all__ = ["denoise"]
+
+_SAMPLED = 2000
+"""Rows, at most, by which it is decided what kind of noise there is in a folder of pictures."""
 
 Level = Annotated[
     Any,
@@ -99,14 +109,19 @@ def denoise(
     fitted, rows = load_with_rows(
         model, data, drop=drop, keep=keep, trust=trust, decodes=True, skip_bad=skip_bad
     )
-    with naming(data):
-        found, told = _denoised(fitted, rows, told_level)
-    schema = fitted._state.schema
+    _check_level(fitted, told_level)
+    changes = _Changes(fitted, rows)
     if form is None:
+        with naming(data):
+            found, noise = fitted.denoise_with_noise(rows, level=told_level)
+        schema = fitted._state.schema
         write_rows(output, found, rows.kept, names=rows.names, schema=schema, force=force)
+        changes.add(rows, found, noise)
     else:
-        write_as_pictures(output, form, rows, iter([found]), force=force)
-    told |= _changes(fitted, rows, found)
+        with naming(data):
+            blocks = _blocks(fitted, rows, told_level, changes)
+            write_as_pictures(output, form, rows, blocks, force=force)
+    told = _known_noise(fitted, changes.noise, told_level) | changes.told()
     if as_json:
         print_json({"output": str(output), **told})
     else:
@@ -122,21 +137,40 @@ def _require_denoising(model: Path) -> None:
         )
 
 
-def _denoised(
-    fitted: DenoisingAutoencoder, rows: Rows, level: float | None
-) -> tuple[Any, dict[str, Any]]:
-    """Return rows without noise, and what was found of it."""
-    from autoencode.summary import known_noise
-
-    state = fitted._state
+def _check_level(fitted: DenoisingAutoencoder, level: float | None) -> None:
+    """Refuse a level that the model cannot use."""
     if level is not None and fitted.n_components is not None:
         raise DataError("--level has no effect: the model restores through a code of fixed length")
-    if level is not None and "noise" not in state.learned:
+    if level is not None and "noise" not in fitted._state.learned:
         raise DataError(
             "--level is for normal noise, but the model was fitted to noise that takes the "
             "place of cells: leave it out"
         )
-    found, noise = fitted.denoise_with_noise(rows, level=level)
+
+
+def _blocks(
+    fitted: DenoisingAutoencoder, rows: Rows, level: float | None, changes: _Changes
+) -> Iterator[Any]:
+    """Yield pictures without noise, a few megabytes at a time, and count what changed."""
+    import numpy as np
+
+    noise = None
+    if rows.n_rows > rows_at_once(fitted):
+        # What a sample shows of the kind holds for all, so that blocks go together.
+        numbers = np.arange(0, rows.n_rows, -(-rows.n_rows // _SAMPLED))
+        sample = rows.take(numbers).reshape(len(numbers), *rows.sample_shape)
+        noise = fitted.denoise_with_noise(sample, level=level)[1]
+    for block in blocks_of(fitted, rows):
+        found, own = fitted._with_noise(block, level, None if noise is None else noise.kind)
+        changes.add(block, found, own if noise is None else noise)
+        yield found
+
+
+def _known_noise(fitted: DenoisingAutoencoder, noise: Noise, level: float | None) -> dict[str, Any]:
+    """Return what was found of the noise, and where that is from."""
+    from autoencode.summary import known_noise
+
+    state = fitted._state
     given = noise.header()
     if noise.kind == "gaussian":
         given |= {name: given[name] / state.scaling.unit for name in ("level", "error")}
@@ -147,38 +181,65 @@ def _denoised(
         source = "found"
     if fitted.n_components is not None:
         source = "code"
-    return found, {"noise": told | {"source": source}}
+    return {"noise": told | {"source": source}}
 
 
-def _changes(fitted: DenoisingAutoencoder, rows: Rows, found: Any) -> dict[str, Any]:
-    """Count what is not as it was given, and measure how far numbers were moved."""
-    import numpy as np
+class _Changes:
+    """Counts what is not as it was given, and measures how far numbers were moved.
 
-    from autoencode.corruptions import real_values
-    from autoencode.preprocess.table_rows import TableRows
+    Parameters
+    ----------
+    fitted : DenoisingAutoencoder
+        The model.
+    rows : Rows
+        All that it is applied to.
+    """
 
-    state = fitted._state
-    if isinstance(rows, TableRows):
-        given, result = rows.cells, rows.schema.cells(found)
-        steps = rows.schema.spread(result) - rows.schema.spread(given)
-    else:
-        given = rows.dense().astype(np.float64, copy=False)
-        result = np.asarray(found, dtype=np.float64).reshape(given.shape)
-        steps = result - given
-    common = state.scaling.unit != 1.0
-    steps = steps[:, real_values(state.composition.layout)]
-    if not common:
-        steps = steps / state.scaling.scale[real_values(state.composition.layout)]
-    moved = steps[~np.isnan(steps) & (steps != 0)]
-    missing = np.isnan(given)
-    return {
-        "rows": rows.n_rows,
-        "cells": int(given.size),
-        "changed": int(((given != result) & ~missing).sum()),
-        "filled_in": int((missing & ~np.isnan(result)).sum()),
-        "rms_change": float(np.sqrt(np.mean(np.square(moved)))) if len(moved) else 0.0,
-        "unit": "data" if common else "deviations",
-    }
+    def __init__(self, fitted: DenoisingAutoencoder, rows: Rows) -> None:
+        from autoencode.corruptions import real_values
+
+        self.scaling, self.n_rows = fitted._state.scaling, rows.n_rows
+        self.real = real_values(fitted._state.composition.layout)
+        self.cells = self.changed = self.filled_in = self.moved = 0
+        self.squares = 0.0
+        self.noise = fitted.noise_
+
+    def add(self, rows: Any, found: Any, noise: Noise) -> None:
+        """Count some rows, or an array of them, and what they became."""
+        import numpy as np
+
+        from autoencode.data.rows import Rows
+        from autoencode.preprocess.table_rows import TableRows
+
+        self.noise = noise
+        if isinstance(rows, TableRows):
+            given, result = rows.cells, rows.schema.cells(found)
+            steps = rows.schema.spread(result) - rows.schema.spread(given)
+        else:
+            values = rows.dense() if isinstance(rows, Rows) else rows.reshape(len(rows), -1)
+            given = values.astype(np.float64, copy=False)
+            result = np.asarray(found, dtype=np.float64).reshape(given.shape)
+            steps = result - given
+        steps = steps[:, self.real]
+        if self.scaling.unit == 1.0:
+            steps = steps / self.scaling.scale[self.real]
+        moved = steps[~np.isnan(steps) & (steps != 0)]
+        missing = np.isnan(given)
+        self.cells += int(given.size)
+        self.changed += int(((given != result) & ~missing).sum())
+        self.filled_in += int((missing & ~np.isnan(result)).sum())
+        self.moved, self.squares = self.moved + len(moved), self.squares + float(moved @ moved)
+
+    def told(self) -> dict[str, Any]:
+        """Return the figures of all rows."""
+        return {
+            "rows": self.n_rows,
+            "cells": self.cells,
+            "changed": self.changed,
+            "filled_in": self.filled_in,
+            "rms_change": (self.squares / max(1, self.moved)) ** 0.5,
+            "unit": "deviations" if self.scaling.unit == 1.0 else "data",
+        }
 
 
 def _said(told: dict[str, Any]) -> str:

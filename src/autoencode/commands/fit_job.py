@@ -24,7 +24,9 @@ __all__ = [
     "Result",
     "fit_and_write",
     "fit_model",
+    "interrupted_text",
     "print_result",
+    "require_outputs",
     "result_as_json",
 ]
 
@@ -108,7 +110,7 @@ def fit_and_write(job: FitJob) -> Result:
     KeyboardInterrupt
         If nothing was learned yet.
     """
-    _require_outputs(job)
+    require_outputs(job)
     with Progress(quiet=job.quiet, max_time=job.parameters.get("max_time")) as progress:
         progress.say(f"reading {job.data}")
         sources = _read(job)
@@ -127,16 +129,28 @@ def fit_and_write(job: FitJob) -> Result:
         progress.say("writing")
         model.save(job.output)
         if interrupted:
-            reason = f"interrupted; {job.output} holds what was learned so far"
-            if job.checkpoint is not None and job.checkpoint.exists():
-                reason += f"; the same command with --force goes on from {job.checkpoint}"
-            sys.stderr.write(f"autoencode: {reason}\n")
+            sys.stderr.write(interrupted_text(job))
         if job.report is not None:
             _write_report(job, model, sources, job.report)
     return Result(model, sources.rows, interrupted)
 
 
-def _require_outputs(job: FitJob) -> None:
+def interrupted_text(job: FitJob) -> str:
+    """Return the line that says what Ctrl-C has left."""
+    reason = f"interrupted; {job.output} holds what was learned so far"
+    if job.checkpoint is not None and job.checkpoint.exists():
+        reason += f"; the same command with --force goes on from {job.checkpoint}"
+    return f"autoencode: {reason}\n"
+
+
+def require_outputs(job: FitJob) -> None:
+    """Refuse files that could not be written, before any work is done.
+
+    Raises
+    ------
+    DataError
+        Naming the file.
+    """
     require_writable(job.output, force=job.force)
     if job.report is not None:
         require_writable(job.report, force=job.force)

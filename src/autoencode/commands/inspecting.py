@@ -48,8 +48,8 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     header, tensors = read_model(model)
     single = {
         "AnomalyDetector": _detector,
-        "PictureDenoiser": _denoiser,
-        "PictureRestorer": _restorer,
+        "PictureDenoiser": _of_pictures,
+        "PictureRestorer": _of_pictures,
     }
     if header.get("estimator") in single:
         known = single[header["estimator"]](str(model), header)
@@ -107,36 +107,26 @@ def _detector(path: str, header: dict[str, Any]) -> dict[str, Any]:
         raise ModelFileError(f"{path} does not fit together: {error}") from None
 
 
-def _restorer(path: str, header: dict[str, Any]) -> dict[str, Any]:
-    """Return what a model that fills holes in pictures is."""
-    try:
-        return {
-            "model": path,
-            "estimator": header["estimator"],
-            "package_version": header["package_version"],
-            "pictures": header["facts"]["n_pictures"],
-            "colours": header["network"]["n_colours"] - 1,
-            "hidden_layers": header["network"]["widths"],
-            "seconds": header["facts"]["seconds"],
-            "stop_reason": header["facts"]["stop_reason"],
-        }
-    except (KeyError, TypeError) as error:
-        raise ModelFileError(f"{path} does not fit together: {error}") from None
-
-
-def _denoiser(path: str, header: dict[str, Any]) -> dict[str, Any]:
-    """Return what a model that takes noise out of pictures is."""
+def _of_pictures(path: str, header: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model that restores pictures of any size is."""
     try:
         facts, network = header["facts"], header["network"]
+        known, noisy = {}, "noise" in header
+        if noisy:
+            noise = header["noise"]
+            known = {
+                "situation": header["situation"],
+                "noise": noise["kind"],
+                "level": noise["level"],
+            }
         return {
             "model": path,
             "estimator": header["estimator"],
             "package_version": header["package_version"],
             "pictures": facts["n_pictures"],
-            "situation": header["situation"],
-            "noise": header["noise"]["kind"],
-            "level": header["noise"]["level"],
-            "colours": network["n_colours"],
+            **known,
+            # One plane more says where holes are.
+            "colours": network["n_colours"] - (not noisy),
             "hidden_layers": network["widths"],
             "held_out": facts["held_out"],
             "seconds": facts["seconds"],

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencode.commands.display import print_json, print_text
-from autoencode.commands.files import naming, require_writable
+from autoencode.commands.files import naming
+from autoencode.commands.fit_job import interrupted_text, require_outputs
 from autoencode.commands.picture_folders import require_folder
 from autoencode.commands.progress import Progress
 from autoencode.errors import DataError
@@ -53,7 +54,7 @@ def has_photographs(job: FitJob) -> bool:
     holes = _has_holes(job)
     if not (holes or job.kind == "denoising") or not is_of_pictures(Path(job.data)):
         return False
-    asked = job.pictures.size or job.pictures.fit or job.held_out or job.checkpoint or job.report
+    asked = job.pictures.size or job.pictures.fit or job.held_out
     further = set(job.parameters) - {*_TAKES, "n_components" if holes else "noise"}
     further |= {"rows"} & set(job.parameters) if holes else set()
     if asked or further or job.parameters.get("noise", "gaussian") != "gaussian":
@@ -95,14 +96,14 @@ def fit_photographs(job: FitJob, *, as_json: bool) -> bool:
     DataError
         If pictures cannot be used or the model not be written.
     """
-    require_writable(job.output, force=job.force)
+    require_outputs(job)
     from autoencode.estimators import PictureDenoiser, PictureRestorer
 
     holes = _has_holes(job)
     parameters = {name: value for name, value in job.parameters.items() if name in _TAKES}
     with Progress(quiet=job.quiet, max_time=parameters.get("max_time")) as progress:
         progress.say(f"reading {job.data}")
-        pictures, targets = _pairs(job)
+        pictures, targets, names = _pairs(job)
         if progress.visible:
             progress.max_epochs = parameters.get("max_epochs")
             parameters["verbose"] = progress
@@ -110,14 +111,18 @@ def fit_photographs(job: FitJob, *, as_json: bool) -> bool:
         interrupted = False
         try:
             with naming(job.data):
-                model.fit(pictures, **({} if holes else {"target": targets}))
+                more = {} if holes else {"target": targets}
+                model.fit(pictures, checkpoint=job.checkpoint, **more)
         except KeyboardInterrupt:
             if not hasattr(model, "stop_reason_"):
                 raise
             interrupted = True
+        progress.say("writing")
         model.set_params(verbose=False).save(job.output)
-    if interrupted:
-        sys.stderr.write(f"autoencode: interrupted; {job.output} holds what was learned so far\n")
+        if interrupted:
+            sys.stderr.write(interrupted_text(job))
+        if job.report is not None:
+            _write_report(job, model, pictures, targets, names)
     if as_json:
         print_json(_result(job, model) | {"interrupted": interrupted})
     else:
@@ -125,8 +130,27 @@ def fit_photographs(job: FitJob, *, as_json: bool) -> bool:
     return interrupted
 
 
-def _pairs(job: FitJob) -> tuple[list[Any], list[Any] | None]:
-    """Read pictures and their targets, which go together by their names."""
+def _write_report(
+    job: FitJob, model: Any, pictures: list[Any], targets: list[Any] | None, names: list[str]
+) -> None:
+    from autoencode.commands.photograph_reporting import photograph_report_data
+    from autoencode.report import write_report
+
+    assert job.report is not None
+    shown = photograph_report_data(
+        model,
+        pictures,
+        targets,
+        names=names,
+        title=Path(job.data).name,
+        data_path=job.data,
+        model_path=str(job.output),
+    )
+    write_report(job.report, shown, force=True)
+
+
+def _pairs(job: FitJob) -> tuple[list[Any], list[Any] | None, list[str]]:
+    """Read pictures, their targets, which go together by their names, and these."""
     with _reader(job.data, skip_bad=job.pictures.skip_bad) as reader:
         if job.target is None:
             pictures = _read(job.data, reader, reader)
@@ -148,7 +172,8 @@ def _pairs(job: FitJob) -> tuple[list[Any], list[Any] | None]:
         if reader.bad:
             text += f"; {len(reader.bad):,} left out: {', '.join(sorted(reader.bad)[:20])}"
         sys.stderr.write(f"autoencode: {job.data}: {text}\n")
-    return pictures, targets
+        names = list(reader.looks)
+    return pictures, targets, names
 
 
 def _read(path: str, reader: PictureReader, other: PictureReader) -> list[Any]:
@@ -175,6 +200,7 @@ def _result(job: FitJob, model: Any) -> dict[str, Any]:
     return {
         "model": str(job.output),
         "kind": job.kind,
+        "report": None if job.report is None else str(job.report),
         "estimator": type(model).__name__,
         **known,
         "pictures": facts["n_pictures"],

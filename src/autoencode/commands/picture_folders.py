@@ -23,6 +23,7 @@ __all__ = [
     "blocks_of",
     "folder_form",
     "require_folder",
+    "rows_at_once",
     "varied_names",
     "write_as_pictures",
     "write_decoded",
@@ -92,11 +93,16 @@ def _refuse_picture(output: Path) -> None:
         raise DataError(f"{output}: pictures are written to a folder; name one without a suffix")
 
 
+def rows_at_once(fitted: Autoencoder) -> int:
+    """Return how many rows a model is given at a time."""
+    return _PIECES * fitted._piece()
+
+
 def blocks_of(fitted: Autoencoder, rows: Rows) -> Iterator[npt.NDArray[Any]]:
     """Yield rows a few megabytes at a time, pictures in their own type and shape."""
     from autoencode.data.reading import pictures_of
 
-    pictures, count = pictures_of(rows), _PIECES * fitted._piece()
+    pictures, count = pictures_of(rows), rows_at_once(fitted)
     for start in range(0, rows.n_rows, count):
         if pictures is not None:
             yield pictures.pixels[start : start + count]

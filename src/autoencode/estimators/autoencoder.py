@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -228,7 +229,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             return self._fitted(rows, wanted, held, None, classes)
         given = {name: value for name, value in self.get_params().items() if name != "verbose"}
         parameters = {name: plain(value) for name, value in given.items()}
-        identity = identify(type(self).__name__, parameters, rows, wanted, held)
+        sources = {"X": rows, "target": wanted, "X_held_out": held}
+        identity = identify(type(self).__name__, parameters, sources)
         with Checkpoint(checkpoint, identity) as kept:
             return self._fitted(rows, wanted, held, kept, classes)
 
@@ -263,7 +265,7 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         begun = time.perf_counter()
         plan = make_plan(given, rows)
         if checkpoint is not None:
-            plan = checkpoint.seeded(plan)
+            plan = replace(plan, seed=checkpoint.seeded(plan.seed))
         sources, resumable = (rows, target, held), checkpoint is not None
         plan, tried = choose_architecture(plan, given, *sources, resumable=resumable)
         plan, evidence = choose_strengths(plan, *sources)

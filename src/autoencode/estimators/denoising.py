@@ -252,20 +252,24 @@ class DenoisingAutoencoder(Autoencoder):
 
     def denoise_with_noise(self, X: Any, *, level: float | None = None) -> tuple[Any, Noise]:
         """Return the same, and what noise was found; see `denoise`."""
+        return self._with_noise(X, level, None)
+
+    def _with_noise(self, X: Any, level: float | None, kind: str | None) -> tuple[Any, Noise]:
+        """Return rows without noise, and what it was; its kind, if it is known already."""
         self._require_decoder()
         rows = self._check(X)
         if not self._state.learned:
             # It has a code, or has learned the pairs themselves.
             values = self._reconstructed(rows)
             return self._shaped(values, rows, clip=True), self.noise_
-        result = self._denoised(rows, level)
+        result = self._denoised(rows, level, kind)
         if isinstance(rows, TableRows):
             cells = rows.schema.gather(result.values, clip=True)
             return joined(rows, cells, _columns(rows, result)), self._in_units(result.noise)
         values = result.values.astype(rows.dtype, copy=False)
         return values.reshape(len(values), *rows.sample_shape), self._in_units(result.noise)
 
-    def _denoised(self, rows: Rows, level: float | None) -> Denoised:
+    def _denoised(self, rows: Rows, level: float | None, kind: str | None) -> Denoised:
         check_is_fitted(self)
         state = self._state
         if level is not None:
@@ -279,6 +283,10 @@ class DenoisingAutoencoder(Autoencoder):
                 "or, for pictures, use PictureDenoiser"
             )
         noise = None if state.facts["situation"] == "clean" else known
+        if noise is None and kind is not None:
+            # What a sample has shown holds for all: none, or one kind alone is looked for.
+            noise = Noise("none") if kind == "none" else None
+            state = replace(state, facts=state.facts | {"asked": kind})
         return denoised(state, rows, noise, level)
 
 

@@ -289,8 +289,8 @@ class FittedCoding(TransformerMixin):
         choice = choose(kind, strength, n, random_state, labelled=y is not None)
         rows = self._check(X)
         labels = None if y is None else require_classes(y, rows.n_rows)
-        values = variants(self._state, rows, labels, choice, self._piece())
-        result = self._plausible(values, rows, choice.seed)
+        parts = variants(self._state, rows, labels, choice, self._piece())
+        result = self._plausible(np.concatenate(list(parts)), rows, choice.seed)
         return result if labels is None else (result, np.tile(labels, choice.count))
 
     def _plausible(self, values: npt.NDArray[np.float64], rows: Rows, seed: int) -> Any:

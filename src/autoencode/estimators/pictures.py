@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Self
 
 import numpy as np
@@ -102,7 +103,14 @@ class PictureDenoiser(PictureEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, target: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Fit to clean pictures, noisy pictures, or pairs of both.
 
         Parameters
@@ -113,6 +121,10 @@ class PictureDenoiser(PictureEstimator):
             For pipelines.
         target : like X, optional
             The same pictures without noise.
+        checkpoint : path, optional
+            File that keeps the state of training, in case the fit is interrupted. If it
+            exists, the fit goes on from there, to the same bits as without the
+            interruption. It is removed when the fit is complete.
 
         Returns
         -------
@@ -124,7 +136,7 @@ class PictureDenoiser(PictureEstimator):
         DataError
             If pictures cannot be used.
         SpecError
-            If a parameter is not allowed.
+            If a parameter is not allowed, or the checkpoint is that of another fit.
         """
         wishes = self._wishes()
         pictures = pictures_given(X, "X")
@@ -134,10 +146,10 @@ class PictureDenoiser(PictureEstimator):
                 f"target has {len(targets)} pictures, X has {len(pictures)}: they should be the "
                 "same"
             )
-        self._adopt(fit_pictures(pictures, targets, wishes))
-        if self.stop_reason_ == "interrupted":
-            raise KeyboardInterrupt
-        return self
+        sources = {"X": pictures, "target": targets}
+        return self._fitted(
+            sources, lambda kept: fit_pictures(pictures, targets, wishes, kept), checkpoint
+        )
 
     def _wishes(self) -> Wishes:
         if self.rows not in ("auto", "clean", "noisy"):
@@ -146,12 +158,9 @@ class PictureDenoiser(PictureEstimator):
         return Wishes(**self._shared_wishes(_WIDTHS), rows=self.rows, blocks=blocks)
 
     def _adopt(self, model: PictureModel) -> None:
-        """Set the fitted attributes."""
-        self._model = model
+        super()._adopt(model)
         self.situation_ = model.situation
         self.noise_ = model.noise
-        self.stop_reason_ = model.facts["stop_reason"]
-        self.history_ = model.history
 
     def denoise(self, X: Any, *, level: float | None = None, adapt: int = 0) -> Any:
         """Take the noise out of pictures, piece by piece: memory does not grow with their size.

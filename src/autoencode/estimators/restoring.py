@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Self
 
 import numpy as np
@@ -10,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from autoencode.errors import DataError
 from autoencode.estimators.whole_pictures import PictureEstimator, pictures_given
 from autoencode.hole_fit import fit_holes
-from autoencode.hole_model import HoleModel
 from autoencode.inpainting import holes_of
 from autoencode.picture_wishes import PictureWishes
 
@@ -88,7 +88,9 @@ class PictureRestorer(PictureEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, checkpoint: str | os.PathLike[str] | None = None
+    ) -> Self:
         """Fit to whole pictures.
 
         Parameters
@@ -97,6 +99,10 @@ class PictureRestorer(PictureEstimator):
             Pictures, of any sizes; a side has 16 pixels at least.
         y : object, ignored
             For pipelines.
+        checkpoint : path, optional
+            File that keeps the state of training, in case the fit is interrupted. If it
+            exists, the fit goes on from there, to the same bits as without the
+            interruption. It is removed when the fit is complete.
 
         Returns
         -------
@@ -108,19 +114,13 @@ class PictureRestorer(PictureEstimator):
         DataError
             If pictures cannot be used.
         SpecError
-            If a parameter is not allowed.
+            If a parameter is not allowed, or the checkpoint is that of another fit.
         """
         wishes = PictureWishes(**self._shared_wishes(_WIDTHS))
-        self._adopt(fit_holes(pictures_given(X, "X"), wishes))
-        if self.stop_reason_ == "interrupted":
-            raise KeyboardInterrupt
-        return self
-
-    def _adopt(self, model: HoleModel) -> None:
-        """Set the fitted attributes."""
-        self._model = model
-        self.stop_reason_ = model.facts["stop_reason"]
-        self.history_ = model.history
+        pictures = pictures_given(X, "X")
+        return self._fitted(
+            {"X": pictures}, lambda kept: fit_holes(pictures, wishes, kept), checkpoint
+        )
 
     def restore(self, X: Any, mask: Any = None) -> Any:
         """Fill holes in pictures; every other pixel stays as it is, bit by bit.

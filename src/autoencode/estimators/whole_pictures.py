@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from autoencode import defaults
+from autoencode.checkpoint import Checkpoint, identify
 from autoencode.errors import DataError, SpecError
 from autoencode.model_file import write_model
+from autoencode.picture_model import FittedPictures
 from autoencode.planning import plain, said
 
 __all__ = ["PictureEstimator", "pictures_given", "whole_or_auto"]
@@ -48,6 +51,45 @@ class PictureEstimator(BaseEstimator):
             "seed": defaults.seed(given["random_state"]),
             "report": verbose if callable(verbose) else said if verbose else None,
         }
+
+    def _fitted(
+        self,
+        sources: Mapping[str, Sequence[Pixels] | None],
+        fit: Callable[[Checkpoint | None], FittedPictures],
+        checkpoint: str | os.PathLike[str] | None,
+    ) -> Self:
+        """Fit and adopt what comes of it.
+
+        Parameters
+        ----------
+        sources : mapping of str to sequence of ndarray or None
+            All that the fit is given, by name.
+        fit : callable
+            Takes what keeps the state of training, and returns the model.
+        checkpoint : path or None
+            The file that does.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C, when what was learned is adopted.
+        """
+        keeper: AbstractContextManager[Checkpoint | None] = nullcontext()
+        if checkpoint is not None:
+            given = self.get_params() | {"verbose": False}
+            parameters = {name: plain(value) for name, value in given.items()}
+            keeper = Checkpoint(checkpoint, identify(type(self).__name__, parameters, sources))
+        with keeper as kept:
+            self._adopt(fit(kept))
+            if self.stop_reason_ == "interrupted":
+                raise KeyboardInterrupt
+        return self
+
+    def _adopt(self, model: Any) -> None:
+        """Set the fitted attributes."""
+        self._model = model
+        self.stop_reason_ = model.facts["stop_reason"]
+        self.history_ = model.history
 
     def _is_one(self, X: Any) -> bool:
         """Say whether this is one picture, and not several."""

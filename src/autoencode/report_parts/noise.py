@@ -215,7 +215,7 @@ def noise_sections(
                 "best linear guess": data.levels.linear,
                 "model": data.levels.model,
             },
-            (data.levels.label, data.levels.unit),
+            (data.levels.label, f"error, {data.levels.unit}"),
         )
         sections["levels"] = ("Strength", "Error by strength of the noise", _levels(data.levels))
     if data.residuals is not None:

@@ -17,9 +17,13 @@ _WIDEST = 4.0
 
 
 def levels_figure(
-    levels: Sequence[float], errors: Mapping[str, Sequence[float]], titles: tuple[str, str]
+    levels: Sequence[float],
+    errors: Mapping[str, Sequence[float]],
+    titles: tuple[str, str],
+    *,
+    from_zero: bool = True,
 ) -> Figure:
-    """Draw errors against the strength of the noise.
+    """Draw errors, or quality, against the strength of what was done.
 
     Parameters
     ----------
@@ -29,6 +33,8 @@ def levels_figure(
         Three lines, by name.
     titles : pair of str
         Of the two axes.
+    from_zero : bool
+        Whether the second axis begins there.
 
     Returns
     -------
@@ -45,7 +51,7 @@ def levels_figure(
     ]  # fmt: skip
     both = {
         "xaxis": axis(titles[0], rangemode="tozero", hoverformat=".3~g"),
-        "yaxis": axis(f"error, {titles[1]}", rangemode="tozero"),
+        "yaxis": axis(titles[1], rangemode="tozero" if from_zero else "normal"),
     }
     return {"data": traces, "layout": layout(hovermode="x unified", **both)}
 
