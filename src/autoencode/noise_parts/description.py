@@ -108,10 +108,10 @@ class Noise:
         """Return what `header` described."""
         atoms = tuple(
             Atom(
-                _numbers(atom["values"]),
-                atom["share"],
-                *(_numbers(atom[name]) for name in ("places", "observed", "edges")),
-                atom["usual"],
+                values=_numbers(atom["values"]),
+                share=atom["share"],
+                usual=atom["usual"],
+                **{name: _numbers(atom[name]) for name in ("places", "observed", "edges")},
             )
             for atom in values["atoms"]
         )

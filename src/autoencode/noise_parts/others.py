@@ -25,11 +25,11 @@ class Others:
 
     Parameters
     ----------
-    parts : sequence of (ndarray of int or None, Moments)
+    parts : sequence of (ndarray of int, slice or None, Moments)
         Which rows, None: all of them, and the moments that they are predicted by.
     """
 
-    def __init__(self, parts: Sequence[tuple[Places | None, Moments]]) -> None:
+    def __init__(self, parts: Sequence[tuple[Places | slice | None, Moments]]) -> None:
         self.parts = [(slice(None) if rows is None else rows, part) for rows, part in parts]
 
     @classmethod
