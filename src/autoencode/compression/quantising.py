@@ -13,7 +13,15 @@ import numpy.typing as npt
 from autoencode.compression.numbers import BoolArray, Numbers, Transform, Values, exceeds, to_bits
 from autoencode.errors import SpecError
 
-__all__ = ["absolute_bound", "aligned", "check_bound", "quantise", "same_bits", "shortened"]
+__all__ = [
+    "absolute_bound",
+    "aligned",
+    "check_bound",
+    "quantise",
+    "quantise_plainly",
+    "same_bits",
+    "shortened",
+]
 
 _MOST_LEVELS = 1 << 16
 _TRIED = 2000
@@ -96,6 +104,33 @@ def quantise(values: Values, error: float) -> Numbers:
     if values.dtype.kind in "iu":
         return _whole(values, error)
     return _real(values, error)
+
+
+def quantise_plainly(values: Values, error: float) -> Numbers:
+    """Turn a column of floats into steps of twice a bound from its smallest value.
+
+    Columns that were scaled alike are then alike, which `quantise`, who chooses for each by
+    itself, may spoil.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Floats.
+    error : float
+        The bound; steps of 0 suit none.
+
+    Returns
+    -------
+    Numbers
+        As `quantise` returns them, for values that these steps do not suit.
+    """
+    ordinary = np.isfinite(values)
+    if not error or not ordinary.any():
+        return quantise(values, error)
+    safe = np.where(ordinary, values, values[np.flatnonzero(ordinary)[0]])
+    found = next(_grids(values, safe, error), None)
+    fits = found is not None and len(found.verbatim) <= _MOST_VERBATIM * values.size
+    return found if found is not None and fits else quantise(values, error)
 
 
 def _whole(values: Values, error: float) -> Numbers:
