@@ -56,15 +56,16 @@ class Network:
     def __init__(self, data: bytes, n_columns: int) -> None:
         head, weights = split(data)
         numbers = unpack_integers(head[4:], int.from_bytes(head[:4], "little")).tolist()
-        n_inputs, n_outputs, n_units = numbers[:3]
-        rest = numbers[3:]
+        n_inputs, n_outputs = numbers[:2]
+        rest, per_degree = numbers[2:-n_columns], numbers[-n_columns:]
         self.inputs = [rest[at : at + 5] for at in range(0, 5 * n_inputs, 5)]
         rest = rest[5 * n_inputs :]
         outputs = [rest[at : at + 3] for at in range(0, 3 * n_outputs, 3)]
         self.of = {column: at for at, (column, _, _) in enumerate(outputs)}
         self.scaled = [(factor, shift) for _, factor, shift in outputs]
         degrees = [place + 1 if counted else 0 for _, place, _, _, counted in self.inputs]
-        units = [1 + unit * max(n_columns - 1, 1) // n_units for unit in range(n_units)]
+        units = [degree for degree, count in enumerate(per_degree) for _ in range(count)]
+        n_units = len(units)
         self.unit_sees = [[at for at, d in enumerate(degrees) if d <= own] for own in units]
         self.sees_units = [[at for at, d in enumerate(units) if d <= j] for j, _, _ in outputs]
         self.sees_inputs = [[at for at, d in enumerate(degrees) if d <= j] for j, _, _ in outputs]

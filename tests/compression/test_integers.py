@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from autoencode.compression import table_planning
 from autoencode.compression.field_model import field_shape
 from autoencode.compression.field_part import decode_fields, encode_fields
 from autoencode.compression.frequencies import FAMILIES, TOTAL, normalised, shape_tables
@@ -24,6 +26,7 @@ from autoencode.compression.packing import (
 from autoencode.compression.plans import ColumnPlan, Source, check_order
 from autoencode.compression.range_coder import BitReader, BitWriter, SymbolReader, SymbolWriter
 from autoencode.compression.stored_integers import load_integers, store_integers
+from autoencode.compression.stored_plans import store_plans
 from autoencode.compression.table_model import Layout
 from autoencode.compression.table_part import decode_table, encode_table
 from autoencode.compression.table_planning import Column, plan_table
@@ -202,3 +205,27 @@ def test_a_plan_may_not_look_ahead_or_overflow() -> None:
         check_order([plain, ColumnPlan("levels", 9, regressors=[0], weights=[1 << 52])], 0)
     with pytest.raises(DataError, match="later surprise"):
         check_order([ColumnPlan("levels", 9, sources=(Source("surprise", 0, [1]),))], 0)
+
+
+def test_a_plan_may_not_claim_large_tables() -> None:
+    context = Source("value", 0, list(range(1, 4096)))
+    plain, large = ColumnPlan("levels", 4096), ColumnPlan("levels", 4096, sources=(context,))
+    head = store_plans([plain, large], range(2), (0, 0, 4))
+    forged = join([head, bytes(20), b""])
+    tracemalloc.start()
+    with pytest.raises(DataError, match="adaptive tables claim to be too large"):
+        decode_table(forged, 2, 10)
+    # The tables would have 2 ** 24 entries.
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
+
+
+def test_adaptive_tables_of_many_columns_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    columns = [Column(rng.choice([0, 7, 99], 300), 100) for _ in range(4)]
+    modes = [plan.mode for plan in plan_table(columns, Layout(300)).plans]
+    assert modes == ["levels"] * 4
+    monkeypatch.setattr(table_planning, "LARGEST_TABLES", 200)
+    planned = plan_table(columns, Layout(300))
+    assert [plan.mode for plan in planned.plans] == ["levels", "levels", "residual", "residual"]
+    expected(columns, decode_table(encode_table(columns, planned, Layout(300)), 4, 300))

@@ -18,7 +18,7 @@ from autoencode.compression.field_model import FieldShape
 from autoencode.compression.integer_part import decode_integers, encode_integers
 from autoencode.compression.masked import Feature, MaskedNetwork, NetworkStep
 from autoencode.compression.members import ArrayMember
-from autoencode.compression.packing import join, split
+from autoencode.compression.packing import join, pack_integers, split, unpack_integers
 from autoencode.compression.pixel_network import N_INPUTS, PixelNetwork
 from autoencode.compression.plans import ColumnPlan
 from autoencode.compression.stored_weights import load_weights, store_weights
@@ -36,6 +36,7 @@ spec.loader.exec_module(slow_networks)
 EFFORT = replace(effort_named("default"), series=False, training_steps=150, training_seconds=900.0)
 UNTRAINED = replace(EFFORT, training_steps=0)
 N_ROWS = 1500
+DEGREES = (0, 1, 1, 1, 2, 2, 2, 2, 3)
 
 
 def drawn(network: MaskedNetwork) -> MaskedNetwork:
@@ -64,7 +65,7 @@ def network() -> MaskedNetwork:
         (Feature("innovation", 1, 800, 4), 2),
         (Feature("value", 3, 900, 1), 0),
     ]
-    return drawn(MaskedNetwork.zeros(4, 9, inputs, [(1, 600, 5), (2, 1000, 0)]))
+    return drawn(MaskedNetwork.zeros(4, DEGREES, inputs, [(1, 600, 5), (2, 1000, 0)]))
 
 
 def by_python(network: MaskedNetwork, inputs: list[int], target: int) -> tuple[int, int]:
@@ -130,9 +131,16 @@ def test_a_network_of_columns_comes_back_or_is_refused(network: MaskedNetwork) -
     for name in ("inward", "bias", "outward", "base", "skip"):
         assert (getattr(found, name) == getattr(network, name)).all(), name
     assert (found.features, found.first) == (network.features, network.first)
-    with pytest.raises(DataError, match="column of an input"):
+    assert found.degrees.tolist() == list(DEGREES)
+    with pytest.raises(DataError, match="cut off"):
         MaskedNetwork.from_bytes(data, 3, 0)
     head, weights = split(data)
+    numbers = unpack_integers(head[4:], int.from_bytes(head[:4], "little"))
+    for place, value, why in ((3, 7, "column of an input"), (-1, 1020, "number of units")):
+        forged = numbers.copy()
+        forged[place] = value
+        with pytest.raises(DataError, match=why):
+            MaskedNetwork.from_bytes(join([head[:4] + pack_integers(forged), weights]), 4, 0)
     with pytest.raises(DataError, match=r"damaged|cut off"):
         MaskedNetwork.from_bytes(join([head, weights[:-2]]), 4, 0)
     plan = ColumnPlan("residual", 9, scales=[0])

@@ -31,7 +31,6 @@ __all__ = [
     "Feature",
     "MaskedNetwork",
     "NetworkStep",
-    "degrees_of",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -68,11 +67,6 @@ class Feature:
     shift: int = 0
 
 
-def degrees_of(n_units: int, n_columns: int) -> IntArray:
-    """Return up to how many columns each unit sees, ascending from 1."""
-    return 1 + np.arange(n_units) * max(n_columns - 1, 1) // max(n_units, 1)
-
-
 @dataclass(frozen=True)
 class MaskedNetwork:
     """The network.
@@ -89,6 +83,8 @@ class MaskedNetwork:
         Columns that the network says something about, ascending.
     factors, shifts : tuple of int
         What makes sixteenths of a target out of 1/256 of an output.
+    degrees : ndarray of int64, shape (n_units,)
+        Up to how many columns each unit sees, ascending.
     inward, bias : ndarray of float64, shape (n_units, n_features), (n_units,)
         Of the units. All weights are whole numbers.
     outward, base : ndarray of float64, shape (2, n_targets, n_units), (2, n_targets)
@@ -103,6 +99,7 @@ class MaskedNetwork:
     targets: tuple[int, ...]
     factors: tuple[int, ...]
     shifts: tuple[int, ...]
+    degrees: IntArray
     inward: FloatArray
     bias: FloatArray
     outward: FloatArray
@@ -113,7 +110,7 @@ class MaskedNetwork:
     def zeros(
         cls,
         n_columns: int,
-        n_units: int,
+        degrees: Sequence[int],
         inputs: Sequence[tuple[Feature, int]],
         targets: Sequence[tuple[int, int, int]],
     ) -> MaskedNetwork:
@@ -121,8 +118,10 @@ class MaskedNetwork:
 
         Parameters
         ----------
-        n_columns, n_units : int
-            Its size.
+        n_columns : int
+            Of the table.
+        degrees : sequence of int
+            Of the units, ascending.
         inputs : sequence of tuple
             Each input, and from which degree on it is seen.
         targets : sequence of tuple
@@ -130,17 +129,12 @@ class MaskedNetwork:
         """
         features, first = zip(*inputs, strict=True)
         places, factors, shifts = zip(*targets, strict=True)
-        outputs = (2, len(targets))
+        outputs, n_units = (2, len(targets)), len(degrees)
         return cls(
-            n_columns, features, first, places, factors, shifts,
+            n_columns, features, first, places, factors, shifts, np.array(degrees, np.int64),
             np.zeros((n_units, len(inputs))), np.zeros(n_units),
             np.zeros((*outputs, n_units)), np.zeros(outputs), np.zeros((*outputs, len(inputs))),
         )  # fmt: skip
-
-    @cached_property
-    def degrees(self) -> IntArray:
-        """Up to how many columns each unit sees."""
-        return degrees_of(len(self.bias), self.n_columns)
 
     @cached_property
     def seen(self) -> npt.NDArray[np.bool_]:
@@ -163,12 +157,13 @@ class MaskedNetwork:
 
     def to_bytes(self) -> bytes:
         """Return it as joined pieces: what it looks at, and its weights."""
-        numbers = [len(self.features), len(self.targets), len(self.bias)]
+        numbers = [len(self.features), len(self.targets)]
         for feature, first in zip(self.features, self.first, strict=True):
             kind = FEATURES.index(feature.kind)
             numbers += [kind, feature.place, feature.factor, feature.shift, int(first > 0)]
         for target in zip(self.targets, self.factors, self.shifts, strict=True):
             numbers += target
+        numbers += np.bincount(self.degrees, minlength=self.n_columns).tolist()
         head = len(numbers).to_bytes(4, "little") + pack_integers(np.array(numbers, np.int64))
         groups = [self.inward[self.seen], self.bias]
         groups += [part[self.used] for part in self.outward]
@@ -189,20 +184,23 @@ class MaskedNetwork:
         count = int.from_bytes(head[:4], "little")
         require(count <= 8 * _MOST_FEATURES, "a network claims to be too large")
         numbers = unpack_integers(head[4:], count).tolist()
-        require(len(numbers) >= 3, "a network is cut off")
+        require(len(numbers) >= 2, "a network is cut off")
         n_features = within(numbers[0], 1, _MOST_FEATURES, "the number of inputs")
         n_targets = within(numbers[1], 1, n_columns, "the number of outputs")
-        n_units = within(numbers[2], 1, _MOST_UNITS, "the number of units")
-        require(count == 3 + 5 * n_features + 3 * n_targets, "a network is cut off")
+        fits = count == 2 + 5 * n_features + 3 * n_targets + n_columns
+        require(fits, "a network is cut off")
         inputs = []
-        for at in range(3, 3 + 5 * n_features, 5):
+        for at in range(2, 2 + 5 * n_features, 5):
             feature, counted = _read_feature(numbers[at : at + 5], n_columns, lags)
             inputs.append((feature, feature.place + 1 if counted else 0))
-        rest = numbers[3 + 5 * n_features :]
+        rest = numbers[2 + 5 * n_features : -n_columns]
         targets = [_read_target(rest[at : at + 3], n_columns) for at in range(0, len(rest), 3)]
         places = [place for place, _, _ in targets]
         require(places == sorted(set(places)), "outputs are out of order")
-        empty = cls.zeros(n_columns, n_units, inputs, targets)
+        counts = [within(n, 0, _MOST_UNITS, "the number of units") for n in numbers[-n_columns:]]
+        within(sum(counts), 1, _MOST_UNITS, "the number of units")
+        degrees = np.repeat(np.arange(n_columns), counts).tolist()
+        empty = cls.zeros(n_columns, degrees, inputs, targets)
         empty._fill(weights)
         return empty
 

@@ -59,8 +59,7 @@ def encode_masked(
     if not fits or not effort.training_steps or len(columns) > _MOST_COLUMNS:
         return None
     rows = _Rows(columns, planned, layout)
-    n_units = int(min(_MOST_UNITS, max(_FEWEST_UNITS, planned.n_bytes / _BYTES_PER_UNIT)))
-    network = rows.network(n_units)
+    network = rows.network(planned.column_bytes)
     if network is None:
         return None
     from autoencode.compression.masked_training import TrainingBudget, train_masked
@@ -111,8 +110,14 @@ class _Rows:
         off = 16 * (self.centred[place] + self.plans[place].centre) - linear
         return np.where(self.stored[place], off, 0)
 
-    def network(self, n_units: int) -> MaskedNetwork | None:
-        """Return a network of zeros; None if there is nothing for it to say."""
+    def network(self, column_bytes: Sequence[float]) -> MaskedNetwork | None:
+        """Return a network of zeros; None if there is nothing for it to say.
+
+        Parameters
+        ----------
+        column_bytes : sequence of float
+            What each column takes without it: the more, the more units it gets.
+        """
         n_columns = len(self.plans)
         inputs: list[tuple[Feature, int]] = []
         for place, plan in enumerate(self.plans):
@@ -131,7 +136,10 @@ class _Rows:
         ]
         if not targets or not inputs or max(factor for _, factor, _ in targets) > 1 << 42:
             return None
-        return MaskedNetwork.zeros(n_columns, n_units, inputs, targets)
+        shares = np.zeros(n_columns)
+        for place, _, _ in targets:
+            shares[place] = column_bytes[place]
+        return MaskedNetwork.zeros(n_columns, _degrees(shares), inputs, targets)
 
     def _features(self, place: int, plan: ColumnPlan) -> list[Feature]:
         found = [_value("value", place, float(self.centred[place].std()))]
@@ -175,6 +183,15 @@ class _Rows:
         return step
 
 
+def _degrees(column_bytes: npt.NDArray[np.float64]) -> list[int]:
+    """Return the degrees of units: each column gets as many as its bytes are worth."""
+    total = float(column_bytes.sum())
+    n_units = int(min(_MOST_UNITS, max(_FEWEST_UNITS, total / _BYTES_PER_UNIT)))
+    upto = np.cumsum(column_bytes) * n_units / max(total, 1.0)
+    places: list[int] = np.searchsorted(upto, np.arange(n_units) + 0.5, side="right").tolist()
+    return [min(place, len(column_bytes) - 1) for place in places]
+
+
 def _value(kind: str, place: int, spread: float) -> Feature:
     """Scale an input so that its usual size is 1."""
     return Feature(kind, place, *_fraction(ONE / max(spread, _SMALLEST_SPREAD)))
@@ -209,7 +226,7 @@ class _MaskedPlanner(Planner):
         """Return plans of all columns."""
         given = {place for place, plan in enumerate(self.before) if plan.mode == "given"}
         found = [self._replanned(place, given) for place in range(self.n_columns)]
-        return Planned([plan for plan, _ in found], sum(n_bytes for _, n_bytes in found))
+        return Planned([plan for plan, _ in found], [n_bytes for _, n_bytes in found])
 
     def _replanned(self, place: int, given: set[int]) -> tuple[ColumnPlan, float]:
         plan = self.before[place]
@@ -228,6 +245,7 @@ class _MaskedPlanner(Planner):
         if plan.mode != "given" and plan.size > 1:
             known = [at for at in range(self.n_columns) if at < place or at in given]
             plan, n_bytes = self._learned(plan, place, known, rows, predictions)
+        self.planned_so_far(place, plan)
         self.surprises[place, rows] = surprise(values, predictions, plan)
         return plan, n_bytes
 
@@ -261,7 +279,7 @@ class _MaskedPlanner(Planner):
             sources, by_levels = choose_levels_context(
                 values, plan.size, ranked, weight, most=self.effort.most_sources
             )
-            if by_levels < bits:
-                bits = by_levels
-                best = replace(plan, mode="levels", sources=sources, scales=[])
+            offer = replace(plan, mode="levels", sources=sources, scales=[])
+            if by_levels < bits and self.has_room(place, offer):
+                bits, best = by_levels, offer
         return best, bits / 8
