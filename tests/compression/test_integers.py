@@ -27,6 +27,7 @@ from autoencode.compression.plans import ColumnPlan, Source, check_order
 from autoencode.compression.range_coder import BitReader, BitWriter, SymbolReader, SymbolWriter
 from autoencode.compression.stored_integers import load_integers, store_integers
 from autoencode.compression.stored_plans import store_plans
+from autoencode.compression.stored_weights import LARGEST_WEIGHT, load_weights, store_weights
 from autoencode.compression.table_model import Layout
 from autoencode.compression.table_part import decode_table, encode_table
 from autoencode.compression.table_planning import Column, plan_table
@@ -229,3 +230,20 @@ def test_adaptive_tables_of_many_columns_have_a_limit(monkeypatch: pytest.Monkey
     planned = plan_table(columns, Layout(300))
     assert [plan.mode for plan in planned.plans] == ["levels", "levels", "residual", "residual"]
     expected(columns, decode_table(encode_table(columns, planned, Layout(300)), 4, 300))
+
+
+def test_weights_come_back_by_the_table_that_suits_them() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.rint(rng.normal(scale=20, size=3000)).astype(np.int64)
+    group = np.where(rng.random(3000) < 0.1, drawn, 0)
+    group[:4] = (LARGEST_WEIGHT, -LARGEST_WEIGHT, 12, -11)
+    data = store_weights([group, drawn[:9]])
+    found = load_weights(data, [3000, 9])
+    assert (found[0] == group).all()
+    assert (found[1] == drawn[:9]).all()
+    assert split(data)[0][1] == len(FAMILIES)
+    assert split(data)[0][3] < len(FAMILIES)
+    with pytest.raises(DataError):
+        load_weights(data[:-1], [3000, 9])
+    with pytest.raises(DataError, match="another number of weights"):
+        load_weights(data, [3000])

@@ -18,7 +18,7 @@ from autoencode.compression.field_model import FieldShape
 from autoencode.compression.integer_part import decode_integers, encode_integers
 from autoencode.compression.masked import Feature, MaskedNetwork, NetworkStep
 from autoencode.compression.members import ArrayMember
-from autoencode.compression.packing import join, pack_integers, split, unpack_integers
+from autoencode.compression.packing import join, split
 from autoencode.compression.pixel_network import N_INPUTS, PixelNetwork
 from autoencode.compression.plans import ColumnPlan
 from autoencode.compression.stored_weights import load_weights, store_weights
@@ -65,7 +65,7 @@ def network() -> MaskedNetwork:
         (Feature("innovation", 1, 800, 4), 2),
         (Feature("value", 3, 900, 1), 0),
     ]
-    return drawn(MaskedNetwork.zeros(4, DEGREES, inputs, [(1, 600, 5), (2, 1000, 0)]))
+    return drawn(MaskedNetwork.zeros(4, 6, DEGREES, inputs, [(1, 600, 5), (2, 1000, 0)]))
 
 
 def by_python(network: MaskedNetwork, inputs: list[int], target: int) -> tuple[int, int]:
@@ -73,7 +73,7 @@ def by_python(network: MaskedNetwork, inputs: list[int], target: int) -> tuple[i
 
     def weighed(weights: Any, values: list[int], base: Any) -> int:
         pairs = zip(weights, values, strict=True)
-        return sum(int(weight) * value for weight, value in pairs) + int(base) >> 5
+        return sum(int(weight) * value for weight, value in pairs) + int(base) >> 6
 
     units = [
         min(max(weighed(network.inward[unit], inputs, network.bias[unit]), 0), 16 * 256 - 1)
@@ -132,17 +132,20 @@ def test_a_network_of_columns_comes_back_or_is_refused(network: MaskedNetwork) -
         assert (getattr(found, name) == getattr(network, name)).all(), name
     assert (found.features, found.first) == (network.features, network.first)
     assert found.degrees.tolist() == list(DEGREES)
-    with pytest.raises(DataError, match="cut off"):
+    with pytest.raises(DataError, match="column of an input"):
         MaskedNetwork.from_bytes(data, 3, 0)
-    head, weights = split(data)
-    numbers = unpack_integers(head[4:], int.from_bytes(head[:4], "little"))
-    for place, value, why in ((3, 7, "column of an input"), (-1, 1020, "number of units")):
-        forged = numbers.copy()
-        forged[place] = value
-        with pytest.raises(DataError, match=why):
-            MaskedNetwork.from_bytes(join([head[:4] + pack_integers(forged), weights]), 4, 0)
     with pytest.raises(DataError, match=r"damaged|cut off"):
-        MaskedNetwork.from_bytes(join([head, weights[:-2]]), 4, 0)
+        MaskedNetwork.from_bytes(data[:-2], 4, 0)
+    inputs = list(zip(network.features, network.first, strict=True))
+    targets = list(zip(network.targets, network.factors, network.shifts, strict=True))
+    for forged, why in (
+        (replace(network, bits=11), "bits of weights"),
+        (MaskedNetwork.zeros(4, 6, [0] * 1025, inputs, targets), "number of units"),
+        (replace(network, targets=(2, 1)), "out of order"),
+        (replace(network, shifts=(63, 0)), "a shift"),
+    ):
+        with pytest.raises(DataError, match=why):
+            MaskedNetwork.from_bytes(forged.to_bytes(), 4, 0)
     plan = ColumnPlan("residual", 9, scales=[0])
     network.check([plan, plan, plan, replace(plan, mode="given")])
     with pytest.raises(DataError, match="column 3 too early"):

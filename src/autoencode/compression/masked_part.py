@@ -18,6 +18,7 @@ from autoencode.compression.effort import Effort
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.masked import ONE, Feature, MaskedNetwork, NetworkStep
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan
+from autoencode.compression.stored_weights import LARGEST_WEIGHT
 from autoencode.compression.table_model import Layout, surprise
 from autoencode.compression.table_part import encode_table
 from autoencode.compression.table_planning import Column, Planned, Planner
@@ -27,8 +28,11 @@ __all__ = ["encode_masked"]
 
 # Fewer rows, or files of fewer bytes, do not pay for the weights.
 _FEWEST_ROWS, _FEWEST_BYTES, _MOST_COLUMNS = 500, 10_000, 256
-_BYTES_PER_UNIT, _FEWEST_UNITS, _MOST_UNITS = 1800, 12, 96
+_BYTES_PER_UNIT, _FEWEST_UNITS, _MOST_UNITS = 1000, 12, 128
+# Weights of few rows are stored in fewer bits.
+_WEIGHT_BITS, _FINE_WEIGHT_BITS, _FINE_ROWS = 5, 6, 8192
 _LISTED_LEVELS = 8
+_FACTOR_BITS = 4
 _SMALLEST_SPREAD = 0.3
 
 
@@ -134,12 +138,14 @@ class _Rows:
             for place, plan in enumerate(self.plans)
             if plan.mode != "given" and plan.size > 2 and (place or self.layout.lags)
         ]
-        if not targets or not inputs or max(factor for _, factor, _ in targets) > 1 << 42:
+        targets = [target for target in targets if target[1] <= LARGEST_WEIGHT]
+        if not targets or not inputs:
             return None
         shares = np.zeros(n_columns)
         for place, _, _ in targets:
             shares[place] = column_bytes[place]
-        return MaskedNetwork.zeros(n_columns, _degrees(shares), inputs, targets)
+        bits = _FINE_WEIGHT_BITS if self.layout.n_rows >= _FINE_ROWS else _WEIGHT_BITS
+        return MaskedNetwork.zeros(n_columns, bits, _degrees(shares), inputs, targets)
 
     def _features(self, place: int, plan: ColumnPlan) -> list[Feature]:
         found = [_value("value", place, float(self.centred[place].std()))]
@@ -167,7 +173,9 @@ class _Rows:
             innovation = self.innovation(place)
             off = self.centred[place] if innovation is None else innovation / 16.0
             wanted[at] = np.where(self.stored[place], off, np.nan)
-        return step.inputs, wanted, np.array([self._scale(place) for place in network.targets])
+        pairs = zip(network.factors, network.shifts, strict=True)
+        units = [math.ldexp(factor * ONE / 16, -shift) for factor, shift in pairs]
+        return step.inputs, wanted, np.array(units)
 
     def told(self, network: MaskedNetwork, rows: IntArray) -> NetworkStep:
         """Return a step that was told everything."""
@@ -198,8 +206,8 @@ def _value(kind: str, place: int, spread: float) -> Feature:
 
 
 def _fraction(number: float) -> tuple[int, int]:
-    """Return a factor and a shift: ``factor / 2 ** shift`` is the number, to ten bits."""
-    shift = max(0, 10 - math.frexp(number)[1])
+    """Return a factor and a shift: ``factor / 2 ** shift`` is the number, to a few bits."""
+    shift = max(0, _FACTOR_BITS - math.frexp(number)[1])
     return max(1, round(math.ldexp(number, shift))), shift
 
 

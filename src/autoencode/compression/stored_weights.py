@@ -15,6 +15,7 @@ from autoencode.compression.context_choice import residual_bits
 from autoencode.compression.frequencies import FAMILIES, SCALES, IntArray
 from autoencode.compression.packing import join, split
 from autoencode.compression.plans import ColumnPlan, require, within
+from autoencode.compression.sparse_weights import code_sparse, sparse_bits
 
 __all__ = ["LARGEST_WEIGHT", "WeightReader", "load_weights", "store_weights", "weight_bytes"]
 
@@ -24,10 +25,12 @@ _MIDDLE = 1 << 20
 # Lanes, as a power of 2: each takes three bytes, and more are read faster.
 _MOST_LANES, _WEIGHTS_PER_LANE = 6, 512
 _WIDEST = len(SCALES) + 4 * 16
+# Beside the families of frozen tables: an adaptive one.
+_KINDS = (*FAMILIES, "sparse")
 
 
 def store_weights(groups: Sequence[IntArray]) -> bytes:
-    """Code groups of weights, each by the frozen table that suits it best.
+    """Code groups of weights, each by the table that suits it best, a frozen or an adaptive one.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ def store_weights(groups: Sequence[IntArray]) -> bytes:
     head = bytearray([lanes])
     for group in groups:
         family, scale, _ = _best(group)
-        head += bytes([FAMILIES.index(family), scale])
+        head += bytes([_KINDS.index(family), scale])
         _code(family, scale, len(group), group, channel)
     return join([bytes(head), channel.writer.finish(), channel.bit_writer.finish()])
 
@@ -83,8 +86,8 @@ class WeightReader:
         require(self._place < self.n_groups, "a network has another number of weights")
         family, scale = self._head[1 + 2 * self._place : 3 + 2 * self._place]
         self._place += 1
-        require(family < len(FAMILIES) and scale < _WIDEST, "a network's tables are not known")
-        return _code(FAMILIES[family], scale, count, None, self._channel)
+        require(family < len(_KINDS) and scale < _WIDEST, "a network's tables are not known")
+        return _code(_KINDS[family], scale, count, None, self._channel)
 
     def finish(self) -> None:
         """Check that everything was read."""
@@ -131,6 +134,7 @@ def _best(group: IntArray) -> tuple[str, int, float]:
         for family in FAMILIES
         for scale in sorted(set(near.tolist()))
     ]
+    offers.append((sparse_bits(group), "sparse", 0))
     bits, family, scale = min(offers, key=lambda offer: offer[0])
     return family, scale, bits
 
@@ -144,6 +148,8 @@ def _code(
 ) -> IntArray:
     if not count:
         return np.zeros(0, np.int64)
+    if family == "sparse":
+        return code_sparse(count, known, channel)
     plan = ColumnPlan("residual", 2 * _MIDDLE, _MIDDLE, family=family, scales=[scale])
     wanted = None if known is None else known + _MIDDLE
     predictions = np.full(count, 16 * _MIDDLE)
