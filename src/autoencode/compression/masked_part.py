@@ -28,7 +28,7 @@ __all__ = ["encode_masked"]
 
 # Fewer rows, or files of fewer bytes, do not pay for the weights.
 _FEWEST_ROWS, _FEWEST_BYTES, _MOST_COLUMNS = 500, 10_000, 256
-_BYTES_PER_UNIT, _FEWEST_UNITS, _MOST_UNITS = 1000, 12, 128
+_BYTES_PER_UNIT, _FEWEST_UNITS, _MOST_UNITS = 1500, 12, 96
 # Weights of few rows are stored in fewer bits.
 _WEIGHT_BITS, _FINE_WEIGHT_BITS, _FINE_ROWS = 5, 6, 8192
 _LISTED_LEVELS = 8

@@ -22,7 +22,9 @@ __all__ = ["MaskedModule", "TrainingBudget", "logistic_nats", "rounded", "train_
 
 _BATCH, _SMALLEST_BATCH = 512, 32
 _JUDGED_ROWS = 16384
-_RATE = 1e-2
+_RATE, _AVERAGING = 1e-2, 0.01
+# Of log(1 + size): what a weight takes in a file.
+_WEIGHT_COST = 1.5
 _LARGEST_GRADIENT = 5.0
 _SMALLEST_SCALE = 0.05
 
@@ -128,7 +130,7 @@ class MaskedModule(nn.Module):
             (self.skip, self.direct),
         )
         sizes = [torch.log1p(part.abs() * self.step).mul(mask).sum() for part, mask in masked]
-        return torch.stack(sizes).sum()
+        return _WEIGHT_COST * torch.stack(sizes).sum()
 
     def whole(self, network: MaskedNetwork) -> MaskedNetwork:
         """Return the network with these weights, as whole numbers."""
@@ -211,7 +213,12 @@ def train_masked(
     step = _Step(module, flat, n_rows)
     task = Task(flat, TensorBatches(rows, None, batch), step, evaluate)
     epochs = max(2, round(budget.steps * batch / n_rows))
-    settings = Settings(learning_rate=_RATE, weight_decay=0.0, patience=max(10, epochs // 4))
+    settings = Settings(
+        learning_rate=_RATE,
+        weight_decay=0.0,
+        patience=max(10, epochs // 4),
+        averaging=_AVERAGING,
+    )
     try:
         with threads(1), matrix_products("ieee"):
             train(
