@@ -68,12 +68,13 @@ def test_frequencies_sum_up_and_are_never_zero() -> None:
     assert frequencies.min() == 1
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 64])
+@pytest.mark.parametrize("lanes", [1, 4, 32, 256])
 def test_symbols_come_back_and_every_damage_is_seen(lanes: int) -> None:
     rng = np.random.default_rng(lanes)
     tables = shape_tables("laplace")
     chosen = rng.integers(0, 120, 500)
-    places = tables.locate(tables.bases(chosen), rng.integers(0, TOTAL, 500))
+    places = np.empty(500, np.int64)
+    tables.locate(tables.bases(chosen), rng.integers(0, TOTAL, 500), places)
     assert ((tables.starts[chosen] <= places) & (places < tables.starts[chosen + 1])).all()
     writer = SymbolWriter(lanes)
     for piece in (slice(0, 7), slice(7, 500)):
@@ -87,6 +88,11 @@ def test_symbols_come_back_and_every_damage_is_seen(lanes: int) -> None:
         return np.concatenate(parts)
 
     assert (read(data) == places).all()
+    slow, cuts = slow_decoder.Symbols(data, lanes), tables.starts.tolist()
+    for at, (table, place) in enumerate(zip(chosen.tolist(), places.tolist(), strict=True)):
+        frequencies = tables.frequencies[cuts[table] : cuts[table + 1]].tolist()
+        assert slow.take(at - 7 * (at >= 7), frequencies) == place - cuts[table]
+    assert slow.narrow == (2 if lanes == 32 else 0)
     with pytest.raises(DataError, match="symbols"):
         read(data[:-2])
     with pytest.raises(DataError, match="symbols"):

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.masked import MaskedNetwork, NetworkStep
-from autoencode.compression.plans import LARGEST_SCALE, ColumnPlan
+from autoencode.compression.plans import ColumnPlan
 
-__all__ = ["MaskedWalk", "moved_scales"]
+__all__ = ["MaskedWalk"]
 
 _STEP_ROWS = 16384
 # Predictions are clipped here, in sixteenths.
@@ -130,8 +130,3 @@ class MaskedWalk:
             self._tell(place, self._values[place, self._rows], innovation)
             self._innovation[:] = 0
             self._has_innovation = False
-
-
-def moved_scales(scales: IntArray, spreads: IntArray | None) -> IntArray:
-    """Return scales of residuals, moved by what a network says."""
-    return scales if spreads is None else np.clip(scales + spreads, 0, LARGEST_SCALE)

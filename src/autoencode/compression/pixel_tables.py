@@ -46,30 +46,20 @@ class ExpectedTables(LevelTables):
 
     def __init__(self, expected: IntArray, count: int) -> None:
         self._expected, self._unit = expected, TOTAL // count
-        self._grown = np.ones(len(expected), np.bool_)
+        self._counted = np.full(len(expected), -1, np.int64)
         super().__init__(*expected.shape)
 
-    def code(self, contexts: IntArray, known: IntArray | None, channel: Channel) -> IntArray:
-        """Code values, each by the table of its context, and learn from them; return them."""
-        if self._seen - self._built > max(_REBUILT_AFTER, self._built // _REBUILT_SHARE):
-            self._build()
-        starts = self.bases(contexts)
-        places = channel.symbols(self, contexts, None if known is None else starts + known)
-        values = places - starts
-        np.add.at(self._counts.ravel(), contexts * self.size + values, 1)
-        self._grown[contexts] = True
-        self._seen += len(places)
-        return values
+    def _is_due(self) -> bool:
+        return self._seen - self._built > max(_REBUILT_AFTER, self._built // _REBUILT_SHARE)
 
     def _build(self) -> None:
         """Make the tables anew that values were added to."""
-        grown = np.flatnonzero(self._grown)
+        before = self._counted
+        counts = self.counts.sum(axis=1)
+        grown = np.flatnonzero(counts != before)
         made = normalised(self._counts[grown] * self._unit + self._expected[grown])
-        frequencies, cumulative = self._tables
-        frequencies[grown, : self.size] = made
-        cumulative[grown, : self.size] = np.cumsum(made, axis=1) - made
-        self._grown[:] = False
-        self._built = self._seen
+        self._renew(grown, made)
+        self._built, self._counted = self._seen, counts
 
 
 class PixelTables:

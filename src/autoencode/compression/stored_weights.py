@@ -6,15 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoencode.compression.column_coding import (
-    ReadingChannel,
-    WritingChannel,
-    code_residuals,
-)
+from autoencode.compression.column_coding import ReadingChannel, WritingChannel
 from autoencode.compression.context_choice import residual_bits
 from autoencode.compression.frequencies import FAMILIES, SCALES, IntArray
 from autoencode.compression.packing import join, split
 from autoencode.compression.plans import ColumnPlan, require, within
+from autoencode.compression.residual_coding import ResidualCoder
 
 __all__ = ["LARGEST_WEIGHT", "WeightReader", "load_weights", "store_weights", "weight_bytes"]
 
@@ -147,4 +144,4 @@ def _code(
     plan = ColumnPlan("residual", 2 * _MIDDLE, _MIDDLE, family=family, scales=[scale])
     wanted = None if known is None else known + _MIDDLE
     predictions = np.full(count, 16 * _MIDDLE)
-    return code_residuals(plan, predictions, np.full(count, scale), wanted, channel) - _MIDDLE
+    return ResidualCoder(plan).code(None, predictions, None, wanted, channel) - _MIDDLE

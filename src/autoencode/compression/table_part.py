@@ -19,12 +19,12 @@ from autoencode.compression.table_planning import Column, Planned
 __all__ = ["MOST_LANES", "decode_table", "encode_table", "lanes_for"]
 
 MOST_LANES = 4096
-_BYTES_PER_LANE = 512
+_BYTES_PER_LANE = 170
 _MOST_LAGS = 2
 
 
 def lanes_for(n_bytes: float) -> int:
-    """Return how many lanes the coder uses: each costs three bytes, and makes it faster."""
+    """Return how many lanes the coder uses: each costs little over a byte, and makes it faster."""
     exponent = round(float(np.log2(max(n_bytes, 1) / _BYTES_PER_LANE)))
     return 1 << max(2, min(exponent, MOST_LANES.bit_length() - 1))
 
