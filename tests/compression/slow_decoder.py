@@ -55,7 +55,7 @@ class Symbols:
 
     def begin_tail(self) -> None:
         """Take the words that lanes hold which go no further."""
-        self.narrow = self.lanes // 16
+        self.narrow = self.lanes // 8
         while len(self.states) > self.narrow:
             high, low = divmod(self.states.pop() - (1 << 24), 1 << 16)
             self.words += [high, low]

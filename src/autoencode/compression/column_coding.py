@@ -53,6 +53,10 @@ class WritingChannel:
         self.bit_writer.put(known, widths)
         return known
 
+    def finish(self) -> tuple[bytes, bytes]:
+        """Return symbols and bits; how many lanes there are is certain then."""
+        return self.writer.finish(), self.bit_writer.finish()
+
 
 class ReadingChannel:
     """Reads what was written."""

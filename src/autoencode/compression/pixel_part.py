@@ -62,12 +62,12 @@ def encode_pixels(
         return None
     pictures = columns[0].values.reshape(shape.slices, shape.rows, shape.width)
     network = _trained(pictures, columns[0].size, effort)
-    lanes = lanes_for(limit)
-    channel = WritingChannel(lanes)
+    channel = WritingChannel(lanes_for(limit))
     _walk(network, shape, channel, pictures)
-    head = columns[0].size.to_bytes(2, "little") + lanes.to_bytes(2, "little")
-    pieces = [head, network.to_bytes(), channel.writer.finish(), channel.bit_writer.finish()]
-    coded = join(pieces)
+    symbols, bits = channel.finish()
+    numbers = (columns[0].size, channel.writer.lanes)
+    head = b"".join(number.to_bytes(2, "little") for number in numbers)
+    coded = join([head, network.to_bytes(), symbols, bits])
     return coded if len(coded) < limit else None
 
 

@@ -20,8 +20,10 @@ _LOWEST = 1 << 24
 _WORD = 16
 _STATE_BYTES = 5
 _LONGEST_BITS = 56
-# Of many lanes one in 16 codes the last turns; the others begin with words of these.
-_FEWEST_SHARED, _TAIL = 32, 4
+# Of many lanes one in 8 codes the last turns; the others begin with words of these.
+_FEWEST_SHARED, _TAIL = 32, 3
+# What a tail may add to the turns: one for so many.
+_LONGEST_TAIL = 4
 _TURN_BYTES, _NO_TAIL = 4, (1 << 32) - 1
 # As arrays, which NumPy takes faster than numbers.
 _SLOT, _SHIFT, _LEAST = np.array(TOTAL - 1), np.array(_WORD), np.array(_LOWEST)
@@ -67,7 +69,7 @@ class SymbolWriter:
             self._calls.append((frequencies, tables.cumulative.take(places).astype(np.uint16)))
 
     def finish(self) -> bytes:
-        """Return states and words.
+        """Return states and words; ``lanes`` may be half as many then.
 
         Returns
         -------
@@ -75,51 +77,66 @@ class SymbolWriter:
             Of 32 lanes or more four for the number of turns before the tail; five for each
             lane; then words of two; all little-endian.
         """
-        if self.lanes < _FEWEST_SHARED:
-            return self._with_tail(0) or b""
-        with_tail = self._with_tail(self.lanes >> _TAIL)
-        if with_tail is not None:
-            return with_tail
-        return _NO_TAIL.to_bytes(_TURN_BYTES, "little") + (self._with_tail(0) or b"")
+        if self.lanes >= 2 * _FEWEST_SHARED:
+            with_tail = self._coded(self.lanes >> _TAIL)
+            if with_tail is not None:
+                return with_tail
+            self.lanes //= 2
+        found = self._coded(0) or b""
+        shared = self.lanes >= _FEWEST_SHARED
+        return (_NO_TAIL.to_bytes(_TURN_BYTES, "little") if shared else b"") + found
 
-    def _with_tail(self, narrow: int) -> bytes | None:
+    def _coded(self, narrow: int) -> bytes | None:
         """Code the last turns on so many lanes; the others begin with words of that tail.
 
-        Without narrow lanes there is no tail. None if words are too few for one.
+        Without narrow lanes there is no tail. None if words are too few for one, or if it takes
+        many turns.
         """
         states = np.full(self.lanes, _LOWEST, np.int64)
-        words: list[IntArray] = []
-        left, head = sum(-(-len(call[0]) // self.lanes) for call in self._calls), b""
-        n_words, wanted = 0, 2 * (self.lanes - narrow)
-        step = narrow or self.lanes
-        for frequencies, cumulative in self._turns():
-            left -= 1
-            for start in range((len(frequencies) - 1) // step * step, -1, -step):
-                piece = slice(start, start + step)
-                found = _push(states, frequencies[piece], cumulative[piece])
-                words.append(found)
-                n_words += len(found)
-            if step < self.lanes and n_words >= wanted:
-                written = np.concatenate(words)
-                words, first = [written[:-wanted]], written[: -wanted - 1 : -1]
-                states[narrow:] += first[::2] | first[1::2] << _WORD
-                head, step = left.to_bytes(_TURN_BYTES, "little"), self.lanes
-        if step < self.lanes:
-            return None
+        head, words, turns = b"", list[IntArray](), list(self._turns())
+        if narrow:
+            wanted, most = 2 * (self.lanes - narrow), len(turns) // _LONGEST_TAIL
+            n_words = 0
+            while n_words < wanted:
+                if not turns or len(words) > most:
+                    return None
+                begun = len(words)
+                _push_all(states[:narrow], *turns.pop(0), words)
+                n_words += sum(map(len, words[begun:]))
+            written = np.concatenate(words)
+            words, first = [written[:-wanted]], written[: -wanted - 1 : -1]
+            states[narrow:] += first[::2] | first[1::2] << _WORD
+            head = len(turns).to_bytes(_TURN_BYTES, "little")
+        for turn in turns:
+            _push_all(states, *turn, words)
         head += states.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :_STATE_BYTES].tobytes()
         tail = np.concatenate(words)[::-1] if words else np.empty(0, np.uint16)
         return head + tail.astype("<u2").tobytes()
 
-    def _turns(self) -> Iterator[tuple[IntArray, IntArray]]:
+    def _turns(self) -> Iterator[tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]]:
         """Yield what takes a turn together, the last first."""
-        for small, cumulative in reversed(self._calls):
-            last = (len(small) - 1) // self.lanes * self.lanes
+        for frequencies, cumulative in reversed(self._calls):
+            last = (len(frequencies) - 1) // self.lanes * self.lanes
             for start in range(last, -1, -self.lanes):
                 piece = slice(start, start + self.lanes)
-                yield small[piece].astype(np.int64), cumulative[piece].astype(np.int64)
+                yield frequencies[piece], cumulative[piece]
 
 
-def _push(states: IntArray, frequencies: IntArray, cumulative: IntArray) -> IntArray:
+def _push_all(
+    states: IntArray,
+    frequencies: npt.NDArray[np.uint32],
+    cumulative: npt.NDArray[np.uint16],
+    words: list[IntArray],
+) -> None:
+    """Code the symbols of one turn on these lanes, and collect the words that leave."""
+    for start in reversed(range(0, len(frequencies), len(states))):
+        piece = slice(start, start + len(states))
+        words.append(_push(states, frequencies[piece].astype(np.int64), cumulative[piece]))
+
+
+def _push(
+    states: IntArray, frequencies: IntArray, cumulative: npt.NDArray[np.uint16]
+) -> IntArray:
     """Code one symbol on each of the first lanes; return the words that leave, the last first."""
     active = states[: len(frequencies)]
     full = (active >= frequencies << (40 - PRECISION)).nonzero()[0]

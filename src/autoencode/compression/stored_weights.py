@@ -40,12 +40,14 @@ def store_weights(groups: Sequence[IntArray]) -> bytes:
     total = sum(map(len, groups))
     lanes = max(1, min(_MOST_LANES, (total // _WEIGHTS_PER_LANE).bit_length()))
     channel = WritingChannel(1 << lanes)
-    head = bytearray([lanes])
+    head = bytearray()
     for group in groups:
         family, scale, _ = _best(group)
         head += bytes([FAMILIES.index(family), scale])
         _code(family, scale, len(group), group, channel)
-    return join([bytes(head), channel.writer.finish(), channel.bit_writer.finish()])
+    symbols, bits = channel.finish()
+    lanes = channel.writer.lanes.bit_length() - 1
+    return join([bytes([lanes, *head]), symbols, bits])
 
 
 class WeightReader:
