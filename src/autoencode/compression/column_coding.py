@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from autoencode.compression.frequencies import PRECISION, TOTAL, IntArray, normalised
+from autoencode.compression.frequencies import PRECISION, IntArray, normalised
 from autoencode.compression.range_coder import (
     BitReader,
     BitWriter,

@@ -134,9 +134,7 @@ def _push_all(
         words.append(_push(states, frequencies[piece].astype(np.int64), cumulative[piece]))
 
 
-def _push(
-    states: IntArray, frequencies: IntArray, cumulative: npt.NDArray[np.uint16]
-) -> IntArray:
+def _push(states: IntArray, frequencies: IntArray, cumulative: npt.NDArray[np.uint16]) -> IntArray:
     """Code one symbol on each of the first lanes; return the words that leave, the last first."""
     active = states[: len(frequencies)]
     full = (active >= frequencies << (40 - PRECISION)).nonzero()[0]
