@@ -16,7 +16,8 @@ from autoencode.compression import array_block, masked_part, members, pixel_part
 from autoencode.compression.effort import Effort, effort_named
 from autoencode.compression.field_model import FieldShape
 from autoencode.compression.integer_part import decode_integers, encode_integers
-from autoencode.compression.masked import Feature, MaskedNetwork, NetworkStep
+from autoencode.compression.masked import Feature, MaskedNetwork
+from autoencode.compression.masked_step import NetworkStep, OrderedNetwork
 from autoencode.compression.members import ArrayMember
 from autoencode.compression.packing import join, split
 from autoencode.compression.pixel_network import N_INPUTS, PixelNetwork
@@ -103,7 +104,7 @@ def test_a_network_of_columns_is_exact(network: MaskedNetwork) -> None:
     centred = rng.integers(-4000, 4000, (4, 50))
     centred[0] = rng.integers(-5, 6, 50)
     innovation = rng.integers(-900, 900, 50)
-    step = NetworkStep(network, 50)
+    step = NetworkStep(OrderedNetwork(network), 50)
     step.tell(3, centred[3], 7, None)
     step.tell(0, centred[0], 5, None)
     said = {1: step.say(1)}

@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
+from autoencode.compression.column_coding import Channel, LevelTables
+from autoencode.compression.contexts import LARGEST_SURPRISE, Contexts
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.plans import ColumnPlan, Source
-from autoencode.compression.table_model import part_numbers, surprise
+from autoencode.compression.residual_coding import ResidualCoder
+from autoencode.compression.table_model import surprise
 from autoencode.compression.weighted_sums import FloatArray, sixteenths
 
 __all__ = ["FieldShape", "FieldWalk", "around", "field_shape"]
@@ -133,18 +135,21 @@ class FieldWalk:
         self._regressors = shape.offsets[plan.regressors][:, None]
         self._weights = np.array(plan.weights, np.float64)
         self._around, self._shares = around(shape)
-        self._lists = [self._list(source) for source in plan.sources]
-        self._scales = np.array(plan.scales, np.int64)
-        tables = plan.mode == "levels"
-        self._tables = LevelTables(plan.n_contexts, plan.size) if tables else None
+        largest = list(map(self._largest, plan.sources))
+        self._contexts = Contexts(plan.sources, largest, shape.n_values)
+        self._residuals = self._tables = None
+        if plan.mode == "levels":
+            self._tables = LevelTables(plan.n_contexts, plan.size)
+        else:
+            self._residuals = ResidualCoder(plan)
 
-    def _list(self, source: Source) -> npt.NDArray[np.uint16] | None:
+    def _largest(self, source: Source) -> int | None:
+        """Return the largest value that a source looks at, if the smallest is 0."""
         if source.kind == "prediction":
             return None
-        largest = 255 * int(self._shares.sum()) if source.kind == "surprises" else 255
         if source.kind == "value":
-            largest = self.plan.size - 1
-        return part_numbers(source, largest, self.shape.n_values)
+            return self.plan.size - 1
+        return LARGEST_SURPRISE * (int(self._shares.sum()) if source.kind == "surprises" else 1)
 
     def run(self, channel: Channel, known: IntArray | None) -> IntArray:
         """Code all values; return them, the centre where none is stored."""
@@ -161,21 +166,17 @@ class FieldWalk:
         if plan.regressors:
             around = self._centred.take(self._regressors + places)
             predictions = sixteenths(self._weights @ around, plan)
-        contexts = np.zeros(len(group), np.int64)
-        for source, listed in zip(plan.sources, self._lists, strict=True):
-            contexts *= len(source.edges) + 1
-            seen = self._seen(source, places, predictions)
-            if listed is not None:
-                contexts += listed.take(seen)
-            else:
-                contexts += np.searchsorted(source.edges, seen, side="right")
+        contexts = self._contexts.numbers(
+            lambda source: self._seen(source, places, predictions), len(group)
+        )
         if self._tables is not None:
+            contexts = np.zeros(len(group), np.int64) if contexts is None else contexts
             values = self._tables.code(contexts, known, channel)
         else:
+            assert self._residuals is not None
             if predictions is None:
                 predictions = np.full(len(group), 16 * plan.centre)
-            scales = self._scales.take(contexts)
-            values = code_residuals(plan, predictions, scales, known, channel)
+            values = self._residuals.code(contexts, predictions, None, known, channel)
         self.values[places] = values
         self._centred[places] = values - plan.centre
         if plan.sources:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "ESCAPED",
     "FAMILIES",
     "FRACTIONS",
     "PRECISION",
@@ -38,6 +39,8 @@ SCALES = (
 )  # fmt: skip
 # Beyond the last table its four last serve for residuals without their low bits.
 _OCTAVE = 4
+# Stands for the residual of what escapes.
+ESCAPED = 1 << 60
 _FIXED = 62
 _ONE = 1 << _FIXED
 
@@ -106,6 +109,8 @@ class ShapeTables:
     frequencies, cumulative : ndarray of int64
         Of all tables, one after the other; the second is the sum of those before a symbol
         in its own table.
+    residuals : ndarray of int64
+        What each symbol stands for; of the escape `ESCAPED`.
     radii, zeros : ndarray of int64, shape (n_tables,)
         The largest residual of each, and the place of residual 0. Table
         ``scale * FRACTIONS + fraction`` is that of a scale and of the fourth of a whole
@@ -123,6 +128,7 @@ class ShapeTables:
         self.radii = np.array(radii, np.int64)
         self.starts = np.cumsum([0, *(len(table) for table in tables)])
         self.zeros = self.starts[:-1] + self.radii
+        self.residuals = np.concatenate([_residuals(reach) for reach in radii])
         self.frequencies = np.concatenate(tables)
         self.cumulative = np.concatenate([np.cumsum(table) - table for table in tables])
         # Cost of each symbol in bits: the encoder's choices only, never the decoder's.
@@ -142,9 +148,13 @@ class ShapeTables:
                 self._listed[table] = True
         return tables << PRECISION
 
-    def locate(self, bases: IntArray, slots: IntArray) -> IntArray:
-        """Return the places of the symbols in whose intervals slots lie."""
-        return self._slots.take(bases + slots).astype(np.int64)
+    def locate(self, bases: IntArray, slots: IntArray, out: IntArray) -> None:
+        """Find the places of the symbols in whose intervals slots lie."""
+        np.copyto(out, self._slots.take(bases + slots))
+
+
+def _residuals(reach: int) -> IntArray:
+    return np.append(np.arange(-reach, reach + 2), ESCAPED)
 
 
 @cache

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from autoencode.compression.plans import ColumnPlan
 
 __all__ = [
+    "FARTHEST",
     "FEATURES",
+    "LARGEST_INPUT",
+    "LARGEST_OUTPUT",
+    "LARGEST_SPREAD",
+    "LARGEST_UNIT",
     "ONE",
     "Feature",
     "MaskedNetwork",
-    "NetworkStep",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -38,10 +42,10 @@ FloatArray = npt.NDArray[np.float64]
 FEATURES = ("value", "innovation", "level")
 # Inputs and activations count in 1/256.
 ONE = 256
-_LARGEST_INPUT, _LARGEST_UNIT = 8 * ONE - 1, 16 * ONE - 1
-_LARGEST_OUTPUT = 1 << 20
-_LARGEST_SPREAD = 60
-_FARTHEST = 1 << 40
+LARGEST_INPUT, LARGEST_UNIT = 8 * ONE - 1, 16 * ONE - 1
+LARGEST_OUTPUT = 1 << 20
+LARGEST_SPREAD = 60
+FARTHEST = 1 << 40
 _MOST_UNITS, _MOST_FEATURES, _MOST_BITS = 1024, 1 << 14, 10
 
 
@@ -249,100 +253,3 @@ def _read_target(numbers: tuple[int, ...], n_columns: int) -> tuple[int, int, in
     place = within(numbers[0], 0, n_columns - 1, "an output")
     factor = within(numbers[1], 1, LARGEST_WEIGHT, "a factor")
     return place, factor, within(numbers[2], 0, 62, "a shift")
-
-
-class NetworkStep:
-    """The network on some rows, column after column.
-
-    Parameters
-    ----------
-    network : MaskedNetwork
-        The network.
-    n_rows : int
-        How many rows.
-    """
-
-    def __init__(self, network: MaskedNetwork, n_rows: int) -> None:
-        self.network = network
-        self._inputs = np.zeros((len(network.features), n_rows))
-        self._units = np.zeros((len(network.bias), n_rows))
-        self._done = 0
-        self._of: dict[int, list[int]] = {}
-        for at, feature in enumerate(network.features):
-            self._of.setdefault(feature.place, []).append(at)
-        self._targets = {place: at for at, place in enumerate(network.targets)}
-
-    @property
-    def inputs(self) -> FloatArray:
-        """All inputs told so far, ``(n_features, n_rows)``, in 1/256."""
-        return self._inputs
-
-    @property
-    def places(self) -> list[int]:
-        """Columns, of this row and of earlier ones, that are inputs."""
-        return list(self._of)
-
-    def tell(self, place: int, centred: IntArray, centre: int, innovation: IntArray | None) -> None:
-        """Hand over a column's values.
-
-        Parameters
-        ----------
-        place : int
-            Which, as in `Feature`.
-        centred : ndarray of int64
-            Values less their centre.
-        centre : int
-            The centre.
-        innovation : ndarray of int64 or None
-            How far off the linear prediction was, in sixteenths; None where there is none.
-        """
-        for at in self._of.get(place, ()):
-            feature = self.network.features[at]
-            if feature.kind == "level":
-                self._inputs[at] = ONE * (centred == feature.factor - centre)
-                continue
-            source = centred if feature.kind == "value" else innovation
-            if source is None:
-                continue
-            near = np.clip(source, -_FARTHEST, _FARTHEST) * feature.factor >> feature.shift
-            self._inputs[at] = np.clip(near, -_LARGEST_INPUT, _LARGEST_INPUT)
-
-    def say(self, place: int) -> tuple[IntArray, IntArray] | None:
-        """Return what the columns before tell of a column; None if nothing.
-
-        Returns
-        -------
-        location : ndarray of int64
-            To add to the linear prediction, in sixteenths.
-        spread : ndarray of int64
-            To add to the scale: every four double it.
-        """
-        at = self._targets.get(place)
-        if at is None:
-            return None
-        network = self.network
-        upto = int(np.searchsorted(network.degrees, place, side="right"))
-        if upto > self._done:
-            self._advance(upto)
-        total = network.outward[:, at, :upto] @ self._units[:upto]
-        total += network.skip[:, at] @ self._inputs
-        total += network.base[:, at, None]
-        location, spread = _scaled(total, network.bits)
-        moved = location * network.factors[at] >> network.shifts[at]
-        turned = (4 * spread + ONE // 2) // ONE
-        return moved, np.clip(turned, -_LARGEST_SPREAD, _LARGEST_SPREAD)
-
-    def _advance(self, upto: int) -> None:
-        """Compute the units that see no more than is known by now."""
-        network, new = self.network, slice(self._done, upto)
-        total = network.inward[new] @ self._inputs
-        total += network.bias[new, None]
-        total *= 2.0**-network.bits
-        np.floor(total, out=total)
-        self._units[new] = np.clip(total, 0, _LARGEST_UNIT, out=total)
-        self._done = upto
-
-
-def _scaled(total: FloatArray, bits: int) -> IntArray:
-    found = np.floor(total * 2.0**-bits)
-    return np.clip(found, -_LARGEST_OUTPUT, _LARGEST_OUTPUT).astype(np.int64)

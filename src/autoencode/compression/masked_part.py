@@ -16,7 +16,8 @@ from autoencode.compression.context_choice import (
 )
 from autoencode.compression.effort import Effort
 from autoencode.compression.frequencies import IntArray
-from autoencode.compression.masked import ONE, Feature, MaskedNetwork, NetworkStep
+from autoencode.compression.masked import ONE, Feature, MaskedNetwork
+from autoencode.compression.masked_step import NetworkStep, OrderedNetwork
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan
 from autoencode.compression.stored_weights import LARGEST_WEIGHT
 from autoencode.compression.table_model import Layout, surprise
@@ -179,8 +180,9 @@ class _Rows:
 
     def told(self, network: MaskedNetwork, rows: IntArray) -> NetworkStep:
         """Return a step that was told everything."""
-        step = NetworkStep(network, len(rows))
-        for place in step.places:
+        ordered = OrderedNetwork(network)
+        step = NetworkStep(ordered, len(rows))
+        for place in ordered.of:
             innovation = self.innovation(place) if place < len(self.plans) else None
             step.tell(
                 place,

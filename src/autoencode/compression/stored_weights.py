@@ -6,15 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoencode.compression.column_coding import (
-    ReadingChannel,
-    WritingChannel,
-    code_residuals,
-)
+from autoencode.compression.column_coding import ReadingChannel, WritingChannel
 from autoencode.compression.context_choice import residual_bits
 from autoencode.compression.frequencies import FAMILIES, SCALES, IntArray
 from autoencode.compression.packing import join, split
 from autoencode.compression.plans import ColumnPlan, require, within
+from autoencode.compression.residual_coding import ResidualCoder
 from autoencode.compression.sparse_weights import code_sparse, sparse_bits
 
 __all__ = ["LARGEST_WEIGHT", "WeightReader", "load_weights", "store_weights", "weight_bytes"]
@@ -46,12 +43,14 @@ def store_weights(groups: Sequence[IntArray]) -> bytes:
     total = sum(map(len, groups))
     lanes = max(1, min(_MOST_LANES, (total // _WEIGHTS_PER_LANE).bit_length()))
     channel = WritingChannel(1 << lanes)
-    head = bytearray([lanes])
+    head = bytearray()
     for group in groups:
         family, scale, _ = _best(group)
         head += bytes([_KINDS.index(family), scale])
         _code(family, scale, len(group), group, channel)
-    return join([bytes(head), channel.writer.finish(), channel.bit_writer.finish()])
+    symbols, bits = channel.finish()
+    lanes = channel.writer.lanes.bit_length() - 1
+    return join([bytes([lanes, *head]), symbols, bits])
 
 
 class WeightReader:
@@ -153,4 +152,4 @@ def _code(
     plan = ColumnPlan("residual", 2 * _MIDDLE, _MIDDLE, family=family, scales=[scale])
     wanted = None if known is None else known + _MIDDLE
     predictions = np.full(count, 16 * _MIDDLE)
-    return code_residuals(plan, predictions, np.full(count, scale), wanted, channel) - _MIDDLE
+    return ResidualCoder(plan).code(None, predictions, None, wanted, channel) - _MIDDLE
