@@ -14,6 +14,7 @@ from autoencode.compression.range_coder import (
     SymbolTables,
     SymbolWriter,
 )
+from autoencode.compression.slot_lists import SlotLists
 
 __all__ = ["Channel", "LevelTables", "ReadingChannel", "WritingChannel"]
 
@@ -78,7 +79,7 @@ class ReadingChannel:
         self.bit_reader.finish()
 
 
-class LevelTables:
+class LevelTables(SlotLists):
     """Adaptive tables of a column of few values, one for each context.
 
     Parameters
@@ -103,13 +104,9 @@ class LevelTables:
         self._seen = int(self._counts.sum())
         self.frequencies = np.zeros(n_contexts * size, np.int64)
         self.cumulative = np.zeros(n_contexts * size, np.int64)
-        # Sums before symbols, counted on from table to table; and the first symbol in each of
-        # some even pieces of them.
-        self._edges = np.full(n_contexts * size + 1, n_contexts << PRECISION, np.int64)
         most = (_MOST_PIECES // n_contexts).bit_length() - 1
         bits = max(0, min(most, size.bit_length() + 2, _FINEST))
-        self._firsts = np.zeros((n_contexts, 1 << bits), np.int32)
-        self._shift = np.array(PRECISION - bits)
+        super().__init__(n_contexts * size, n_contexts, bits, np.int32)
         self._build()
 
     @property
@@ -150,18 +147,6 @@ class LevelTables:
         grown = self._seen - self._built
         return grown > 0 and grown >= self._built // _REBUILT_SHARE
 
-    def bases(self, tables: IntArray) -> IntArray:
-        """Return where the slots of each symbol's table begin."""
-        return tables << PRECISION
-
-    def locate(self, bases: IntArray, slots: IntArray, out: IntArray) -> None:
-        """Find the places of the symbols in whose intervals slots lie."""
-        wanted = bases + slots
-        np.copyto(out, self._firsts.take(wanted >> self._shift))
-        beyond = (self._edges[1:].take(out) <= wanted).nonzero()[0]
-        if len(beyond):
-            out[beyond] = self._edges.searchsorted(wanted.take(beyond), side="right") - 1
-
     def _build(self) -> None:
         counts = self.counts
         own = counts.sum(axis=0)
@@ -179,8 +164,7 @@ class LevelTables:
         before = ends - frequencies
         self.cumulative.reshape(shape)[tables] = before
         self._edges[:-1].reshape(shape)[tables] = before + (tables[:, None] << PRECISION)
-        up = (1 << int(self._shift)) - 1
-        n_pieces = (ends + up >> self._shift) - (before + up >> self._shift)
+        n_pieces = self.n_pieces(ends) - self.n_pieces(before)
         places = (tables[:, None] * self.size + np.arange(self.size)).astype(np.int32)
         found = np.repeat(places.ravel(), n_pieces.ravel())
         self._firsts[tables] = found.reshape(len(tables), -1)

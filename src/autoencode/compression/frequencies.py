@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from autoencode.compression.slot_lists import SlotLists
+
 __all__ = [
     "ESCAPED",
     "FAMILIES",
@@ -43,6 +45,8 @@ _OCTAVE = 4
 ESCAPED = 1 << 60
 _FIXED = 62
 _ONE = 1 << _FIXED
+# Of a table, as a power of 2.
+_PIECES = 12
 
 
 def radius(scale: int) -> int:
@@ -92,7 +96,7 @@ def normalised(weights: IntArray) -> IntArray:
     return frequencies
 
 
-class ShapeTables:
+class ShapeTables(SlotLists):
     """Tables of one family: symbols are residuals from ``-radius`` to ``radius + 1``.
 
     The last symbol of each table is the escape.
@@ -133,24 +137,11 @@ class ShapeTables:
         self.cumulative = np.concatenate([np.cumsum(table) - table for table in tables])
         # Cost of each symbol in bits: the encoder's choices only, never the decoder's.
         self.bits = PRECISION - np.log2(self.frequencies)
-        self._slots = np.empty(len(tables) * TOTAL, np.uint16)
-        self._listed = np.zeros(len(tables), np.bool_)
-
-    def bases(self, tables: IntArray) -> IntArray:
-        """Return where the slots of each symbol's table begin; list those not listed yet."""
-        listed = self._listed[tables]
-        if not listed.all():
-            for table in np.unique(tables[~listed]).tolist():
-                start, stop = self.starts[table : table + 2]
-                symbols = np.arange(start, stop, dtype=np.uint16)
-                own = slice(table * TOTAL, (table + 1) * TOTAL)
-                self._slots[own] = np.repeat(symbols, self.frequencies[start:stop])
-                self._listed[table] = True
-        return tables << PRECISION
-
-    def locate(self, bases: IntArray, slots: IntArray, out: IntArray) -> None:
-        """Find the places of the symbols in whose intervals slots lie."""
-        np.copyto(out, self._slots.take(bases + slots))
+        super().__init__(len(self.frequencies), len(tables), _PIECES, np.uint16)
+        bases = np.repeat(self.bases(np.arange(len(tables))), np.diff(self.starts))
+        self._edges[:-1] = self.cumulative + bases
+        symbols = np.arange(len(bases), dtype=np.uint16)
+        self._firsts.ravel()[:] = np.repeat(symbols, np.diff(self.n_pieces(self._edges)))
 
 
 def _residuals(reach: int) -> IntArray:

@@ -285,7 +285,10 @@ def joined(member: Member, pieces: Sequence[Any]) -> Any:
         return pa.concat_tables(pieces) if pieces else member.schema.empty_table()
     if not member.shape:
         return pieces[0].reshape(())
-    found = np.concatenate(pieces) if pieces else np.empty(member.shape, member.dtype)
+    if len(pieces) == 1:
+        found = pieces[0]
+    else:
+        found = np.concatenate(pieces) if pieces else np.empty(member.shape, member.dtype)
     found = found.astype(member.dtype, copy=False)  # concatenating makes them native
     return np.asfortranarray(found) if member.fortran else found
 
