@@ -24,11 +24,13 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
 
+from autoencode.compression.effort import EFFORTS
 from compression_peers import bounded, lossless, smallest
 from harness import HERE, print_table
 
@@ -205,6 +207,9 @@ def main() -> None:
     parser.add_argument("--relative", nargs="*", type=float, default=list(RELATIVE))
     parser.add_argument("--effort", default="default")
     parser.add_argument("--most-rows", type=int, default=20_000)
+    parser.add_argument(
+        "--training-seconds", type=float, help="limit of training by the clock: more if busy"
+    )
     parser.add_argument("--minutes", type=float, default=14.0, help="stop starting sets after")
     parser.add_argument(
         "--lines",
@@ -214,6 +219,10 @@ def main() -> None:
     arguments = parser.parse_args()
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    if arguments.training_seconds is not None:
+        chosen = EFFORTS[arguments.effort]
+        longer = replace(chosen, training_seconds=arguments.training_seconds)
+        EFFORTS[arguments.effort] = longer
     lines = done(arguments.lines)
     known = {(line["name"], line["relative"]) for line in lines}
     begun = time.monotonic()
