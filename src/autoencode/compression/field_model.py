@@ -83,15 +83,30 @@ class FieldShape:
         found: IntArray = flat.ravel().astype(np.int64)
         return found
 
-    def steps(self) -> Iterator[IntArray]:
-        """Yield the values coded together: all whose neighbours are known."""
+    def steps(self) -> Iterator[tuple[IntArray, IntArray]]:
+        """Yield the values coded together, all whose neighbours are known, and their places."""
         slope = self.reach + 1
-        s, h, w = np.indices((self.slices, self.rows, self.width))
-        turn = w + slope * h + (2 * slope * s if self.stacked else 0)
-        turn = turn.ravel()
-        order = np.argsort(turn, kind="stable")
-        edges = np.flatnonzero(np.diff(turn[order])) + 1
-        yield from np.split(order, edges)
+        if self.stacked:
+            s, h, w = np.indices((self.slices, self.rows, self.width))
+            turn = (w + slope * (h + 2 * s)).ravel()
+            order = np.argsort(turn, kind="stable")
+            for group in np.split(order, np.flatnonzero(np.diff(turn[order])) + 1):
+                yield group, self.places[group]
+            return
+        _, rows, width = self.padded
+        each = np.arange(self.slices)[:, None]
+        firsts = each * (self.rows * self.width), (each + 1) * (rows * width) + 2 * width
+        for turn in range(self.width + slope * (self.rows - 1)):
+            first = max(0, -(-(turn - self.width + 1) // slope))
+            h = np.arange(first, min(self.rows - 1, turn // slope) + 1)
+            w = turn - slope * h
+            flat = firsts[0] + (h * self.width + w), firsts[1] + (h * width + w + 2 * _AROUND)
+            yield flat[0].ravel(), flat[1].ravel()
+
+    def inner(self, padded: npt.NDArray[np.int64]) -> IntArray:
+        """Return values without the margin, in C order."""
+        lines, margin = slice(2, 2 + self.rows), 2 * _AROUND
+        return padded.reshape(self.padded)[1:, lines, margin : margin + self.width].ravel()
 
 
 def field_shape(shape: Sequence[int]) -> FieldShape | None:
@@ -153,29 +168,30 @@ class FieldWalk:
 
     def run(self, channel: Channel, known: IntArray | None) -> IntArray:
         """Code all values; return them, the centre where none is stored."""
-        for group in self.shape.steps():
+        for group, places in self.shape.steps():
             if self.stored is not None:
-                group = group[self.stored[group]]
+                kept = self.stored[group]
+                group, places = group[kept], places[kept]
             if len(group):
-                self._code(group, channel, None if known is None else known[group])
-        return self.values[self.shape.places]
+                self._code(places, channel, None if known is None else known[group])
+        return self.shape.inner(self.values)
 
-    def _code(self, group: IntArray, channel: Channel, known: IntArray | None) -> None:
-        plan, places = self.plan, self.shape.places[group]
+    def _code(self, places: IntArray, channel: Channel, known: IntArray | None) -> None:
+        plan = self.plan
         predictions = None
         if plan.regressors:
             around = self._centred.take(self._regressors + places)
             predictions = sixteenths(self._weights @ around, plan)
         contexts = self._contexts.numbers(
-            lambda source: self._seen(source, places, predictions), len(group)
+            lambda source: self._seen(source, places, predictions), len(places)
         )
         if self._tables is not None:
-            contexts = np.zeros(len(group), np.int64) if contexts is None else contexts
+            contexts = np.zeros(len(places), np.int64) if contexts is None else contexts
             values = self._tables.code(contexts, known, channel)
         else:
             assert self._residuals is not None
             if predictions is None:
-                predictions = np.full(len(group), 16 * plan.centre)
+                predictions = np.full(len(places), 16 * plan.centre)
             values = self._residuals.code(contexts, predictions, None, known, channel)
         self.values[places] = values
         self._centred[places] = values - plan.centre

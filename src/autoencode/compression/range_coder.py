@@ -277,7 +277,7 @@ class BitReader:
     def __init__(self, data: bytes) -> None:
         self._size = 8 * len(data)
         # Eight bytes from every place on, without a copy for each.
-        self._windows = np.ndarray((len(data) + 1,), "<u8", data + bytes(8), strides=(1,))
+        self._windows = np.ndarray((len(data) + 1,), "<i8", data + bytes(8), strides=(1,))
         self._place = 0
 
     def take(self, widths: IntArray) -> IntArray:
@@ -289,9 +289,10 @@ class BitReader:
         self._place = int(ends[-1])
         if self._place > self._size or widths.max() > _LONGEST_BITS:
             raise DataError("the stored bits end too early")
-        window = self._windows[starts >> 3] >> (starts & 7).astype(np.uint64)
-        mask = (np.uint64(1) << widths.astype(np.uint64)) - np.uint64(1)
-        found: IntArray = (window & mask).astype(np.int64)
+        found: IntArray = self._windows[starts >> 3]
+        # At most 63 bits count: what a sign shifts in does not.
+        found >>= starts & 7
+        found &= (1 << widths) - 1
         return found
 
     def finish(self) -> None:

@@ -88,7 +88,8 @@ class ResidualCoder:
         values: IntArray = self._tables.residuals.take(symbols)
         values += whole
         if width is not None:
-            return self._with_bits(values, np.broadcast_to(width, values.shape), known, channel)
+            width = width if width.ndim else np.full(len(values), width)
+            return self._with_bits(values, width, known, channel)
         if self._fine(values):
             return values
         return self._escaped(values, np.flatnonzero(values >= ESCAPED >> 1), known, channel)
@@ -102,7 +103,8 @@ class ResidualCoder:
             width = self._widths.take(which) if self._wide else None
             return self._bases.take(which), width
         scales = spreads + (self._scales[0] if contexts is None else self._scales.take(contexts))
-        np.clip(scales, 0, LARGEST_SCALE, out=scales)
+        np.maximum(scales, 0, out=scales)
+        np.minimum(scales, LARGEST_SCALE, out=scales)
         bases, widths = _all_scales()
         wide = int(scales.max()) >= len(SCALES)
         return bases.take(scales), widths.take(scales) if wide else None
@@ -117,7 +119,6 @@ class ResidualCoder:
         """Code the low bits, too, of all values that did not escape."""
         escaped = np.flatnonzero(values >= ESCAPED >> 1)
         if len(escaped):
-            width = width.copy()
             width[escaped] = values[escaped] = 0
         values <<= width
         values += channel.bits(width, None if known is None else known & ((1 << width) - 1))

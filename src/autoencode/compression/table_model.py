@@ -87,9 +87,11 @@ def surprise(values: IntArray, predictions: IntArray | None, plan: ColumnPlan) -
     """Return how far off predictions were: 8 is about what is usual, 255 the most."""
     off = values - (plan.centre if predictions is None else (predictions + 8) >> 4)
     np.abs(off, out=off)
-    # Values and predictions are below 2**57.
-    off <<= 3
-    off >>= plan.exponent
+    # Eight times that, divided by 2 ** exponent; all is far below 2**60.
+    if plan.exponent < 3:
+        off <<= 3 - plan.exponent
+    else:
+        off >>= plan.exponent - 3
     return np.minimum(off, LARGEST_SURPRISE, out=off)
 
 
