@@ -1,8 +1,8 @@
 """The same bytes, and the same data back, whatever BLAS and however many threads.
 
 Each setting is a process of its own, which compresses a table, an array and a field, and
-decompresses the files of the first setting. Prints one hash of each per setting. What a network learns
-may differ, so one file with a network is made by the first setting, and decompressed by all.
+decompresses the files of the first setting. Prints one hash of each per setting. What a network
+learns may differ, so one file with a network is made by the first setting and decompressed by all.
 """
 
 from __future__ import annotations
