@@ -26,12 +26,22 @@ class Symbols:
     """States that take turns, and words."""
 
     def __init__(self, data: bytes, lanes: int) -> None:
+        self.lanes, self.narrow, self.turns = lanes, 0, -1
+        if lanes >= 32:
+            self.turns, data = int.from_bytes(data[:4], "little"), data[4:]
         heads = [data[5 * lane : 5 * lane + 5] for lane in range(lanes)]
         self.states = [int.from_bytes(head, "little") for head in heads]
         tail = data[5 * lanes :]
-        self.words = iter(tail[at] | tail[at + 1] << 8 for at in range(0, len(tail), 2))
+        self.words = [tail[at] | tail[at + 1] << 8 for at in range(0, len(tail), 2)][::-1]
 
-    def take(self, lane: int, frequencies: list[int]) -> int:
+    def take(self, at: int, frequencies: list[int]) -> int:
+        """Return the next symbol, the one at this place in its group."""
+        lane = at % self.lanes
+        if lane == 0:
+            if self.turns == 0:
+                self.begin_tail()
+            self.turns -= 1
+        lane %= self.narrow or self.lanes
         state = self.states[lane]
         target, symbol = state & (TOTAL - 1), 0
         while target >= frequencies[symbol]:
@@ -39,9 +49,16 @@ class Symbols:
             symbol += 1
         state = frequencies[symbol] * (state >> 16) + target
         if state < 1 << 24:
-            state = state << 16 | next(self.words)
+            state = state << 16 | self.words.pop()
         self.states[lane] = state
         return symbol
+
+    def begin_tail(self) -> None:
+        """Take the words that lanes hold which go no further."""
+        self.narrow = self.lanes // 8
+        while len(self.states) > self.narrow:
+            high, low = divmod(self.states.pop() - (1 << 24), 1 << 16)
+            self.words += [high, low]
 
 
 class Bits:
@@ -129,11 +146,11 @@ class Levels:
 
 
 def row_groups(n_rows: int, mode: str) -> Iterator[list[int]]:
-    start, size = 0, 16 if mode == "levels" else 16384
+    start, size = 0, 16 if mode == "levels" else 8192
     while start < n_rows:
         stop = min(n_rows, start + size)
         yield list(range(start, stop))
-        start, size = stop, min(16384, max(size, stop // 2))
+        start, size = stop, min(8192, max(size, stop // 2))
 
 
 class Decoder:
@@ -195,8 +212,7 @@ class Decoder:
         tables = self.levels[place]
         tables.begin_call()
         values = [
-            self.symbols.take(at % self.lanes, tables.tables[context])
-            for at, context in enumerate(contexts)
+            self.symbols.take(at, tables.tables[context]) for at, context in enumerate(contexts)
         ]
         for context, value in zip(contexts, values, strict=True):
             tables.counts[context][value] += 1
@@ -213,7 +229,7 @@ class Decoder:
                 scale, width = scale - 4, width + 1
             moved = prediction >> width
             table, reach = shape(plan.family, scale, (moved & 15) * FRACTIONS >> 4)
-            symbol = self.symbols.take(at % self.lanes, table)
+            symbol = self.symbols.take(at, table)
             escaped = symbol == 2 * reach + 2
             coded.append((escaped, symbol - reach + (moved >> 4), width))
         lows = [0 if escaped else self.bits.take(width) for escaped, _, width in coded]

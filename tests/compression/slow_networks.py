@@ -6,11 +6,12 @@ Like `slow_decoder`, it shares nothing with the package but how a plan is read.
 from __future__ import annotations
 
 import importlib.util
+from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from autoencode.compression.packing import join, split, unpack_integers
+from autoencode.compression.packing import join, split
 from autoencode.compression.plans import ColumnPlan
 
 found = importlib.util.spec_from_file_location(
@@ -27,6 +28,7 @@ else:
     Decoder = slow_decoder.Decoder
 
 FAMILIES = ("logistic", "laplace", "normal", "heavy")
+SPARSE = 4
 VALUE, INNOVATION, LEVEL = range(3)
 MIDDLE = 1 << 20
 
@@ -35,53 +37,85 @@ def clipped(value: int, low: int, high: int) -> int:
     return min(max(value, low), high)
 
 
-def weights_of(data: bytes, counts: list[int]) -> list[list[int]]:
-    """Return groups of stored weights."""
-    (exponent, *settings), symbols, bits = split(data)
-    lanes = 1 << exponent
-    own = SimpleNamespace(
-        symbols=slow_decoder.Symbols(symbols, lanes), bits=slow_decoder.Bits(bits), lanes=lanes
-    )
-    groups = []
-    for at, count in enumerate(counts):
-        plan = SimpleNamespace(family=FAMILIES[settings[2 * at]], scales=[settings[2 * at + 1]])
-        values = Decoder.by_residuals(own, plan, [16 * MIDDLE] * count, [0] * count)  # type: ignore[arg-type]
-        groups.append([value - MIDDLE for value in values])
-    return groups
+class Weights:
+    """Groups of stored weights, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        (exponent, *settings), symbols, bits = split(data)
+        self.lanes, self.settings = 1 << exponent, iter(settings)
+        self.symbols = slow_decoder.Symbols(symbols, self.lanes)
+        self.bits = slow_decoder.Bits(bits)
+
+    def take(self, count: int) -> list[int]:
+        family, scale = next(self.settings), next(self.settings)
+        if family == SPARSE:
+            return self.sparse(count)
+        plan = SimpleNamespace(family=FAMILIES[family], scales=[scale])
+        values = Decoder.by_residuals(self, plan, [16 * MIDDLE] * count, [0] * count)  # type: ignore[arg-type]
+        return [value - MIDDLE for value in values]
+
+    def sparse(self, count: int) -> list[int]:
+        tables = slow_decoder.Levels(1, 30)
+        found: list[int] = []
+        size = 16
+        while len(found) < count:
+            tables.begin_call()
+            own = [
+                self.symbols.take(at % self.lanes, tables.tables[0])
+                for at in range(min(size, count - len(found)))
+            ]
+            for symbol in own:
+                tables.counts[0][symbol] += 1
+            tables.seen += len(own)
+            found += [self.sized(symbol) for symbol in own]
+            size = min(16384, max(size, len(found) // 2))
+        return found
+
+    def sized(self, symbol: int) -> int:
+        if not symbol:
+            return 0
+        long = symbol - 9 if symbol >= 12 else 0
+        rest = self.bits.take(1 + long)
+        size = (1 << long) + (rest >> 1) if long else symbol
+        return -size if rest & 1 else size
 
 
 class Network:
     """Inputs, units and outputs, and what sees what."""
 
     def __init__(self, data: bytes, n_columns: int) -> None:
-        head, weights = split(data)
-        numbers = unpack_integers(head[4:], int.from_bytes(head[:4], "little")).tolist()
-        n_inputs, n_outputs, n_units = numbers[:3]
-        rest = numbers[3:]
-        self.inputs = [rest[at : at + 5] for at in range(0, 5 * n_inputs, 5)]
-        rest = rest[5 * n_inputs :]
-        outputs = [rest[at : at + 3] for at in range(0, 3 * n_outputs, 3)]
-        self.of = {column: at for at, (column, _, _) in enumerate(outputs)}
-        self.scaled = [(factor, shift) for _, factor, shift in outputs]
+        weights = Weights(data)
+        n_inputs, n_outputs, self.bits = weights.take(3)
+        kinds, steps, *others = [weights.take(n_inputs) for _ in range(5)]
+        self.inputs = list(zip(kinds, accumulate(steps), *others, strict=True))
+        columns, *factors = [weights.take(n_outputs) for _ in range(3)]
+        outputs = list(accumulate(columns))
+        self.of = {column: at for at, column in enumerate(outputs)}
+        self.scaled = list(zip(*factors, strict=True))
+        units = [degree for degree, n in enumerate(weights.take(n_columns)) for _ in range(n)]
         degrees = [place + 1 if counted else 0 for _, place, _, _, counted in self.inputs]
-        units = [1 + unit * max(n_columns - 1, 1) // n_units for unit in range(n_units)]
         self.unit_sees = [[at for at, d in enumerate(degrees) if d <= own] for own in units]
-        self.sees_units = [[at for at, d in enumerate(units) if d <= j] for j, _, _ in outputs]
-        self.sees_inputs = [[at for at, d in enumerate(degrees) if d <= j] for j, _, _ in outputs]
-        inward, outward = sum(map(len, self.unit_sees)), sum(map(len, self.sees_units))
-        direct = sum(map(len, self.sees_inputs))
-        counts = [inward, n_units, outward, outward, n_outputs, n_outputs, direct, direct]
-        groups = weights_of(weights, counts)
-        self.inward, self.bias = parted(groups[0], self.unit_sees), groups[1]
-        self.outward = [parted(group, self.sees_units) for group in groups[2:4]]
-        self.base = groups[4:6]
-        self.direct = [parted(group, self.sees_inputs) for group in groups[6:8]]
+        self.sees_units = [[at for at, d in enumerate(units) if d <= j] for j in outputs]
+        self.sees_inputs = [[at for at, d in enumerate(degrees) if d <= j] for j in outputs]
+
+        def parted(sees: list[list[int]]) -> list[list[int]]:
+            flat = iter(weights.take(sum(map(len, sees))))
+            return [[next(flat) for _ in own] for own in sees]
+
+        self.inward, self.bias = parted(self.unit_sees), weights.take(len(units))
+        self.outward = [parted(self.sees_units) for _ in range(2)]
+        self.base = [weights.take(n_outputs) for _ in range(2)]
+        self.direct = [parted(self.sees_inputs) for _ in range(2)]
 
     def outputs(self, at: int, inputs: list[int]) -> list[int]:
         """Return location and spread of an output, in 1/256."""
         units = {
             unit: clipped(
-                weighed(self.inward[unit], self.unit_sees[unit], inputs, self.bias[unit]), 0, 4095
+                weighed(
+                    self.inward[unit], self.unit_sees[unit], inputs, self.bias[unit], self.bits
+                ),
+                0,
+                4095,
             )
             for unit in self.sees_units[at]
         }
@@ -92,6 +126,7 @@ class Network:
                     range(len(self.outward[side][at]) + len(self.direct[side][at])),
                     [*units.values(), *(inputs[place] for place in self.sees_inputs[at])],
                     self.base[side][at],
+                    self.bits,
                 ),
                 -MIDDLE,
                 MIDDLE,
@@ -100,15 +135,11 @@ class Network:
         ]
 
 
-def parted(flat: list[int], seen: list[list[int]]) -> list[list[int]]:
-    """Cut weights into those of each unit or output."""
-    rest = iter(flat)
-    return [[next(rest) for _ in own] for own in seen]
-
-
-def weighed(weights: list[int], places: range | list[int], values: list[int], base: int) -> int:
+def weighed(
+    weights: list[int], places: range | list[int], values: list[int], base: int, bits: int
+) -> int:
     pairs = zip(weights, places, strict=True)
-    return sum(weight * values[place] for weight, place in pairs) + base >> 5
+    return sum(weight * values[place] for weight, place in pairs) + base >> bits
 
 
 class LearnedDecoder(Decoder):
@@ -144,7 +175,7 @@ class LearnedDecoder(Decoder):
         factor, shift = self.network.scaled[at]
         return location * factor >> shift, clipped(4 * spread + 128 >> 8, -60, 60)
 
-    def input(self, item: list[int], row: int) -> int:
+    def input(self, item: tuple[int, ...], row: int) -> int:
         kind, place, factor, shift, _ = item
         lag, column = divmod(place, len(self.plans))
         if lag and row % self.length < lag:

@@ -34,6 +34,8 @@ HARD: dict[str, tuple[Any, float]] = {
     "long": (rng.integers(-(1 << 63), (1 << 63) - 1, 500), 1e17),
     "unsigned": (rng.integers(0, (1 << 64) - 1, 500, dtype=np.uint64), 5.0),
     "few": (np.arange(256).astype(np.uint8), 100),
+    "scaled": (((rng.integers(0, 90, 900) - 31.7) / 13.4).astype(np.float32), 5e-3),
+    "scaled, together": ((rng.integers(0, 90, 900) - 31.7) / 13.4, 0.12),
     "huge": (np.array([1e308, -1e308, 3.0]), 0.1),
     "special": (np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, 1.5, 2.5]), 0.1),
     "nothing": (np.zeros(0), 0.1),
@@ -144,3 +146,21 @@ def test_columns_are_counted_from_the_same_number_where_that_costs_little() -> N
             decoded = column.decoded(np.dtype(np.float32))
             assert violations(values, decoded, error) == 0
             assert 0 <= column.integers.min() <= column.integers.max() < column.size
+
+
+@pytest.mark.parametrize(
+    ("error", "step", "size"), [(1e-4, 1, 90), (0.02, 1, 90), (0.1, 3, 31), (0.3, None, 12)]
+)
+def test_whole_numbers_that_were_scaled_are_counted(
+    error: float, step: int | None, size: int
+) -> None:
+    drawn = np.random.default_rng(0).permutation(np.arange(900) % 90)
+    values = ((drawn - 31.7) / 13.4).astype(np.float32)
+    values[3] = np.nan
+    found = quantise(values, error)
+    assert found.size == size
+    if step is not None:
+        assert found.transform.kind == "decimal"
+        assert found.integers[5] == (drawn[5] + step // 2) // step
+    assert np.flatnonzero(found.special).tolist() == [3]
+    assert violations(values[4:], found.decoded(values.dtype)[4:], error) == 0

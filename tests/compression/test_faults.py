@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 import xxhash
 
 from autoencode import compress, decompress, open_compressed
-from autoencode.compression import members
+from autoencode.compression import files, members
 from autoencode.compression.container import SectionWriter, read_sections, read_start
 from autoencode.compression.files import verify
 from autoencode.compression.packing import pack
@@ -211,3 +213,53 @@ def test_a_file_that_fails_leaves_the_old_output(small: bytes, tmp_path: Path) -
         write_restored(io.BytesIO(small[:-30]), output)
     assert output.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+
+
+KILLED = """
+import os, signal
+import numpy as np
+from autoencode import compress
+from autoencode.compression import files
+
+def killed(stream, *others):
+    if stream.writable():
+        stream.write(b"half")
+        stream.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+files.{step} = killed
+compress(np.arange(30.0), "x.aez", effort="fast", n_threads=1)
+"""
+
+
+@pytest.mark.parametrize("step", ["write_members", "verify"])
+def test_a_file_is_the_old_one_or_none_when_killed(
+    run: Callable[..., Any], tmp_path: Path, step: str
+) -> None:
+    program, target = tmp_path / "killed.py", tmp_path / "x.aez"
+    program.write_text(KILLED.format(step=step))
+    assert run(program=program, folder=tmp_path).returncode == -signal.SIGKILL
+    assert not target.exists()
+    target.write_text("old")
+    assert run(program=program, folder=tmp_path).returncode == -signal.SIGKILL
+    assert target.read_text() == "old"
+    compress(np.arange(30.0), target, effort="fast", n_threads=1)
+    assert (decompress(target) == np.arange(30.0)).all()
+
+
+def test_an_interrupted_file_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "verify", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compress(np.arange(30.0), tmp_path / "x.aez", effort="fast", n_threads=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damage_of_the_header_is_said_to_be_there() -> None:
+    head = {"from": {"kind": "array"}, "members": [{"array": "<f8", "shape": [3], "errors": "x"}]}
+    with pytest.raises(DataError, match="its header: "):
+        read_all(io.BytesIO(made(head)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from autoencode.compression import table_planning
 from autoencode.compression.field_model import field_shape
 from autoencode.compression.field_part import decode_fields, encode_fields
 from autoencode.compression.frequencies import FAMILIES, TOTAL, normalised, shape_tables
@@ -24,6 +26,8 @@ from autoencode.compression.packing import (
 from autoencode.compression.plans import ColumnPlan, Source, check_order
 from autoencode.compression.range_coder import BitReader, BitWriter, SymbolReader, SymbolWriter
 from autoencode.compression.stored_integers import load_integers, store_integers
+from autoencode.compression.stored_plans import store_plans
+from autoencode.compression.stored_weights import LARGEST_WEIGHT, load_weights, store_weights
 from autoencode.compression.table_model import Layout
 from autoencode.compression.table_part import decode_table, encode_table
 from autoencode.compression.table_planning import Column, plan_table
@@ -68,30 +72,39 @@ def test_frequencies_sum_up_and_are_never_zero() -> None:
     assert frequencies.min() == 1
 
 
-@pytest.mark.parametrize("lanes", [1, 4, 64])
-def test_symbols_come_back_and_every_damage_is_seen(lanes: int) -> None:
+@pytest.mark.parametrize(
+    ("lanes", "count", "tail"), [(1, 500, 0), (4, 500, 0), (64, 500, 0), (64, 20_000, 8)]
+)
+def test_symbols_come_back_and_every_damage_is_seen(lanes: int, count: int, tail: int) -> None:
     rng = np.random.default_rng(lanes)
     tables = shape_tables("laplace")
-    chosen = rng.integers(0, 120, 500)
-    places = tables.locate(tables.bases(chosen), rng.integers(0, TOTAL, 500))
+    chosen = rng.integers(0, 120, count)
+    places = np.empty(count, np.int64)
+    tables.locate(tables.bases(chosen), rng.integers(0, TOTAL, count), places)
     assert ((tables.starts[chosen] <= places) & (places < tables.starts[chosen + 1])).all()
     writer = SymbolWriter(lanes)
-    for piece in (slice(0, 7), slice(7, 500)):
+    for piece in (slice(0, 7), slice(7, None)):
         writer.put(tables, places[piece])
     data = writer.finish()
+    assert writer.lanes == (32 if lanes == 64 and not tail else lanes)
 
     def read(coded: bytes) -> Any:
-        reader = SymbolReader(coded, lanes)
-        parts = [reader.take(tables, chosen[piece]) for piece in (slice(0, 7), slice(7, 500))]
+        reader = SymbolReader(coded, writer.lanes)
+        parts = [reader.take(tables, chosen[piece]) for piece in (slice(0, 7), slice(7, None))]
         reader.finish()
         return np.concatenate(parts)
 
     assert (read(data) == places).all()
+    slow, cuts = slow_decoder.Symbols(data, writer.lanes), tables.starts.tolist()
+    for at, (table, place) in enumerate(zip(chosen.tolist(), places.tolist(), strict=True)):
+        frequencies = tables.frequencies[cuts[table] : cuts[table + 1]].tolist()
+        assert slow.take(at - 7 * (at >= 7), frequencies) == place - cuts[table]
+    assert slow.narrow == tail
     with pytest.raises(DataError, match="symbols"):
         read(data[:-2])
     with pytest.raises(DataError, match="symbols"):
         read(data + b"\0\0")
-    for place in range(0, len(data), 11):
+    for place in range(0, len(data), max(11, len(data) // 50)):
         with pytest.raises(DataError, match="symbols"):
             read(data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :])
 
@@ -202,3 +215,44 @@ def test_a_plan_may_not_look_ahead_or_overflow() -> None:
         check_order([plain, ColumnPlan("levels", 9, regressors=[0], weights=[1 << 52])], 0)
     with pytest.raises(DataError, match="later surprise"):
         check_order([ColumnPlan("levels", 9, sources=(Source("surprise", 0, [1]),))], 0)
+
+
+def test_a_plan_may_not_claim_large_tables() -> None:
+    context = Source("value", 0, list(range(1, 4096)))
+    plain, large = ColumnPlan("levels", 4096), ColumnPlan("levels", 4096, sources=(context,))
+    head = store_plans([plain, large], range(2), (0, 0, 4))
+    forged = join([head, bytes(20), b""])
+    tracemalloc.start()
+    with pytest.raises(DataError, match="adaptive tables claim to be too large"):
+        decode_table(forged, 2, 10)
+    # The tables would have 2 ** 24 entries.
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
+
+
+def test_adaptive_tables_of_many_columns_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    columns = [Column(rng.choice([0, 7, 99], 300), 100) for _ in range(4)]
+    modes = [plan.mode for plan in plan_table(columns, Layout(300)).plans]
+    assert modes == ["levels"] * 4
+    monkeypatch.setattr(table_planning, "LARGEST_TABLES", 200)
+    planned = plan_table(columns, Layout(300))
+    assert [plan.mode for plan in planned.plans] == ["levels", "levels", "residual", "residual"]
+    expected(columns, decode_table(encode_table(columns, planned, Layout(300)), 4, 300))
+
+
+def test_weights_come_back_by_the_table_that_suits_them() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.rint(rng.normal(scale=20, size=3000)).astype(np.int64)
+    group = np.where(rng.random(3000) < 0.1, drawn, 0)
+    group[:4] = (LARGEST_WEIGHT, -LARGEST_WEIGHT, 12, -11)
+    data = store_weights([group, drawn[:9]])
+    found = load_weights(data, [3000, 9])
+    assert (found[0] == group).all()
+    assert (found[1] == drawn[:9]).all()
+    assert split(data)[0][1] == len(FAMILIES)
+    assert split(data)[0][3] < len(FAMILIES)
+    with pytest.raises(DataError):
+        load_weights(data[:-1], [3000, 9])
+    with pytest.raises(DataError, match="another number of weights"):
+        load_weights(data, [3000])

@@ -16,7 +16,8 @@ from autoencode.compression import array_block, masked_part, members, pixel_part
 from autoencode.compression.effort import Effort, effort_named
 from autoencode.compression.field_model import FieldShape
 from autoencode.compression.integer_part import decode_integers, encode_integers
-from autoencode.compression.masked import Feature, MaskedNetwork, NetworkStep
+from autoencode.compression.masked import Feature, MaskedNetwork
+from autoencode.compression.masked_step import NetworkStep, OrderedNetwork
 from autoencode.compression.members import ArrayMember
 from autoencode.compression.packing import join, split
 from autoencode.compression.pixel_network import N_INPUTS, PixelNetwork
@@ -36,6 +37,7 @@ spec.loader.exec_module(slow_networks)
 EFFORT = replace(effort_named("default"), series=False, training_steps=150, training_seconds=900.0)
 UNTRAINED = replace(EFFORT, training_steps=0)
 N_ROWS = 1500
+DEGREES = (0, 1, 1, 1, 2, 2, 2, 2, 3)
 
 
 def drawn(network: MaskedNetwork) -> MaskedNetwork:
@@ -64,7 +66,7 @@ def network() -> MaskedNetwork:
         (Feature("innovation", 1, 800, 4), 2),
         (Feature("value", 3, 900, 1), 0),
     ]
-    return drawn(MaskedNetwork.zeros(4, 9, inputs, [(1, 600, 5), (2, 1000, 0)]))
+    return drawn(MaskedNetwork.zeros(4, 6, DEGREES, inputs, [(1, 600, 5), (2, 1000, 0)]))
 
 
 def by_python(network: MaskedNetwork, inputs: list[int], target: int) -> tuple[int, int]:
@@ -72,7 +74,7 @@ def by_python(network: MaskedNetwork, inputs: list[int], target: int) -> tuple[i
 
     def weighed(weights: Any, values: list[int], base: Any) -> int:
         pairs = zip(weights, values, strict=True)
-        return sum(int(weight) * value for weight, value in pairs) + int(base) >> 5
+        return sum(int(weight) * value for weight, value in pairs) + int(base) >> 6
 
     units = [
         min(max(weighed(network.inward[unit], inputs, network.bias[unit]), 0), 16 * 256 - 1)
@@ -102,7 +104,7 @@ def test_a_network_of_columns_is_exact(network: MaskedNetwork) -> None:
     centred = rng.integers(-4000, 4000, (4, 50))
     centred[0] = rng.integers(-5, 6, 50)
     innovation = rng.integers(-900, 900, 50)
-    step = NetworkStep(network, 50)
+    step = NetworkStep(OrderedNetwork(network), 50)
     step.tell(3, centred[3], 7, None)
     step.tell(0, centred[0], 5, None)
     said = {1: step.say(1)}
@@ -130,11 +132,21 @@ def test_a_network_of_columns_comes_back_or_is_refused(network: MaskedNetwork) -
     for name in ("inward", "bias", "outward", "base", "skip"):
         assert (getattr(found, name) == getattr(network, name)).all(), name
     assert (found.features, found.first) == (network.features, network.first)
+    assert found.degrees.tolist() == list(DEGREES)
     with pytest.raises(DataError, match="column of an input"):
         MaskedNetwork.from_bytes(data, 3, 0)
-    head, weights = split(data)
     with pytest.raises(DataError, match=r"damaged|cut off"):
-        MaskedNetwork.from_bytes(join([head, weights[:-2]]), 4, 0)
+        MaskedNetwork.from_bytes(data[:-2], 4, 0)
+    inputs = list(zip(network.features, network.first, strict=True))
+    targets = list(zip(network.targets, network.factors, network.shifts, strict=True))
+    for forged, why in (
+        (replace(network, bits=11), "bits of weights"),
+        (MaskedNetwork.zeros(4, 6, [0] * 1025, inputs, targets), "number of units"),
+        (replace(network, targets=(2, 1)), "out of order"),
+        (replace(network, shifts=(63, 0)), "a shift"),
+    ):
+        with pytest.raises(DataError, match=why):
+            MaskedNetwork.from_bytes(forged.to_bytes(), 4, 0)
     plan = ColumnPlan("residual", 9, scales=[0])
     network.check([plan, plan, plan, replace(plan, mode="given")])
     with pytest.raises(DataError, match="column 3 too early"):

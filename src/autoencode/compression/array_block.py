@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autoencode.compression.effort import Effort
+from autoencode.compression.effort import EFFORTS, Effort
 from autoencode.compression.field_model import FieldShape, field_shape
 from autoencode.compression.field_part import decode_fields, encode_fields
 from autoencode.compression.integer_part import decode_integers, encode_integers
@@ -22,11 +22,11 @@ from autoencode.compression.number_columns import (
     store_values,
     write_numbers,
 )
-from autoencode.compression.numbers import Values
+from autoencode.compression.numbers import Numbers, Values
 from autoencode.compression.packing import join, pack, split
 from autoencode.compression.pixel_part import are_pictures, decode_pixels, encode_pixels
 from autoencode.compression.plans import require
-from autoencode.compression.quantising import aligned, quantise
+from autoencode.compression.quantising import aligned, quantise, quantise_plainly
 from autoencode.compression.table_planning import Column
 from autoencode.errors import DataError
 from autoencode.strict_json import write_json
@@ -36,6 +36,8 @@ __all__ = ["MOST_COLUMNS", "decode_array", "encode_array"]
 # Rows of more values are not taken as columns: planning each takes too long.
 MOST_COLUMNS = 1024
 _MOST_PIXELS = 256
+# Values that are turned from columns to rows at a time.
+_TURNED = 1 << 15
 # A matrix of more columns may be a picture, whose neighbours say as much.
 _NARROW = 128
 _STORED, _STORED_BY_COLUMN, _COLUMNS, _WHOLE, _FIELD, _COLUMNS_AS_FIELD, _PICTURES = range(7)
@@ -114,12 +116,15 @@ def _is_field(inner: Sequence[int], effort: Effort) -> bool:
 
 
 def _encode_field(values: Values, shape: FieldShape, error: float, effort: Effort) -> bytes:
-    parts = Parts(fast=True)
-    flat = np.ascontiguousarray(values).ravel()
-    described = [write_numbers(quantise(flat, error), parts, flat, error)]
-    head = write_json({"c": described, "n": len(parts.columns)}, "a block")
+    parts, head = _as_one(values, error)
     fields = encode_fields(parts.columns, shape, effort) if parts.columns else b""
-    return join([pack(head.encode()), fields, *parts.buffers])
+    return join([head, fields, *parts.buffers])
+
+
+def _as_one(values: Values, error: float) -> tuple[Parts, bytes]:
+    """Return all values as a single column of integers, and the head of a block."""
+    flat = np.ascontiguousarray(values).ravel()
+    return _written([quantise(flat, error)], [flat], [error], EFFORTS["fast"])
 
 
 def _encode_pictures(
@@ -127,10 +132,7 @@ def _encode_pictures(
 ) -> bytes | None:
     if not are_pictures(shape):
         return None
-    parts = Parts(fast=True)
-    flat = np.ascontiguousarray(values).ravel()
-    described = [write_numbers(quantise(flat, error), parts, flat, error)]
-    head = pack(write_json({"c": described, "n": len(parts.columns)}, "a block").encode())
+    parts, head = _as_one(values, error)
     coded = encode_pixels(parts.columns, shape, effort, limit - len(head))
     return None if coded is None else join([head, coded, *parts.buffers])
 
@@ -139,19 +141,14 @@ def _encode_columns(
     columns: Sequence[Values], errors: Sequence[float], effort: Effort, narrow: bool
 ) -> list[bytes]:
     """Code columns given each other if there are few, and by neighbours in the matrix."""
-    parts = Parts(fast=effort.fast)
-    numbers = aligned(
-        [quantise(column, error) for column, error in zip(columns, errors, strict=True)]
-    )
-    described = [
-        write_numbers(found, parts, column, error)
-        for found, column, error in zip(numbers, columns, errors, strict=True)
-    ]
-    head = write_json({"c": described, "n": len(parts.columns)}, "a block")
-    coded = {_COLUMNS: b""}
+    pairs = list(zip(columns, errors, strict=True))
+    numbers = aligned([quantise(column, error) for column, error in pairs])
+    parts, packed = _written(numbers, columns, errors, effort)
+    coded = b""
     n_rows = len(columns[0])
     if parts.columns:
-        coded[_COLUMNS] = encode_integers(parts.columns, n_rows, effort, modelled=narrow)
+        coded = encode_integers(parts.columns, n_rows, effort, modelled=narrow)
+    found = [bytes([_COLUMNS]) + join([packed, coded, *parts.buffers])]
     shape = field_shape((n_rows, len(parts.columns)))
     if (
         shape is not None
@@ -160,11 +157,30 @@ def _encode_columns(
     ):
         woven = np.array([column.values for column in parts.columns], np.int64).T.ravel()
         whole = [Column(woven, max(column.size for column in parts.columns))]
-        coded[_COLUMNS_AS_FIELD] = encode_fields(whole, shape, effort)
-    packed = pack(head.encode())
-    return [
-        bytes([method]) + join([packed, body, *parts.buffers]) for method, body in coded.items()
+        coded = encode_fields(whole, shape, effort)
+        found.append(bytes([_COLUMNS_AS_FIELD]) + join([packed, coded, *parts.buffers]))
+    if not narrow and any(errors) and columns[0].dtype.kind == "f":
+        numbers = [quantise_plainly(column, error) for column, error in pairs]
+        parts, packed = _written(numbers, columns, errors, effort)
+        coded = encode_integers(parts.columns, n_rows, effort, modelled=False)
+        found.append(bytes([_COLUMNS]) + join([packed, coded, *parts.buffers]))
+    return found
+
+
+def _written(
+    numbers: Sequence[Numbers],
+    columns: Sequence[Values],
+    errors: Sequence[float],
+    effort: Effort,
+) -> tuple[Parts, bytes]:
+    """Return the columns of integers and the head of a block."""
+    parts = Parts(fast=effort.fast)
+    described = [
+        write_numbers(found, parts, column, error)
+        for found, column, error in zip(numbers, columns, errors, strict=True)
     ]
+    head = write_json({"c": described, "n": len(parts.columns)}, "a block")
+    return parts, pack(head.encode())
 
 
 def decode_array(
@@ -221,13 +237,24 @@ def decode_array(
     if method == _WHOLE:
         (whole,) = _decode_columns(body, count, [min(errors)], dtype)
         return whole.reshape(n_rows, n_columns)
-    found = np.zeros((n_rows, n_columns), dtype)
     if method == _COLUMNS_AS_FIELD:
         columns = _decode_columns(body, n_rows, errors, dtype, woven=True)
     else:
         columns = _decode_columns(body, n_rows, errors, dtype, stop=stop)
-    for place, column in enumerate(columns):
-        found[:, place] = column
+    return _side_by_side(columns, n_rows, n_columns, dtype)
+
+
+def _side_by_side(
+    columns: Sequence[Values], n_rows: int, n_columns: int, dtype: np.dtype[Any]
+) -> Values:
+    """Put columns side by side, some rows at a time, which stay in a cache; 0 beyond them."""
+    found = np.zeros((n_rows, n_columns), dtype)
+    together = max(256, _TURNED // max(1, n_columns))
+    for start in range(0, n_rows, together):
+        rows = slice(start, start + together)
+        pieces = [column[rows] for column in columns]
+        if pieces:
+            found[rows, : len(pieces)] = np.array(pieces, dtype).T
     return found
 
 

@@ -6,16 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from autoencode.compression.frequencies import (
-    FRACTIONS,
-    SCALES,
-    TOTAL,
-    IntArray,
-    normalised,
-    shape_tables,
-    shifted,
-)
-from autoencode.compression.plans import ColumnPlan
+from autoencode.compression.frequencies import PRECISION, IntArray, normalised
 from autoencode.compression.range_coder import (
     BitReader,
     BitWriter,
@@ -23,15 +14,16 @@ from autoencode.compression.range_coder import (
     SymbolTables,
     SymbolWriter,
 )
-from autoencode.errors import DataError
+from autoencode.compression.slot_lists import SlotLists
 
-__all__ = ["Channel", "LevelTables", "ReadingChannel", "WritingChannel", "code_residuals"]
+__all__ = ["Channel", "LevelTables", "ReadingChannel", "WritingChannel"]
 
 # Tables are made anew once half as much again was coded.
 _REBUILT_SHARE = 2
 # Counts that the column's own distribution, and an even one, weigh in each context.
 _OWN, _EVEN = 2, 1
-_WIDTH_BITS = 6
+# Pieces of slots whose first symbol is listed: of one table as a power of 2, and of all.
+_FINEST, _MOST_PIECES = 10, 1 << 20
 
 
 class Channel(Protocol):
@@ -62,6 +54,10 @@ class WritingChannel:
         self.bit_writer.put(known, widths)
         return known
 
+    def finish(self) -> tuple[bytes, bytes]:
+        """Return symbols and bits; how many lanes there are is certain then."""
+        return self.writer.finish(), self.bit_writer.finish()
+
 
 class ReadingChannel:
     """Reads what was written."""
@@ -83,7 +79,7 @@ class ReadingChannel:
         self.bit_reader.finish()
 
 
-class LevelTables:
+class LevelTables(SlotLists):
     """Adaptive tables of a column of few values, one for each context.
 
     Parameters
@@ -96,25 +92,30 @@ class LevelTables:
     Attributes
     ----------
     frequencies, cumulative : ndarray of int64
-        As `SymbolTables` has them; each table is filled up to a power of two.
+        As `SymbolTables` has them.
     """
 
     def __init__(self, n_contexts: int, size: int, counts: IntArray | None = None) -> None:
         self.size = size
-        self._width = 1 << (size - 1).bit_length()
         self._counts = np.zeros((n_contexts, size), np.int64)
         if counts is not None:
             self._counts[:, : counts.shape[1]] = counts
+        self._waiting: list[IntArray] = []
         self._seen = int(self._counts.sum())
-        shape = (n_contexts, self._width)
-        # What is beyond the last symbol is never found.
-        self._tables = np.ones(shape, np.int64), np.full(shape, TOTAL, np.int64)
-        self.frequencies, self.cumulative = (table.ravel() for table in self._tables)
+        self.frequencies = np.zeros(n_contexts * size, np.int64)
+        self.cumulative = np.zeros(n_contexts * size, np.int64)
+        most = (_MOST_PIECES // n_contexts).bit_length() - 1
+        bits = max(0, min(most, size.bit_length() + 2, _FINEST))
+        super().__init__(n_contexts * size, n_contexts, bits, np.int32)
         self._build()
 
     @property
     def counts(self) -> IntArray:
         """How often each symbol was coded in each context, ``(n_contexts, size)``."""
+        if self._waiting:
+            found = np.bincount(np.concatenate(self._waiting), minlength=self._counts.size)
+            self._counts += found.reshape(self._counts.shape)
+            self._waiting.clear()
         return self._counts
 
     def code(self, contexts: IntArray, known: IntArray | None, channel: Channel) -> IntArray:
@@ -134,112 +135,36 @@ class LevelTables:
         ndarray of int64
             The values.
         """
-        if self._seen > self._built and self._seen - self._built >= self._built // _REBUILT_SHARE:
+        if self._is_due():
             self._build()
-        starts = self.bases(contexts)
+        starts = contexts * self.size
         places = channel.symbols(self, contexts, None if known is None else starts + known)
-        values = places - starts
-        counted = contexts * self.size + values
-        self._counts += np.bincount(counted, minlength=self._counts.size).reshape(
-            self._counts.shape
-        )
+        self._waiting.append(places)
         self._seen += len(places)
-        return values
+        return places - starts
 
-    def bases(self, tables: IntArray) -> IntArray:
-        """Return where each symbol's table begins."""
-        return tables * self._width
-
-    def locate(self, bases: IntArray, slots: IntArray) -> IntArray:
-        """Return the places of the symbols in whose intervals slots lie, by halving."""
-        places = bases.copy()
-        half = self._width >> 1
-        while half:
-            places += (self.cumulative.take(places + half) <= slots) * half
-            half >>= 1
-        return places
+    def _is_due(self) -> bool:
+        grown = self._seen - self._built
+        return grown > 0 and grown >= self._built // _REBUILT_SHARE
 
     def _build(self) -> None:
-        own = self._counts.sum(axis=0)
+        counts = self.counts
+        own = counts.sum(axis=0)
         unit = 4 * self.size
-        weights = unit * self._counts
+        weights = unit * counts
         weights += unit * _OWN * own // max(1, self._seen) + 4 * _EVEN
-        frequencies, cumulative = (table[:, : self.size] for table in self._tables)
-        frequencies[:] = normalised(weights)
-        np.cumsum(frequencies[:, :-1], axis=1, out=cumulative[:, 1:])
-        cumulative[:, 0] = 0
+        self._renew(np.arange(len(counts)), normalised(weights))
         self._built = self._seen
 
-
-def code_residuals(
-    plan: ColumnPlan,
-    predictions: IntArray,
-    scales: IntArray,
-    known: IntArray | None,
-    channel: Channel,
-) -> IntArray:
-    """Code values as what predictions leave.
-
-    Parameters
-    ----------
-    plan : ColumnPlan
-        Family and size are used.
-    predictions : ndarray of int64
-        In sixteenths.
-    scales : ndarray of int64
-        Scale of each value.
-    known : ndarray of int64 or None
-        The values, when writing.
-    channel : Channel
-        Where they go to or come from.
-
-    Returns
-    -------
-    ndarray of int64
-        The values.
-
-    Raises
-    ------
-    DataError
-        If one read is not in [0, size).
-    """
-    tables = shape_tables(plan.family)
-    width: IntArray | None = None
-    place = predictions
-    if int(scales.max(initial=0)) >= len(SCALES):
-        # The prediction counts in steps of 2 ** width, like what is coded by tables.
-        scales, width = shifted(scales)
-        place = predictions >> width
-    whole = place >> 4
-    chosen = (place & 15) * FRACTIONS >> 4
-    chosen += scales * FRACTIONS
-    radii, zeros = tables.radii.take(chosen), tables.zeros.take(chosen)
-    symbol = None
-    if known is not None:
-        high = (known if width is None else known >> width) - whole
-        outside = (high < -radii) | (high > radii + 1)
-        symbol = zeros + np.where(outside, radii + 2, high)
-    symbol = channel.symbols(tables, chosen, symbol)
-    high = symbol - zeros
-    escaped = np.flatnonzero(high > radii + 1)
-    values: IntArray = high + whole
-    if width is not None:
-        width[escaped] = 0
-        low = channel.bits(width, None if known is None else known & ((1 << width) - 1))
-        values = (values << width) + low
-    if len(escaped):
-        values[escaped] = _code_escapes(None if known is None else known[escaped], escaped, channel)
-    fine = not len(values) or (int(values.min()) >= 0 and int(values.max()) < plan.size)
-    if known is None and not fine:
-        raise DataError("the coded values are damaged: one is out of its range")
-    return values
-
-
-def _code_escapes(known: IntArray | None, places: IntArray, channel: Channel) -> IntArray:
-    """Code values as such: the length in bits, then the bits."""
-    fixed = np.full(len(places), _WIDTH_BITS, np.int64)
-    widths = None
-    if known is not None:
-        widths = np.frexp(known.astype(np.float64))[1].astype(np.int64)
-    widths = channel.bits(fixed, widths)
-    return channel.bits(widths, known)
+    def _renew(self, tables: IntArray, frequencies: IntArray) -> None:
+        """Put frequencies, of shape (n_tables, size), in the place of those of some tables."""
+        shape = self._counts.shape
+        self.frequencies.reshape(shape)[tables] = frequencies
+        ends = np.cumsum(frequencies, axis=1)
+        before = ends - frequencies
+        self.cumulative.reshape(shape)[tables] = before
+        self._edges[:-1].reshape(shape)[tables] = before + (tables[:, None] << PRECISION)
+        n_pieces = self.n_pieces(ends) - self.n_pieces(before)
+        places = (tables[:, None] * self.size + np.arange(self.size)).astype(np.int32)
+        found = np.repeat(places.ravel(), n_pieces.ravel())
+        self._firsts[tables] = found.reshape(len(tables), -1)

@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
+from autoencode.compression.column_coding import Channel, LevelTables
+from autoencode.compression.contexts import LARGEST_SURPRISE, Contexts
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.plans import ColumnPlan, Source
-from autoencode.compression.table_model import part_numbers, surprise
+from autoencode.compression.residual_coding import ResidualCoder
+from autoencode.compression.table_model import surprise
 from autoencode.compression.weighted_sums import FloatArray, sixteenths
 
 __all__ = ["FieldShape", "FieldWalk", "around", "field_shape"]
@@ -81,15 +83,30 @@ class FieldShape:
         found: IntArray = flat.ravel().astype(np.int64)
         return found
 
-    def steps(self) -> Iterator[IntArray]:
-        """Yield the values coded together: all whose neighbours are known."""
+    def steps(self) -> Iterator[tuple[IntArray, IntArray]]:
+        """Yield the values coded together, all whose neighbours are known, and their places."""
         slope = self.reach + 1
-        s, h, w = np.indices((self.slices, self.rows, self.width))
-        turn = w + slope * h + (2 * slope * s if self.stacked else 0)
-        turn = turn.ravel()
-        order = np.argsort(turn, kind="stable")
-        edges = np.flatnonzero(np.diff(turn[order])) + 1
-        yield from np.split(order, edges)
+        if self.stacked:
+            s, h, w = np.indices((self.slices, self.rows, self.width))
+            turn = (w + slope * (h + 2 * s)).ravel()
+            order = np.argsort(turn, kind="stable")
+            for group in np.split(order, np.flatnonzero(np.diff(turn[order])) + 1):
+                yield group, self.places[group]
+            return
+        _, rows, width = self.padded
+        each = np.arange(self.slices)[:, None]
+        firsts = each * (self.rows * self.width), (each + 1) * (rows * width) + 2 * width
+        for turn in range(self.width + slope * (self.rows - 1)):
+            first = max(0, -(-(turn - self.width + 1) // slope))
+            h = np.arange(first, min(self.rows - 1, turn // slope) + 1)
+            w = turn - slope * h
+            flat = firsts[0] + (h * self.width + w), firsts[1] + (h * width + w + 2 * _AROUND)
+            yield flat[0].ravel(), flat[1].ravel()
+
+    def inner(self, padded: npt.NDArray[np.int64]) -> IntArray:
+        """Return values without the margin, in C order."""
+        lines, margin = slice(2, 2 + self.rows), 2 * _AROUND
+        return padded.reshape(self.padded)[1:, lines, margin : margin + self.width].ravel()
 
 
 def field_shape(shape: Sequence[int]) -> FieldShape | None:
@@ -133,49 +150,49 @@ class FieldWalk:
         self._regressors = shape.offsets[plan.regressors][:, None]
         self._weights = np.array(plan.weights, np.float64)
         self._around, self._shares = around(shape)
-        self._lists = [self._list(source) for source in plan.sources]
-        self._scales = np.array(plan.scales, np.int64)
-        tables = plan.mode == "levels"
-        self._tables = LevelTables(plan.n_contexts, plan.size) if tables else None
+        largest = list(map(self._largest, plan.sources))
+        self._contexts = Contexts(plan.sources, largest, shape.n_values)
+        self._residuals = self._tables = None
+        if plan.mode == "levels":
+            self._tables = LevelTables(plan.n_contexts, plan.size)
+        else:
+            self._residuals = ResidualCoder(plan)
 
-    def _list(self, source: Source) -> npt.NDArray[np.uint16] | None:
+    def _largest(self, source: Source) -> int | None:
+        """Return the largest value that a source looks at, if the smallest is 0."""
         if source.kind == "prediction":
             return None
-        largest = 255 * int(self._shares.sum()) if source.kind == "surprises" else 255
         if source.kind == "value":
-            largest = self.plan.size - 1
-        return part_numbers(source, largest, self.shape.n_values)
+            return self.plan.size - 1
+        return LARGEST_SURPRISE * (int(self._shares.sum()) if source.kind == "surprises" else 1)
 
     def run(self, channel: Channel, known: IntArray | None) -> IntArray:
         """Code all values; return them, the centre where none is stored."""
-        for group in self.shape.steps():
+        for group, places in self.shape.steps():
             if self.stored is not None:
-                group = group[self.stored[group]]
+                kept = self.stored[group]
+                group, places = group[kept], places[kept]
             if len(group):
-                self._code(group, channel, None if known is None else known[group])
-        return self.values[self.shape.places]
+                self._code(places, channel, None if known is None else known[group])
+        return self.shape.inner(self.values)
 
-    def _code(self, group: IntArray, channel: Channel, known: IntArray | None) -> None:
-        plan, places = self.plan, self.shape.places[group]
+    def _code(self, places: IntArray, channel: Channel, known: IntArray | None) -> None:
+        plan = self.plan
         predictions = None
         if plan.regressors:
             around = self._centred.take(self._regressors + places)
             predictions = sixteenths(self._weights @ around, plan)
-        contexts = np.zeros(len(group), np.int64)
-        for source, listed in zip(plan.sources, self._lists, strict=True):
-            contexts *= len(source.edges) + 1
-            seen = self._seen(source, places, predictions)
-            if listed is not None:
-                contexts += listed.take(seen)
-            else:
-                contexts += np.searchsorted(source.edges, seen, side="right")
+        contexts = self._contexts.numbers(
+            lambda source: self._seen(source, places, predictions), len(places)
+        )
         if self._tables is not None:
+            contexts = np.zeros(len(places), np.int64) if contexts is None else contexts
             values = self._tables.code(contexts, known, channel)
         else:
+            assert self._residuals is not None
             if predictions is None:
-                predictions = np.full(len(group), 16 * plan.centre)
-            scales = self._scales.take(contexts)
-            values = code_residuals(plan, predictions, scales, known, channel)
+                predictions = np.full(len(places), 16 * plan.centre)
+            values = self._residuals.code(contexts, predictions, None, known, channel)
         self.values[places] = values
         self._centred[places] = values - plan.centre
         if plan.sources:

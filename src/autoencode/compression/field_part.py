@@ -58,12 +58,12 @@ def encode_fields(
         values[: len(column.values)] = column.values
         plan, n_bytes = _planned(values, column.size, shape, stored, effort)
         plan = replace(plan, mask=-1)
-        lanes = lanes_for(n_bytes)
-        channel = WritingChannel(lanes)
+        channel = WritingChannel(lanes_for(n_bytes))
         FieldWalk(plan, shape, stored).run(channel, values)
         own = len(shape.neighbours)
-        head = store_plans([plan], [own], (lanes, place - column.mask))
-        pieces += [head, channel.writer.finish(), channel.bit_writer.finish()]
+        symbols, bits = channel.finish()
+        head = store_plans([plan], [own], (channel.writer.lanes, place - column.mask))
+        pieces += [head, symbols, bits]
     return join(pieces)
 
 

@@ -8,7 +8,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from autoencode.compression.slot_lists import SlotLists
+
 __all__ = [
+    "ESCAPED",
     "FAMILIES",
     "FRACTIONS",
     "PRECISION",
@@ -38,8 +41,12 @@ SCALES = (
 )  # fmt: skip
 # Beyond the last table its four last serve for residuals without their low bits.
 _OCTAVE = 4
+# Stands for the residual of what escapes.
+ESCAPED = 1 << 60
 _FIXED = 62
 _ONE = 1 << _FIXED
+# Of a table, as a power of 2.
+_PIECES = 12
 
 
 def radius(scale: int) -> int:
@@ -89,7 +96,7 @@ def normalised(weights: IntArray) -> IntArray:
     return frequencies
 
 
-class ShapeTables:
+class ShapeTables(SlotLists):
     """Tables of one family: symbols are residuals from ``-radius`` to ``radius + 1``.
 
     The last symbol of each table is the escape.
@@ -106,6 +113,8 @@ class ShapeTables:
     frequencies, cumulative : ndarray of int64
         Of all tables, one after the other; the second is the sum of those before a symbol
         in its own table.
+    residuals : ndarray of int64
+        What each symbol stands for; of the escape `ESCAPED`.
     radii, zeros : ndarray of int64, shape (n_tables,)
         The largest residual of each, and the place of residual 0. Table
         ``scale * FRACTIONS + fraction`` is that of a scale and of the fourth of a whole
@@ -123,28 +132,20 @@ class ShapeTables:
         self.radii = np.array(radii, np.int64)
         self.starts = np.cumsum([0, *(len(table) for table in tables)])
         self.zeros = self.starts[:-1] + self.radii
+        self.residuals = np.concatenate([_residuals(reach) for reach in radii])
         self.frequencies = np.concatenate(tables)
         self.cumulative = np.concatenate([np.cumsum(table) - table for table in tables])
         # Cost of each symbol in bits: the encoder's choices only, never the decoder's.
         self.bits = PRECISION - np.log2(self.frequencies)
-        self._slots = np.empty(len(tables) * TOTAL, np.uint16)
-        self._listed = np.zeros(len(tables), np.bool_)
+        super().__init__(len(self.frequencies), len(tables), _PIECES, np.uint16)
+        bases = np.repeat(self.bases(np.arange(len(tables))), np.diff(self.starts))
+        self._edges[:-1] = self.cumulative + bases
+        symbols = np.arange(len(bases), dtype=np.uint16)
+        self._firsts.ravel()[:] = np.repeat(symbols, np.diff(self.n_pieces(self._edges)))
 
-    def bases(self, tables: IntArray) -> IntArray:
-        """Return where the slots of each symbol's table begin; list those not listed yet."""
-        listed = self._listed[tables]
-        if not listed.all():
-            for table in np.unique(tables[~listed]).tolist():
-                start, stop = self.starts[table : table + 2]
-                symbols = np.arange(start, stop, dtype=np.uint16)
-                own = slice(table * TOTAL, (table + 1) * TOTAL)
-                self._slots[own] = np.repeat(symbols, self.frequencies[start:stop])
-                self._listed[table] = True
-        return tables << PRECISION
 
-    def locate(self, bases: IntArray, slots: IntArray) -> IntArray:
-        """Return the places of the symbols in whose intervals slots lie."""
-        return self._slots.take(bases + slots).astype(np.int64)
+def _residuals(reach: int) -> IntArray:
+    return np.append(np.arange(-reach, reach + 2), ESCAPED)
 
 
 @cache

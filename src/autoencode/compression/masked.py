@@ -11,40 +11,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from autoencode.compression.frequencies import IntArray
-from autoencode.compression.packing import join, pack_integers, split, unpack_integers
 from autoencode.compression.plans import require, within
-from autoencode.compression.stored_weights import load_weights, store_weights
+from autoencode.compression.stored_weights import LARGEST_WEIGHT, WeightReader, store_weights
 
 if TYPE_CHECKING:
     from autoencode.compression.plans import ColumnPlan
 
 __all__ = [
+    "FARTHEST",
     "FEATURES",
+    "LARGEST_INPUT",
+    "LARGEST_OUTPUT",
+    "LARGEST_SPREAD",
+    "LARGEST_UNIT",
     "ONE",
-    "WEIGHT_BITS",
     "Feature",
     "MaskedNetwork",
-    "NetworkStep",
-    "degrees_of",
 ]
 
 FloatArray = npt.NDArray[np.float64]
 
 # What an input is: a value, how far off the linear prediction was, whether a value is some one.
 FEATURES = ("value", "innovation", "level")
-# Inputs and activations count in 1/256, weights in 1/32.
-ONE, WEIGHT_BITS = 256, 5
-_LARGEST_INPUT, _LARGEST_UNIT = 8 * ONE - 1, 16 * ONE - 1
-_LARGEST_OUTPUT = 1 << 20
-_LARGEST_SPREAD = 60
-_FARTHEST = 1 << 40
-_MOST_UNITS, _MOST_FEATURES = 1024, 1 << 14
+# Inputs and activations count in 1/256.
+ONE = 256
+LARGEST_INPUT, LARGEST_UNIT = 8 * ONE - 1, 16 * ONE - 1
+LARGEST_OUTPUT = 1 << 20
+LARGEST_SPREAD = 60
+FARTHEST = 1 << 40
+_MOST_UNITS, _MOST_FEATURES, _MOST_BITS = 1024, 1 << 14, 10
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,6 @@ class Feature:
     shift: int = 0
 
 
-def degrees_of(n_units: int, n_columns: int) -> IntArray:
-    """Return up to how many columns each unit sees, ascending from 1."""
-    return 1 + np.arange(n_units) * max(n_columns - 1, 1) // max(n_units, 1)
-
-
 @dataclass(frozen=True)
 class MaskedNetwork:
     """The network.
@@ -89,6 +86,10 @@ class MaskedNetwork:
         Columns that the network says something about, ascending.
     factors, shifts : tuple of int
         What makes sixteenths of a target out of 1/256 of an output.
+    bits : int
+        Weights count in ``1 / 2 ** bits``.
+    degrees : ndarray of int64, shape (n_units,)
+        Up to how many columns each unit sees, ascending.
     inward, bias : ndarray of float64, shape (n_units, n_features), (n_units,)
         Of the units. All weights are whole numbers.
     outward, base : ndarray of float64, shape (2, n_targets, n_units), (2, n_targets)
@@ -103,6 +104,8 @@ class MaskedNetwork:
     targets: tuple[int, ...]
     factors: tuple[int, ...]
     shifts: tuple[int, ...]
+    bits: int
+    degrees: IntArray
     inward: FloatArray
     bias: FloatArray
     outward: FloatArray
@@ -113,7 +116,8 @@ class MaskedNetwork:
     def zeros(
         cls,
         n_columns: int,
-        n_units: int,
+        bits: int,
+        degrees: Sequence[int],
         inputs: Sequence[tuple[Feature, int]],
         targets: Sequence[tuple[int, int, int]],
     ) -> MaskedNetwork:
@@ -121,8 +125,12 @@ class MaskedNetwork:
 
         Parameters
         ----------
-        n_columns, n_units : int
-            Its size.
+        n_columns : int
+            Of the table.
+        bits : int
+            Of weights.
+        degrees : sequence of int
+            Of the units, ascending.
         inputs : sequence of tuple
             Each input, and from which degree on it is seen.
         targets : sequence of tuple
@@ -130,17 +138,13 @@ class MaskedNetwork:
         """
         features, first = zip(*inputs, strict=True)
         places, factors, shifts = zip(*targets, strict=True)
-        outputs = (2, len(targets))
+        outputs, n_units = (2, len(targets)), len(degrees)
         return cls(
-            n_columns, features, first, places, factors, shifts,
+            n_columns, features, first, places, factors, shifts, bits,
+            np.array(degrees, np.int64),
             np.zeros((n_units, len(inputs))), np.zeros(n_units),
             np.zeros((*outputs, n_units)), np.zeros(outputs), np.zeros((*outputs, len(inputs))),
         )  # fmt: skip
-
-    @cached_property
-    def degrees(self) -> IntArray:
-        """Up to how many columns each unit sees."""
-        return degrees_of(len(self.bias), self.n_columns)
 
     @cached_property
     def seen(self) -> npt.NDArray[np.bool_]:
@@ -162,19 +166,24 @@ class MaskedNetwork:
         return found
 
     def to_bytes(self) -> bytes:
-        """Return it as joined pieces: what it looks at, and its weights."""
-        numbers = [len(self.features), len(self.targets), len(self.bias)]
-        for feature, first in zip(self.features, self.first, strict=True):
-            kind = FEATURES.index(feature.kind)
-            numbers += [kind, feature.place, feature.factor, feature.shift, int(first > 0)]
-        for target in zip(self.targets, self.factors, self.shifts, strict=True):
-            numbers += target
-        head = len(numbers).to_bytes(4, "little") + pack_integers(np.array(numbers, np.int64))
+        """Return it as stored weights: what it looks at comes first."""
+        columns = (
+            [len(self.features), len(self.targets), self.bits],
+            [FEATURES.index(feature.kind) for feature in self.features],
+            np.diff([feature.place for feature in self.features], prepend=0),
+            [feature.factor for feature in self.features],
+            [feature.shift for feature in self.features],
+            [first > 0 for first in self.first],
+            np.diff(self.targets, prepend=0),
+            self.factors,
+            self.shifts,
+            np.bincount(self.degrees, minlength=self.n_columns),
+        )
         groups = [self.inward[self.seen], self.bias]
         groups += [part[self.used] for part in self.outward]
         groups += list(self.base)
         groups += [part[self.direct] for part in self.skip]
-        return join([head, store_weights([group.astype(np.int64) for group in groups])])
+        return store_weights([np.array(group).astype(np.int64) for group in (*columns, *groups)])
 
     @classmethod
     def from_bytes(cls, data: bytes, n_columns: int, lags: int) -> MaskedNetwork:
@@ -185,38 +194,36 @@ class MaskedNetwork:
         DataError
             If it is damaged.
         """
-        head, weights = split(data, 2)
-        count = int.from_bytes(head[:4], "little")
-        require(count <= 8 * _MOST_FEATURES, "a network claims to be too large")
-        numbers = unpack_integers(head[4:], count).tolist()
-        require(len(numbers) >= 3, "a network is cut off")
-        n_features = within(numbers[0], 1, _MOST_FEATURES, "the number of inputs")
-        n_targets = within(numbers[1], 1, n_columns, "the number of outputs")
-        n_units = within(numbers[2], 1, _MOST_UNITS, "the number of units")
-        require(count == 3 + 5 * n_features + 3 * n_targets, "a network is cut off")
-        inputs = []
-        for at in range(3, 3 + 5 * n_features, 5):
-            feature, counted = _read_feature(numbers[at : at + 5], n_columns, lags)
-            inputs.append((feature, feature.place + 1 if counted else 0))
-        rest = numbers[3 + 5 * n_features :]
-        targets = [_read_target(rest[at : at + 3], n_columns) for at in range(0, len(rest), 3)]
+        reader = WeightReader(data)
+        n_features, n_targets, bits = reader.take(3).tolist()
+        within(n_features, 1, _MOST_FEATURES, "the number of inputs")
+        within(n_targets, 1, n_columns, "the number of outputs")
+        within(bits, 0, _MOST_BITS, "the bits of weights")
+        columns = [reader.take(n_features).tolist() for _ in range(5)]
+        columns[1] = list(accumulate(columns[1]))
+        inputs = [_read_feature(item, n_columns, lags) for item in zip(*columns, strict=True)]
+        columns = [reader.take(n_targets).tolist() for _ in range(3)]
+        columns[0] = list(accumulate(columns[0]))
+        targets = [_read_target(item, n_columns) for item in zip(*columns, strict=True)]
         places = [place for place, _, _ in targets]
         require(places == sorted(set(places)), "outputs are out of order")
-        empty = cls.zeros(n_columns, n_units, inputs, targets)
-        empty._fill(weights)
+        counts = [within(n, 0, _MOST_UNITS, "the number of units") for n in reader.take(n_columns)]
+        within(sum(counts), 1, _MOST_UNITS, "the number of units")
+        degrees = np.repeat(np.arange(n_columns), counts).tolist()
+        empty = cls.zeros(n_columns, bits, degrees, inputs, targets)
+        empty._fill(reader)
+        reader.finish()
         return empty
 
-    def _fill(self, weights: bytes) -> None:
-        n_inward, n_outward = int(self.seen.sum()), int(self.used.sum())
-        n_units, n_targets = len(self.bias), len(self.targets)
-        counts = [n_inward, n_units, n_outward, n_outward, n_targets, n_targets]
-        counts += [int(self.direct.sum())] * 2
-        groups = load_weights(weights, counts)
-        self.inward[self.seen], self.bias[:] = groups[0], groups[1]
-        for side in range(2):
-            self.outward[side][self.used] = groups[2 + side]
-            self.base[side] = groups[4 + side]
-            self.skip[side][self.direct] = groups[6 + side]
+    def _fill(self, reader: WeightReader) -> None:
+        self.inward[self.seen] = reader.take(int(self.seen.sum()))
+        self.bias[:] = reader.take(len(self.bias))
+        for part in self.outward:
+            part[self.used] = reader.take(int(self.used.sum()))
+        for part in self.base:
+            part[:] = reader.take(len(self.targets))
+        for part in self.skip:
+            part[self.direct] = reader.take(int(self.direct.sum()))
 
     def check(self, plans: Sequence[ColumnPlan]) -> None:
         """Refuse a network that looks at what is not known in time.
@@ -232,114 +239,17 @@ class MaskedNetwork:
                 require(given, f"a network is told column {feature.place} too early")
 
 
-def _read_feature(numbers: list[int], n_columns: int, lags: int) -> tuple[Feature, bool]:
+def _read_feature(numbers: tuple[int, ...], n_columns: int, lags: int) -> tuple[Feature, int]:
     kind = FEATURES[within(numbers[0], 0, len(FEATURES) - 1, "an input")]
     place = within(numbers[1], 0, n_columns * (lags + 1) - 1, "the column of an input")
-    factor = within(numbers[2], 0, 1 << 20, "a factor")
+    factor = within(numbers[2], 0, LARGEST_WEIGHT, "a factor")
     shift = within(numbers[3], 0, 62, "a shift")
     counted = within(numbers[4], 0, 1, "an input") == 1
     require(place < n_columns or not (counted or kind == "innovation"), "an input is wrong")
-    return Feature(kind, place, factor, shift), counted
+    return Feature(kind, place, factor, shift), place + 1 if counted else 0
 
 
-def _read_target(numbers: list[int], n_columns: int) -> tuple[int, int, int]:
+def _read_target(numbers: tuple[int, ...], n_columns: int) -> tuple[int, int, int]:
     place = within(numbers[0], 0, n_columns - 1, "an output")
-    factor = within(numbers[1], 1, 1 << 42, "a factor")
+    factor = within(numbers[1], 1, LARGEST_WEIGHT, "a factor")
     return place, factor, within(numbers[2], 0, 62, "a shift")
-
-
-class NetworkStep:
-    """The network on some rows, column after column.
-
-    Parameters
-    ----------
-    network : MaskedNetwork
-        The network.
-    n_rows : int
-        How many rows.
-    """
-
-    def __init__(self, network: MaskedNetwork, n_rows: int) -> None:
-        self.network = network
-        self._inputs = np.zeros((len(network.features), n_rows))
-        self._units = np.zeros((len(network.bias), n_rows))
-        self._done = 0
-        self._of: dict[int, list[int]] = {}
-        for at, feature in enumerate(network.features):
-            self._of.setdefault(feature.place, []).append(at)
-        self._targets = {place: at for at, place in enumerate(network.targets)}
-
-    @property
-    def inputs(self) -> FloatArray:
-        """All inputs told so far, ``(n_features, n_rows)``, in 1/256."""
-        return self._inputs
-
-    @property
-    def places(self) -> list[int]:
-        """Columns, of this row and of earlier ones, that are inputs."""
-        return list(self._of)
-
-    def tell(self, place: int, centred: IntArray, centre: int, innovation: IntArray | None) -> None:
-        """Hand over a column's values.
-
-        Parameters
-        ----------
-        place : int
-            Which, as in `Feature`.
-        centred : ndarray of int64
-            Values less their centre.
-        centre : int
-            The centre.
-        innovation : ndarray of int64 or None
-            How far off the linear prediction was, in sixteenths; None where there is none.
-        """
-        for at in self._of.get(place, ()):
-            feature = self.network.features[at]
-            if feature.kind == "level":
-                self._inputs[at] = ONE * (centred == feature.factor - centre)
-                continue
-            source = centred if feature.kind == "value" else innovation
-            if source is None:
-                continue
-            near = np.clip(source, -_FARTHEST, _FARTHEST) * feature.factor >> feature.shift
-            self._inputs[at] = np.clip(near, -_LARGEST_INPUT, _LARGEST_INPUT)
-
-    def say(self, place: int) -> tuple[IntArray, IntArray] | None:
-        """Return what the columns before tell of a column; None if nothing.
-
-        Returns
-        -------
-        location : ndarray of int64
-            To add to the linear prediction, in sixteenths.
-        spread : ndarray of int64
-            To add to the scale: every four double it.
-        """
-        at = self._targets.get(place)
-        if at is None:
-            return None
-        network = self.network
-        upto = int(np.searchsorted(network.degrees, place, side="right"))
-        if upto > self._done:
-            self._advance(upto)
-        total = network.outward[:, at, :upto] @ self._units[:upto]
-        total += network.skip[:, at] @ self._inputs
-        total += network.base[:, at, None]
-        location, spread = _scaled(total)
-        moved = location * network.factors[at] >> network.shifts[at]
-        turned = (4 * spread + ONE // 2) // ONE
-        return moved, np.clip(turned, -_LARGEST_SPREAD, _LARGEST_SPREAD)
-
-    def _advance(self, upto: int) -> None:
-        """Compute the units that see no more than is known by now."""
-        network, new = self.network, slice(self._done, upto)
-        total = network.inward[new] @ self._inputs
-        total += network.bias[new, None]
-        total *= 2.0**-WEIGHT_BITS
-        np.floor(total, out=total)
-        self._units[new] = np.clip(total, 0, _LARGEST_UNIT, out=total)
-        self._done = upto
-
-
-def _scaled(total: FloatArray) -> IntArray:
-    found = np.floor(total * 2.0**-WEIGHT_BITS)
-    return np.clip(found, -_LARGEST_OUTPUT, _LARGEST_OUTPUT).astype(np.int64)

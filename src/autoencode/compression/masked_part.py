@@ -16,8 +16,10 @@ from autoencode.compression.context_choice import (
 )
 from autoencode.compression.effort import Effort
 from autoencode.compression.frequencies import IntArray
-from autoencode.compression.masked import ONE, Feature, MaskedNetwork, NetworkStep
+from autoencode.compression.masked import ONE, Feature, MaskedNetwork
+from autoencode.compression.masked_step import NetworkStep, OrderedNetwork
 from autoencode.compression.plans import LARGEST_LEVELS, ColumnPlan
+from autoencode.compression.stored_weights import LARGEST_WEIGHT
 from autoencode.compression.table_model import Layout, surprise
 from autoencode.compression.table_part import encode_table
 from autoencode.compression.table_planning import Column, Planned, Planner
@@ -27,8 +29,11 @@ __all__ = ["encode_masked"]
 
 # Fewer rows, or files of fewer bytes, do not pay for the weights.
 _FEWEST_ROWS, _FEWEST_BYTES, _MOST_COLUMNS = 500, 10_000, 256
-_BYTES_PER_UNIT, _FEWEST_UNITS, _MOST_UNITS = 1800, 12, 96
+_BYTES_PER_UNIT, _FEWEST_UNITS, _MOST_UNITS = 1500, 12, 96
+# Weights of few rows are stored in fewer bits.
+_WEIGHT_BITS, _FINE_WEIGHT_BITS, _FINE_ROWS = 5, 6, 8192
 _LISTED_LEVELS = 8
+_FACTOR_BITS = 4
 _SMALLEST_SPREAD = 0.3
 
 
@@ -59,8 +64,7 @@ def encode_masked(
     if not fits or not effort.training_steps or len(columns) > _MOST_COLUMNS:
         return None
     rows = _Rows(columns, planned, layout)
-    n_units = int(min(_MOST_UNITS, max(_FEWEST_UNITS, planned.n_bytes / _BYTES_PER_UNIT)))
-    network = rows.network(n_units)
+    network = rows.network(planned.column_bytes)
     if network is None:
         return None
     from autoencode.compression.masked_training import TrainingBudget, train_masked
@@ -111,8 +115,14 @@ class _Rows:
         off = 16 * (self.centred[place] + self.plans[place].centre) - linear
         return np.where(self.stored[place], off, 0)
 
-    def network(self, n_units: int) -> MaskedNetwork | None:
-        """Return a network of zeros; None if there is nothing for it to say."""
+    def network(self, column_bytes: Sequence[float]) -> MaskedNetwork | None:
+        """Return a network of zeros; None if there is nothing for it to say.
+
+        Parameters
+        ----------
+        column_bytes : sequence of float
+            What each column takes without it: the more, the more units it gets.
+        """
         n_columns = len(self.plans)
         inputs: list[tuple[Feature, int]] = []
         for place, plan in enumerate(self.plans):
@@ -129,9 +139,14 @@ class _Rows:
             for place, plan in enumerate(self.plans)
             if plan.mode != "given" and plan.size > 2 and (place or self.layout.lags)
         ]
-        if not targets or not inputs or max(factor for _, factor, _ in targets) > 1 << 42:
+        targets = [target for target in targets if target[1] <= LARGEST_WEIGHT]
+        if not targets or not inputs:
             return None
-        return MaskedNetwork.zeros(n_columns, n_units, inputs, targets)
+        shares = np.zeros(n_columns)
+        for place, _, _ in targets:
+            shares[place] = column_bytes[place]
+        bits = _FINE_WEIGHT_BITS if self.layout.n_rows >= _FINE_ROWS else _WEIGHT_BITS
+        return MaskedNetwork.zeros(n_columns, bits, _degrees(shares), inputs, targets)
 
     def _features(self, place: int, plan: ColumnPlan) -> list[Feature]:
         found = [_value("value", place, float(self.centred[place].std()))]
@@ -159,12 +174,15 @@ class _Rows:
             innovation = self.innovation(place)
             off = self.centred[place] if innovation is None else innovation / 16.0
             wanted[at] = np.where(self.stored[place], off, np.nan)
-        return step.inputs, wanted, np.array([self._scale(place) for place in network.targets])
+        pairs = zip(network.factors, network.shifts, strict=True)
+        units = [math.ldexp(factor * ONE / 16, -shift) for factor, shift in pairs]
+        return step.inputs, wanted, np.array(units)
 
     def told(self, network: MaskedNetwork, rows: IntArray) -> NetworkStep:
         """Return a step that was told everything."""
-        step = NetworkStep(network, len(rows))
-        for place in step.places:
+        ordered = OrderedNetwork(network)
+        step = NetworkStep(ordered, len(rows))
+        for place in ordered.of:
             innovation = self.innovation(place) if place < len(self.plans) else None
             step.tell(
                 place,
@@ -175,14 +193,23 @@ class _Rows:
         return step
 
 
+def _degrees(column_bytes: npt.NDArray[np.float64]) -> list[int]:
+    """Return the degrees of units: each column gets as many as its bytes are worth."""
+    total = float(column_bytes.sum())
+    n_units = int(min(_MOST_UNITS, max(_FEWEST_UNITS, total / _BYTES_PER_UNIT)))
+    upto = np.cumsum(column_bytes) * n_units / max(total, 1.0)
+    places: list[int] = np.searchsorted(upto, np.arange(n_units) + 0.5, side="right").tolist()
+    return [min(place, len(column_bytes) - 1) for place in places]
+
+
 def _value(kind: str, place: int, spread: float) -> Feature:
     """Scale an input so that its usual size is 1."""
     return Feature(kind, place, *_fraction(ONE / max(spread, _SMALLEST_SPREAD)))
 
 
 def _fraction(number: float) -> tuple[int, int]:
-    """Return a factor and a shift: ``factor / 2 ** shift`` is the number, to ten bits."""
-    shift = max(0, 10 - math.frexp(number)[1])
+    """Return a factor and a shift: ``factor / 2 ** shift`` is the number, to a few bits."""
+    shift = max(0, _FACTOR_BITS - math.frexp(number)[1])
     return max(1, round(math.ldexp(number, shift))), shift
 
 
@@ -209,7 +236,7 @@ class _MaskedPlanner(Planner):
         """Return plans of all columns."""
         given = {place for place, plan in enumerate(self.before) if plan.mode == "given"}
         found = [self._replanned(place, given) for place in range(self.n_columns)]
-        return Planned([plan for plan, _ in found], sum(n_bytes for _, n_bytes in found))
+        return Planned([plan for plan, _ in found], [n_bytes for _, n_bytes in found])
 
     def _replanned(self, place: int, given: set[int]) -> tuple[ColumnPlan, float]:
         plan = self.before[place]
@@ -228,6 +255,7 @@ class _MaskedPlanner(Planner):
         if plan.mode != "given" and plan.size > 1:
             known = [at for at in range(self.n_columns) if at < place or at in given]
             plan, n_bytes = self._learned(plan, place, known, rows, predictions)
+        self.planned_so_far(place, plan)
         self.surprises[place, rows] = surprise(values, predictions, plan)
         return plan, n_bytes
 
@@ -261,7 +289,7 @@ class _MaskedPlanner(Planner):
             sources, by_levels = choose_levels_context(
                 values, plan.size, ranked, weight, most=self.effort.most_sources
             )
-            if by_levels < bits:
-                bits = by_levels
-                best = replace(plan, mode="levels", sources=sources, scales=[])
+            offer = replace(plan, mode="levels", sources=sources, scales=[])
+            if by_levels < bits and self.has_room(place, offer):
+                bits, best = by_levels, offer
         return best, bits / 8

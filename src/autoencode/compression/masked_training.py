@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from autoencode.batches import TensorBatches
-from autoencode.compression.masked import ONE, WEIGHT_BITS, MaskedNetwork
+from autoencode.compression.masked import ONE, MaskedNetwork
+from autoencode.compression.stored_weights import LARGEST_WEIGHT
 from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
 from autoencode.numerics import matrix_products, threads
@@ -21,10 +22,11 @@ __all__ = ["MaskedModule", "TrainingBudget", "logistic_nats", "rounded", "train_
 
 _BATCH, _SMALLEST_BATCH = 512, 32
 _JUDGED_ROWS = 16384
-_RATE = 4e-3
+_RATE, _AVERAGING = 1e-2, 0.01
+# Of log(1 + size): what a weight takes in a file.
+_WEIGHT_COST = 1.5
 _LARGEST_GRADIENT = 5.0
 _SMALLEST_SCALE = 0.05
-_STEP = 1 << WEIGHT_BITS
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class TrainingBudget:
     seconds: float
 
 
-def rounded(weights: Tensor) -> Tensor:
-    """Round weights to those that are stored; the slope is that of no rounding.
+def rounded(weights: Tensor, step: int) -> Tensor:
+    """Round weights to those that are stored, which count in 1/step; the slope is that of none.
 
     (Bengio, Leonard and Courville, 2013, arXiv:1308.3432, section 2.1: "straight-through".)
     """
-    return weights + ((weights * _STEP).round() / _STEP - weights).detach()
+    return weights + ((weights * step).round() / step - weights).detach()
 
 
 def logistic_nats(off: Tensor, log_scale: Tensor) -> Tensor:
@@ -87,6 +89,7 @@ class MaskedModule(nn.Module):
         self.register_buffer("used", torch.from_numpy(network.used).float())
         self.register_buffer("direct", torch.from_numpy(network.direct).float())
         self.register_buffer("scales", torch.from_numpy(scales).float())
+        self.step = 1 << network.bits
         n_units, n_features = network.seen.shape
         fan = self.seen.sum(1, keepdim=True).clamp_min(1.0)
         drawn = torch.randn(n_units, n_features, generator=rng)
@@ -99,10 +102,10 @@ class MaskedModule(nn.Module):
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return location less linear prediction, and the logarithm of the scale."""
-        inward = rounded(self.inward) * self.seen
+        inward = rounded(self.inward, self.step) * self.seen
         units = (inputs @ inward.T + self.bias).clamp(0.0, 16.0 - 1.0 / ONE)
-        outward = rounded(self.outward) * self.used
-        skip = rounded(self.skip) * self.direct
+        outward = rounded(self.outward, self.step) * self.used
+        skip = rounded(self.skip, self.step) * self.direct
         location = units @ outward[0].T + inputs @ skip[0].T + self.base[0]
         spread = units @ outward[1].T + inputs @ skip[1].T + self.base[1]
         return location * self.scales, self.usual + math.log(2.0) * spread
@@ -126,23 +129,23 @@ class MaskedModule(nn.Module):
             (self.outward, self.used),
             (self.skip, self.direct),
         )
-        sizes = [torch.log1p(part.abs() * _STEP).mul(mask).sum() for part, mask in masked]
-        return torch.stack(sizes).sum()
+        sizes = [torch.log1p(part.abs() * self.step).mul(mask).sum() for part, mask in masked]
+        return _WEIGHT_COST * torch.stack(sizes).sum()
 
     def whole(self, network: MaskedNetwork) -> MaskedNetwork:
         """Return the network with these weights, as whole numbers."""
 
         def numbers(values: Tensor, unit: int) -> npt.NDArray[np.float64]:
             whole: npt.NDArray[np.float64] = np.rint(values.detach().double().numpy() * unit)
-            return whole + 0.0
+            return np.clip(whole, -LARGEST_WEIGHT, LARGEST_WEIGHT) + 0.0
 
         return replace(
             network,
-            inward=numbers(self.inward * self.seen, _STEP),
-            bias=numbers(self.bias, _STEP * ONE),
-            outward=numbers(self.outward * self.used, _STEP),
-            base=numbers(self.base, _STEP * ONE),
-            skip=numbers(self.skip * self.direct, _STEP),
+            inward=numbers(self.inward * self.seen, self.step),
+            bias=numbers(self.bias, self.step * ONE),
+            outward=numbers(self.outward * self.used, self.step),
+            base=numbers(self.base, self.step * ONE),
+            skip=numbers(self.skip * self.direct, self.step),
         )
 
 
@@ -210,7 +213,12 @@ def train_masked(
     step = _Step(module, flat, n_rows)
     task = Task(flat, TensorBatches(rows, None, batch), step, evaluate)
     epochs = max(2, round(budget.steps * batch / n_rows))
-    settings = Settings(learning_rate=_RATE, weight_decay=0.0, patience=max(10, epochs // 4))
+    settings = Settings(
+        learning_rate=_RATE,
+        weight_decay=0.0,
+        patience=max(10, epochs // 4),
+        averaging=_AVERAGING,
+    )
     try:
         with threads(1), matrix_products("ieee"):
             train(

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from autoencode.compression.frequencies import IntArray
-from autoencode.compression.masked import MaskedNetwork, NetworkStep
-from autoencode.compression.plans import LARGEST_SCALE, ColumnPlan
+from autoencode.compression.masked import MaskedNetwork
+from autoencode.compression.masked_step import NetworkStep, OrderedNetwork
+from autoencode.compression.plans import ColumnPlan
 
-__all__ = ["MaskedWalk", "moved_scales"]
+__all__ = ["MaskedWalk"]
 
-_STEP_ROWS = 16384
+_STEP_ROWS = 4096
 # Predictions are clipped here, in sixteenths.
 _FARTHEST = 1 << 56
 
@@ -43,7 +44,7 @@ class MaskedWalk:
         values: npt.NDArray[np.int64],
     ) -> None:
         network.check(plans)
-        self._network, self._plans, self._values = network, plans, values
+        self._network, self._plans, self._values = OrderedNetwork(network), plans, values
         self._said: tuple[int, tuple[IntArray, IntArray] | None] = (-1, None)
 
     def begin(self, before: Sequence[slice]) -> None:
@@ -65,7 +66,7 @@ class MaskedWalk:
         self._innovation = np.zeros(rows.stop - rows.start, np.int64)
         self._has_innovation = False
         self._said = (-1, None)
-        for place in self._steps[0].places:
+        for place in self._network.of:
             lag, column = divmod(place, len(self._plans))
             if lag and lag < len(before):
                 self._tell(place, self._values[column, before[lag]], None)
@@ -103,7 +104,9 @@ class MaskedWalk:
         own = slice(rows.start - self._rows.start, rows.stop - self._rows.start)
         location, spreads = (part[own] if kept is None else part[own][kept] for part in found)
         start = 16 * self._plans[place].centre if linear is None else linear
-        return np.clip(location + start, -_FARTHEST, _FARTHEST), spreads
+        total = location + start
+        np.minimum(total, _FARTHEST, out=total)
+        return np.maximum(total, -_FARTHEST, out=total), spreads
 
     def _all(self, place: int) -> tuple[IntArray, IntArray] | None:
         found = [said for step in self._steps if (said := step.say(place)) is not None]
@@ -130,8 +133,3 @@ class MaskedWalk:
             self._tell(place, self._values[place, self._rows], innovation)
             self._innovation[:] = 0
             self._has_innovation = False
-
-
-def moved_scales(scales: IntArray, spreads: IntArray | None) -> IntArray:
-    """Return scales of residuals, moved by what a network says."""
-    return scales if spreads is None else np.clip(scales + spreads, 0, LARGEST_SCALE)

@@ -145,7 +145,9 @@ class ArrayMember:
 
     def digest(self, rows: Values) -> int:
         """Return XXH3 of the rows' bytes, in C order."""
-        return int(xxhash.xxh3_64_intdigest(np.ascontiguousarray(rows).tobytes()))
+        plain = np.ascontiguousarray(rows).ravel()
+        held = plain.view(np.uint8) if plain.nbytes else b""
+        return int(xxhash.xxh3_64_intdigest(held))
 
     def to_json(self) -> dict[str, Any]:
         """Return what the header says."""

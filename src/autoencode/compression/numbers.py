@@ -21,6 +21,8 @@ NUMBER_TYPES = (
 KINDS = ("offset", "decimal", "grid", "levels", "bits")
 _MOST_DECIMALS = 15
 _LARGEST = 1 << WIDEST
+# What is worked on at a time stays in a cache.
+_TOGETHER = 1 << 13
 
 Values = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
@@ -54,6 +56,15 @@ class Transform:
 
     def decode(self, integers: IntArray, dtype: np.dtype[Any]) -> Values:
         """Return the values, in the type given: the same bits on every machine."""
+        if integers.size <= _TOGETHER:
+            return self._decoded(integers, dtype)
+        found = np.empty(integers.shape, dtype)
+        for start in range(0, len(integers), _TOGETHER):
+            rows = slice(start, start + _TOGETHER)
+            found[rows] = self._decoded(integers[rows], dtype)
+        return found
+
+    def _decoded(self, integers: IntArray, dtype: np.dtype[Any]) -> Values:
         if self.kind == "levels":
             assert self.levels is not None
             return self.levels[integers]

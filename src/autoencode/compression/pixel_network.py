@@ -2,15 +2,17 @@
 
 It sees pixels above and to the left, what stands on the other side of the picture, and
 means of what came before, all as differences from a linear prediction. It says where the
-value lies, how surely, and how likely it is 0. Whole numbers and sums below 2**53 held in
-float64 are exact in any order.
+value lies, how surely, and how likely it is 0. Whole numbers and sums below 2**24 held in
+float32, or below 2**53 in float64, are exact in any order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,19 +28,17 @@ __all__ = [
     "PICTURE_INPUTS",
     "UNIT",
     "WEIGHT_BITS",
+    "Matrix",
     "PictureRows",
     "PixelNetwork",
 ]
 
 FloatArray = npt.NDArray[np.float64]
+Matrix = npt.NDArray[Any]
 
-# Steps to neighbours: rows and places.
-AROUND = tuple(
-    [(0, step) for step in range(-4, 0)]
-    + [(-1, step) for step in range(-3, 4)]
-    + [(-2, step) for step in range(-3, 4)]
-    + [(-3, step) for step in range(-2, 3)]
-)
+# Steps to neighbours: rows, the first place and the one after the last.
+_BLOCKS = ((0, -4, 0), (-1, -3, 4), (-2, -3, 4), (-3, -2, 3))
+AROUND = tuple((down, step) for down, first, stop in _BLOCKS for step in range(first, stop))
 # Beside them: two pixels of the other side, means of the row above and of all rows above.
 PICTURE_INPUTS = len(AROUND) + 4
 # And the prediction, the row and the place.
@@ -49,6 +49,9 @@ UNIT, WEIGHT_BITS = 256, 5
 _MARGIN = 4
 _LARGEST_INPUT, _LARGEST_UNIT, _LARGEST_OUTPUT = 8 * UNIT - 1, 16 * UNIT - 1, 1 << 20
 _MOST_UNITS = 512
+_EXACT = 1 << 24
+# Pixels taken together: what they make of a layer fits a cache.
+_TOGETHER = 1024
 
 
 @dataclass(frozen=True)
@@ -75,41 +78,68 @@ class PixelNetwork:
     weights: tuple[FloatArray, ...]
     biases: tuple[FloatArray, ...]
 
-    def inputs(self, seen: IntArray, row: float, place: float) -> tuple[IntArray, IntArray]:
+    def inputs(self, seen: Matrix, row: float, place: float) -> tuple[Matrix, Matrix]:
         """Return the linear prediction in sixteenths, and inputs in 1/256.
 
         Parameters
         ----------
-        seen : ndarray of int64, shape (PICTURE_INPUTS, n)
+        seen : ndarray of float32, shape (PICTURE_INPUTS, n)
             Neighbours, the other side and means.
-        row, place : int or ndarray of int64, shape (n,)
+        row, place : int
             Where in the picture, from 0 to 1024.
         """
-        around = seen[: len(AROUND)].astype(np.float64)
-        total = self.linear[:-1].astype(np.float64) @ around
-        total += float(self.linear[-1]) * self.size
-        predictions = np.clip(np.floor(total / 256), 0, 16 * self.size - 1).astype(np.int64)
-        found = np.empty((N_INPUTS, seen.shape[1]), np.int64)
-        base = (predictions + 8) >> 4
-        np.subtract(seen, base, out=found[:PICTURE_INPUTS])
-        found[:PICTURE_INPUTS] *= max(1, 4096 // self.size)
-        np.clip(found, -_LARGEST_INPUT, _LARGEST_INPUT, out=found)
-        found[-3] = base * 1024 // self.size
+        # In sixteenths a weight of 4096 is 16.
+        predictions = self._linear[:-1] @ seen[: len(AROUND)]
+        predictions += self._linear[-1] * self.size
+        np.floor(predictions, out=predictions)
+        _clip(predictions, 0, 16 * self.size - 1)
+        base = predictions + 8
+        base *= 1 / 16
+        np.floor(base, out=base)
+        found = np.empty((N_INPUTS, seen.shape[1]), np.float32)
+        beside = np.subtract(seen, base, out=found[:PICTURE_INPUTS])
+        beside *= max(1, 4096 // self.size)
+        _clip(beside, -_LARGEST_INPUT, _LARGEST_INPUT)
+        base *= 1024
+        base /= self.size
+        np.floor(base, out=found[-3])
         found[-2], found[-1] = row, place
         return predictions, found
 
-    def outputs(self, inputs: IntArray) -> IntArray:
-        """Return location, spread and the odds of 0, each ``(n,)``, in 1/256."""
-        values: FloatArray = inputs.astype(np.float64)
-        last = len(self.weights) - 1
-        for at, (weights, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            values = weights @ values
-            values += bias[:, None]
-            values *= 2.0**-WEIGHT_BITS
-            np.floor(values, out=values)
-            low, high = (-_LARGEST_OUTPUT, _LARGEST_OUTPUT) if at == last else (0, _LARGEST_UNIT)
-            np.clip(values, low, high, out=values)
-        return values.astype(np.int64)
+    @cached_property
+    def _linear(self) -> Matrix:
+        """Weights of neighbours in 1/256, exact in float32 if no sum can reach 2**24."""
+        largest = float(np.abs(self.linear).sum()) * self.size
+        return (self.linear / 256).astype(np.float32 if largest < _EXACT else np.float64)
+
+    @cached_property
+    def _layers(self) -> list[tuple[Matrix, Matrix]]:
+        """Weights and biases in units, exact in float32 if no sum can reach 2**24."""
+        largest, found = _LARGEST_INPUT, []
+        for weights, bias in zip(self.weights, self.biases, strict=True):
+            sums = largest * np.abs(weights).sum(axis=1) + np.abs(bias)
+            dtype = np.float32 if float(sums.max(initial=0)) < _EXACT else np.float64
+            parts = (weights, bias[:, None])
+            found.append(tuple((part * 2.0**-WEIGHT_BITS).astype(dtype) for part in parts))
+            largest = _LARGEST_UNIT
+        return found
+
+    def outputs(self, inputs: Matrix) -> Matrix:
+        """Return location, spread and the odds of 0, ``(3, n)``, in 1/256.
+
+        Sums of whole numbers, divided by a power of two, are exact in any order.
+        """
+        found, last = np.empty((N_OUTPUTS, inputs.shape[1])), len(self._layers) - 1
+        for start in range(0, inputs.shape[1], _TOGETHER):
+            values = inputs[:, start : start + _TOGETHER]
+            for at, (weights, bias) in enumerate(self._layers):
+                values = weights @ values.astype(weights.dtype, copy=False)
+                values += bias
+                np.floor(values, out=values)
+                if at < last:
+                    _clip(values, 0, _LARGEST_UNIT)
+            found[:, start : start + _TOGETHER] = values
+        return _clip(found, -_LARGEST_OUTPUT, _LARGEST_OUTPUT)
 
     def to_bytes(self) -> bytes:
         """Return sizes, the linear prediction and the weights."""
@@ -164,28 +194,32 @@ class PictureRows:
     def __init__(self, n_pictures: int, rows: int, width: int) -> None:
         self.rows, self.width = rows, width
         # Pixels of one place lie side by side: what is read together is one piece.
-        self._values = np.zeros((rows + 3, width + 2 * _MARGIN, n_pictures), np.int64)
+        self._values = np.zeros((rows + 3, width + 2 * _MARGIN, n_pictures), np.float32)
         self._above = np.zeros(n_pictures, np.int64)
-        self._row_sum = np.zeros(n_pictures, np.int64)
+        self._means = np.zeros((2, n_pictures), np.int64)
 
     def begin_row(self, row: int) -> None:
         """Go on to a row: the one before is known."""
         inner = self._values[row + 2, _MARGIN : _MARGIN + self.width]
-        self._row_sum = inner.sum(axis=0) if row else np.zeros_like(self._above)
-        self._above += self._row_sum
+        before = inner.sum(axis=0, dtype=np.float64).astype(np.int64)
+        if row:
+            self._above += before
+            self._means[:] = before // self.width, self._above // (self.width * row)
 
-    def seen(self, row: int, place: int) -> IntArray:
+    def seen(self, row: int, place: int) -> Matrix:
         """Return what a pixel's network sees, ``(PICTURE_INPUTS, n_pictures)``."""
         values = self._values
-        found = np.empty((PICTURE_INPUTS, values.shape[2]), np.int64)
-        for at, (down, right) in enumerate(AROUND):
-            found[at] = values[row + 3 + down, _MARGIN + place + right]
+        found = np.empty((PICTURE_INPUTS, values.shape[2]), np.float32)
+        at = 0
+        for down, first, stop in _BLOCKS:
+            block = values[row + 3 + down, _MARGIN + place + first : _MARGIN + place + stop]
+            found[at : at + len(block)] = block
+            at += len(block)
         other = self.width - 1 - place
         for at, across in ((-4, other), (-3, other + 1)):
             down = 0 if across < place else -1
             found[at] = values[row + 3 + down, _MARGIN + across]
-        found[-2] = self._row_sum // self.width
-        found[-1] = self._above // (self.width * max(row, 1))
+        found[-2:] = self._means
         return found
 
     def put(self, row: int, place: int, values: IntArray) -> None:
@@ -196,7 +230,8 @@ class PictureRows:
     def pictures(self) -> IntArray:
         """All pixels, ``(n_pictures, rows, width)``."""
         inner = self._values[3:, _MARGIN : _MARGIN + self.width]
-        return np.ascontiguousarray(np.moveaxis(inner, 2, 0))
+        found: IntArray = np.moveaxis(inner, 2, 0).astype(np.int64, order="C")
+        return found
 
 
 def positions(rows: int, width: int) -> tuple[Sequence[int], Sequence[int]]:
@@ -204,3 +239,8 @@ def positions(rows: int, width: int) -> tuple[Sequence[int], Sequence[int]]:
     return [1024 * row // rows for row in range(rows)], [
         1024 * place // width for place in range(width)
     ]
+
+
+def _clip(values: Matrix, low: int, high: int) -> Matrix:
+    np.maximum(values, low, out=values)
+    return np.minimum(values, high, out=values)

@@ -17,6 +17,7 @@ from autoencode.compression.pixel_network import (
     N_INPUTS,
     PICTURE_INPUTS,
     UNIT,
+    Matrix,
     PictureRows,
     PixelNetwork,
     positions,
@@ -33,6 +34,8 @@ _FEWEST_PICTURES, _FEWEST_BYTES = 200, 20_000
 _SMALLEST_SIDE = 6
 _TRAINED_PIXELS = 1 << 20
 _UNITS = (64, 32)
+# Pixels that see something are picked out if they are no more than this share.
+_MOSTLY = 0.9
 _SEED = 0
 
 
@@ -62,12 +65,12 @@ def encode_pixels(
         return None
     pictures = columns[0].values.reshape(shape.slices, shape.rows, shape.width)
     network = _trained(pictures, columns[0].size, effort)
-    lanes = lanes_for(limit)
-    channel = WritingChannel(lanes)
+    channel = WritingChannel(lanes_for(limit))
     _walk(network, shape, channel, pictures)
-    head = columns[0].size.to_bytes(2, "little") + lanes.to_bytes(2, "little")
-    pieces = [head, network.to_bytes(), channel.writer.finish(), channel.bit_writer.finish()]
-    coded = join(pieces)
+    symbols, bits = channel.finish()
+    numbers = (columns[0].size, channel.writer.lanes)
+    head = b"".join(number.to_bytes(2, "little") for number in numbers)
+    coded = join([head, network.to_bytes(), symbols, bits])
     return coded if len(coded) < limit else None
 
 
@@ -115,15 +118,33 @@ def _walk(
     """Code all pictures side by side, pixel after pixel."""
     state = PictureRows(shape.slices, shape.rows, shape.width)
     tables = PixelTables(network.size, network.scale)
+    by_place = None if known is None else np.ascontiguousarray(np.moveaxis(known, 0, 2))
     for row, place, seen, at in _pixels(state):
-        predictions, inputs = network.inputs(seen, *at)
-        outputs = network.outputs(inputs)
-        wanted = None if known is None else known[:, row, place]
+        predictions, outputs = _said(network, seen, at)
+        wanted = None if by_place is None else by_place[row, place]
         state.put(row, place, tables.code(predictions, outputs, wanted, channel))
     return state.pictures
 
 
-def _pixels(state: PictureRows) -> Iterator[tuple[int, int, IntArray, tuple[int, int]]]:
+def _said(network: PixelNetwork, seen: Matrix, at: tuple[int, int]) -> tuple[Matrix, Matrix]:
+    """Return predictions and what the network says; once for all that see nothing but 0."""
+    lit = seen.max(axis=0) > 0
+    some = lit.nonzero()[0]
+    if len(some) > _MOSTLY * len(lit):
+        predictions, inputs = network.inputs(seen, *at)
+        return predictions, network.outputs(inputs)
+    # The last one sees nothing.
+    few = np.zeros((len(seen), len(some) + 1), np.float32)
+    for own, line in zip(few, seen, strict=True):
+        line.take(some, out=own[:-1], mode="clip")
+    predictions, inputs = network.inputs(few, *at)
+    outputs = network.outputs(inputs)
+    where = np.full(len(lit), len(some))
+    where[some] = np.arange(len(some))
+    return predictions.take(where), np.stack([line.take(where) for line in outputs])
+
+
+def _pixels(state: PictureRows) -> Iterator[tuple[int, int, Matrix, tuple[int, int]]]:
     """Yield row, place, what is seen and where that is, in the order of coding."""
     rows, places = positions(state.rows, state.width)
     for row in range(state.rows):
@@ -151,7 +172,7 @@ def _trained(pictures: IntArray, size: int, effort: Effort) -> PixelNetwork:
     heights, across = positions(rows, width)
     for row in range(rows):
         for place in range(width):
-            own = seen[row, place].astype(np.int64)
+            own = seen[row, place].astype(np.float32)
             predictions, inputs = blank.inputs(own, heights[row], across[place])
             table[row, place, :, :N_INPUTS] = inputs.T / UNIT
             table[row, place, :, N_INPUTS] = predictions / 16

@@ -13,6 +13,7 @@ from autoencode.compression.frequencies import (
     normalised,
     shape_tables,
 )
+from autoencode.compression.pixel_network import Matrix
 
 __all__ = ["ExpectedTables", "PixelTables", "spread_of"]
 
@@ -46,30 +47,20 @@ class ExpectedTables(LevelTables):
 
     def __init__(self, expected: IntArray, count: int) -> None:
         self._expected, self._unit = expected, TOTAL // count
-        self._grown = np.ones(len(expected), np.bool_)
+        self._counted = np.full(len(expected), -1, np.int64)
         super().__init__(*expected.shape)
 
-    def code(self, contexts: IntArray, known: IntArray | None, channel: Channel) -> IntArray:
-        """Code values, each by the table of its context, and learn from them; return them."""
-        if self._seen - self._built > max(_REBUILT_AFTER, self._built // _REBUILT_SHARE):
-            self._build()
-        starts = self.bases(contexts)
-        places = channel.symbols(self, contexts, None if known is None else starts + known)
-        values = places - starts
-        np.add.at(self._counts.ravel(), contexts * self.size + values, 1)
-        self._grown[contexts] = True
-        self._seen += len(places)
-        return values
+    def _is_due(self) -> bool:
+        return self._seen - self._built > max(_REBUILT_AFTER, self._built // _REBUILT_SHARE)
 
     def _build(self) -> None:
         """Make the tables anew that values were added to."""
-        grown = np.flatnonzero(self._grown)
+        before = self._counted
+        counts = self.counts.sum(axis=1)
+        grown = np.flatnonzero(counts != before)
         made = normalised(self._counts[grown] * self._unit + self._expected[grown])
-        frequencies, cumulative = self._tables
-        frequencies[grown, : self.size] = made
-        cumulative[grown, : self.size] = np.cumsum(made, axis=1) - made
-        self._grown[:] = False
-        self._built = self._seen
+        self._renew(grown, made)
+        self._built, self._counted = self._seen, counts
 
 
 class PixelTables:
@@ -95,32 +86,36 @@ class PixelTables:
         self._above = ExpectedTables(self._shapes(int(per_spread.sum())), _EXPECTED)
 
     def code(
-        self, predictions: IntArray, outputs: IntArray, known: IntArray | None, channel: Channel
+        self, predictions: Matrix, outputs: Matrix, known: IntArray | None, channel: Channel
     ) -> IntArray:
         """Code pixels, and learn from them; return them.
 
         Parameters
         ----------
-        predictions : ndarray of int64
-            Linear ones, in sixteenths.
-        outputs : ndarray of int64, shape (3, n)
-            What the network says.
+        predictions : ndarray
+            Linear ones, in sixteenths: whole numbers.
+        outputs : ndarray, shape (3, n)
+            What the network says: whole numbers.
         known : ndarray of int64 or None
             The pixels, when writing.
         channel : Channel
             Where they go to or come from.
         """
         farthest = len(_CHANCES) - 1
-        odds = np.clip(outputs[2] + (1 << _ODDS_CUT >> 1) >> _ODDS_CUT, -farthest, farthest)
+        odds = outputs[2].astype(np.int64) + (1 << _ODDS_CUT >> 1) >> _ODDS_CUT
+        odds = np.minimum(np.maximum(odds, -farthest), farthest)
         above = None if known is None else np.minimum(known, 1)
         found = self._zero.code(odds + farthest, above, channel)
         rows = np.flatnonzero(found)
         if len(rows):
-            moved = predictions[rows] + (outputs[0, rows] * self.scale >> 8)
-            location = np.clip(moved, 0, 16 * self.size - 1)
-            turned = self._base_spread + ((2 * outputs[1, rows] + 128) >> 8)
-            spread = np.clip(turned, 0, _SPREADS - 1)
-            contexts = self._starts[spread] + (location + 8 >> self._cuts[spread])
+            location, spread = (line.take(rows).astype(np.int64) for line in outputs[:2])
+            location *= self.scale
+            location >>= 8
+            location += predictions.take(rows).astype(np.int64)
+            location = np.minimum(np.maximum(location, 0), 16 * self.size - 1)
+            turned = self._base_spread + ((2 * spread + 128) >> 8)
+            spread = np.minimum(np.maximum(turned, 0), _SPREADS - 1)
+            contexts = self._starts.take(spread) + (location + 8 >> self._cuts.take(spread))
             wanted = None if known is None else known[rows]
             found[rows] = self._above.code(contexts, wanted, channel)
         return found
@@ -129,18 +124,20 @@ class PixelTables:
         """Return what the network expects in each table: the frozen shapes above 0."""
         shapes = shape_tables(_FAMILY)
         found = np.zeros((n_tables, self.size), np.int64)
-        found[:, 1:] = 1
         for spread, cut in enumerate(_CUTS):
-            scale = 2 * spread + 4
-            for place in range(_n_places(self.size, cut)):
-                middle = max(0, (place << cut) + (1 << cut >> 1) - 8)
-                whole, fraction = middle >> 4, (middle & 15) * FRACTIONS >> 4
-                table = scale * FRACTIONS + fraction
-                start, radius = int(shapes.starts[table]), int(shapes.radii[table])
-                own = shapes.frequencies[start : start + 2 * radius + 2]
-                values = np.arange(whole - radius, whole + radius + 2)
-                row = found[self._starts[spread] + place]
-                np.add.at(row, np.clip(values[values > 0], 0, self.size - 1), own[values > 0])
+            first = (2 * spread + 4) * FRACTIONS
+            radius, n_places = int(shapes.radii[first]), _n_places(self.size, cut)
+            places = np.arange(n_places)
+            middles = np.maximum(0, (places << cut) + (1 << cut >> 1) - 8)
+            starts = shapes.starts[first + ((middles & 15) * FRACTIONS >> 4)]
+            steps = np.arange(2 * radius + 2)
+            values = (middles >> 4)[:, None] + steps - radius
+            cells = places[:, None] * self.size + np.minimum(values, self.size - 1)
+            own = shapes.frequencies[starts[:, None] + steps]
+            sums = np.bincount(cells[values > 0], own[values > 0], n_places * self.size)
+            whole = sums.astype(np.int64).reshape(n_places, self.size)
+            found[self._starts[spread] : self._starts[spread] + n_places] = whole
+        found[:, 1:] += 1
         shares: IntArray = found * TOTAL // found.sum(axis=1, keepdims=True)
         return shares
 

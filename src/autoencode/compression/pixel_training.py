@@ -66,7 +66,7 @@ class PixelModule(nn.Module):
         """Return location, spread and odds of 0, ``(batch, 3)``."""
         values = inputs
         for place, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
-            values = functional.linear(values, rounded(matrix), bias)
+            values = functional.linear(values, rounded(matrix, _STEP), bias)
             if place + 1 < len(self.matrices):
                 values = values.clamp(0.0, 16.0 - 1.0 / UNIT)
         return values

@@ -14,6 +14,7 @@ __all__ = [
     "LARGEST_CONTEXTS",
     "LARGEST_LEVELS",
     "LARGEST_SCALE",
+    "LARGEST_TABLES",
     "MODES",
     "SOURCES",
     "WIDEST",
@@ -26,6 +27,9 @@ __all__ = [
 
 LARGEST_LEVELS = 4096
 LARGEST_CONTEXTS = 4096
+# Entries of adaptive tables, all columns together: half of what readers take memory for, so that
+# texts that a shared model does not know find room.
+LARGEST_TABLES = 1 << 22
 # Values that are modelled lie in [0, 2**WIDEST).
 WIDEST = 48
 LARGEST_SCALE = len(SCALES) - 1 + 4 * WIDEST
@@ -118,7 +122,7 @@ class ColumnPlan:
 
 
 def check_order(plans: Sequence[ColumnPlan], lags: int) -> None:
-    """Refuse plans that look at what is not known in time, or whose sums overflow.
+    """Refuse plans that look at what is not known in time, whose sums overflow, or that claim much.
 
     Parameters
     ----------
@@ -133,6 +137,8 @@ def check_order(plans: Sequence[ColumnPlan], lags: int) -> None:
         Naming the column.
     """
     n_columns = len(plans)
+    entries = sum(plan.n_contexts * plan.size for plan in plans if plan.mode == "levels")
+    require(entries <= 2 * LARGEST_TABLES, "adaptive tables claim to be too large")
     for place, plan in enumerate(plans):
         values = [source.place for source in plan.sources if source.kind == "value"]
         surprises = [source.place for source in plan.sources if source.kind == "surprise"]

@@ -13,9 +13,22 @@ import numpy.typing as npt
 from autoencode.compression.numbers import BoolArray, Numbers, Transform, Values, exceeds, to_bits
 from autoencode.errors import SpecError
 
-__all__ = ["absolute_bound", "aligned", "check_bound", "quantise", "same_bits", "shortened"]
+__all__ = [
+    "absolute_bound",
+    "aligned",
+    "check_bound",
+    "quantise",
+    "quantise_plainly",
+    "same_bits",
+    "shortened",
+]
 
 _MOST_LEVELS = 1 << 16
+_MOST_SPACES, _SHARPNESS = 4096, 64
+# Of so many spaces more of a sample would be alike.
+_MOST_DISTINCT = 0.85
+# Where more spaces are taken together than this and as many again, they say little.
+_MOST_TOGETHER = 2
 _TRIED = 2000
 # Share of values that may be stored by their bits so that the others fit a coarser grid.
 _MOST_VERBATIM = 0.02
@@ -98,6 +111,33 @@ def quantise(values: Values, error: float) -> Numbers:
     return _real(values, error)
 
 
+def quantise_plainly(values: Values, error: float) -> Numbers:
+    """Turn a column of floats into steps of twice a bound from its smallest value.
+
+    Columns that were scaled alike are then alike, which `quantise`, who chooses for each by
+    itself, may spoil.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Floats.
+    error : float
+        The bound; steps of 0 suit none.
+
+    Returns
+    -------
+    Numbers
+        As `quantise` returns them, for values that these steps do not suit.
+    """
+    ordinary = np.isfinite(values)
+    if not error or not ordinary.any():
+        return quantise(values, error)
+    safe = np.where(ordinary, values, values[np.flatnonzero(ordinary)[0]])
+    found = next(_grids(values, safe, error), None)
+    fits = found is not None and len(found.verbatim) <= _MOST_VERBATIM * values.size
+    return found if found is not None and fits else quantise(values, error)
+
+
 def _whole(values: Values, error: float) -> Numbers:
     if not values.size:
         return _checked(Transform("offset"), values, values.astype(np.int64), 0.0)
@@ -133,6 +173,10 @@ def _real(values: Values, error: float) -> Numbers:
     if not ordinary.any():
         return _checked(Transform("bits"), values, np.zeros(values.shape, np.int64), error)
     offers = list(_offers(values, ordinary, error))
+    spaced = _evenly_spaced(values, ordinary, error) if error else None
+    known = [offer.size for offer in offers if offer.transform.kind == "decimal"]
+    if spaced is not None and spaced.size < min(known, default=_WIDEST_SIZE):
+        return spaced
     few = _few_levels(values[ordinary])
     smallest = min((found.size for found in offers), default=_WIDEST_SIZE)
     if few is not None and (16 * len(few) < smallest or (not error and not offers)):
@@ -204,6 +248,46 @@ def _decimal(values: Values, safe: npt.NDArray[np.float64], decimals: int, error
         step = max(1, int(np.gcd.reduce(whole - low)) or 1)
         integers = (whole - low) // step
     return _checked(Transform("decimal", low, step, decimals), values, integers, error)
+
+
+def _evenly_spaced(values: Values, ordinary: BoolArray, error: float) -> Numbers | None:
+    """Count even spaces, as whole numbers that were scaled have, one by one or so many together.
+
+    Decimals of enough places stand for where they begin and how wide they are.
+    """
+    safe = np.where(ordinary, values, values[np.flatnonzero(ordinary)[0]])
+    sample = safe[:: max(1, safe.size // _TRIED)]
+    if safe.size > _MOST_SPACES and len(np.unique(sample)) > _MOST_DISTINCT * len(sample):
+        return None
+    distinct, place = np.unique(safe, return_inverse=True)
+    if not 2 < len(distinct) <= _MOST_SPACES:
+        return None
+    exact = distinct.astype(np.float64)
+    low, span = float(exact[0]), float(exact[-1] / 2 - exact[0] / 2) * 2
+    if not math.isfinite(span):
+        return None
+    gaps = np.diff(exact)
+    counts = np.concatenate([[0.0], np.cumsum(np.rint(gaps / gaps.min()))])
+    if counts[-1] > _MOST_LEVELS:
+        return None
+    width = span / counts[-1]
+    sharp = min(width / _SHARPNESS, error / 8)
+    decimals = max(0, math.ceil(-math.log10(sharp / counts[-1])))
+    if decimals > _DECIMALS:
+        return None
+    unit = 10.0**decimals
+    off = np.abs(low + width * counts - exact).max()
+    whole = max(abs(low), width * counts[-1]) * unit
+    if off > width / _SHARPNESS or whole >= 1 << 52:
+        return None
+    reach = max(0, math.floor(error / width - 4 / _SHARPNESS))
+    if reach > _MOST_TOGETHER or (not reach and width < 2 * error):
+        return None
+    together = 2 * reach + 1
+    integers = (counts.astype(np.int64) + reach) // together
+    transform = Transform("decimal", round(low * unit), together * round(width * unit), decimals)
+    found = _checked(transform, values, integers[place], error)
+    return found if len(found.verbatim) == int((~ordinary).sum()) else None
 
 
 def _grids(values: Values, safe: Values, error: float) -> Iterator[Numbers]:

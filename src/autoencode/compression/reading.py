@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -119,32 +120,47 @@ def parse_header(section: Section, find: Finder) -> Header:
         If it is not understood, or its model is not there.
     """
     require(section.kind == b"HEAD", "it does not begin with a header")
-    try:
-        content = unpack(section.payload, _LARGEST_HEADER)
-        tail = 4 + int.from_bytes(content[:4], "little")
-        value = read_json(content[4:tail].decode())
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"the file is damaged: its header cannot be read: {error}") from error
+    value, rest = _read_header(section)
     require(isinstance(value, dict), "its header is not understood")
     members, made_from = value.get("members"), value.get("from")
     require(isinstance(members, list) and isinstance(made_from, dict), "its header is wrong")
-    note = ModelNote.from_json(value.get("model"))
+    with _placed("its header"):
+        note = ModelNote.from_json(value.get("model"))
     model = find(note)
-    header = Header((), made_from, note, model, content[tail:])
+    header = Header((), made_from, note, model, rest)
     schema = header.schema_bytes
     if not schema and header.shared is not None and header.shared.schema is not None:
         schema = bytes(header.shared.schema.serialize())
-    found = tuple(member_from_json(member, schema) for member in members)
+    with _placed("its header"):
+        found = tuple(member_from_json(member, schema) for member in members)
     return replace(header, members=found)
+
+
+def _read_header(section: Section) -> tuple[Any, bytes]:
+    """Return what the header's text says, and what comes after it."""
+    try:
+        content = unpack(section.payload, _LARGEST_HEADER)
+        tail = 4 + int.from_bytes(content[:4], "little")
+        return read_json(content[4:tail].decode()), content[tail:]
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"the file is damaged: its header cannot be read: {error}") from error
+
+
+@contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Say in errors where in the file something is damaged."""
+    try:
+        yield
+    except DataError as error:
+        reason = str(error).removeprefix("the file is damaged: ")
+        raise DataError(f"the file is damaged: {where}: {reason}") from error
 
 
 def kind_of(section: Section) -> str:
     """Return what the first section says that the data were; no model is needed for that."""
     try:
-        content = unpack(section.payload, _LARGEST_HEADER)
-        value = read_json(content[4 : 4 + int.from_bytes(content[:4], "little")].decode())
-        return str(value["from"]["kind"])
-    except (ValueError, KeyError, TypeError) as error:
+        return str(_read_header(section)[0]["from"]["kind"])
+    except (KeyError, TypeError) as error:
         raise DataError(f"the file is damaged: its header cannot be read: {error}") from error
 
 
@@ -269,7 +285,10 @@ def joined(member: Member, pieces: Sequence[Any]) -> Any:
         return pa.concat_tables(pieces) if pieces else member.schema.empty_table()
     if not member.shape:
         return pieces[0].reshape(())
-    found = np.concatenate(pieces) if pieces else np.empty(member.shape, member.dtype)
+    if len(pieces) == 1:
+        found = pieces[0]
+    else:
+        found = np.concatenate(pieces) if pieces else np.empty(member.shape, member.dtype)
     found = found.astype(member.dtype, copy=False)  # concatenating makes them native
     return np.asfortranarray(found) if member.fortran else found
 

@@ -82,14 +82,13 @@ def encode_shared(model: SharedModel, member: Member, rows: Any, effort: Effort)
         listed = [pack_integers(2 * np.diff(odd, prepend=0) + one.special[odd] // 2)]
         buffers += [*(listed if len(odd) else []), *one.buffers]
     length = max(_SHORTEST_LANE, min(_LONGEST_LANE, len(rows) // _FEWEST_LANES))
-    lanes = lanes_for(len(rows) * len(integers) * _BITS_PER_CELL / 8)
-    channel = WritingChannel(lanes)
+    channel = WritingChannel(lanes_for(len(rows) * len(integers) * _BITS_PER_CELL / 8))
     layout = Layout(len(rows), model.lags, length if model.lags else 0)
     walk = TableWalk(plans, layout, {}, model.network, model.counts)
     walk.run(channel, np.array(integers, np.int64))
-    head = np.array([layout.length, lanes, *numbers], np.int64)
+    coded = channel.finish()
+    head = np.array([layout.length, channel.writer.lanes, *numbers], np.int64)
     rest = _rest_encoded(model, member, rows, effort)
-    coded = [channel.writer.finish(), channel.bit_writer.finish()]
     return join([pack_integers(head), *coded, rest, *buffers])
 
 

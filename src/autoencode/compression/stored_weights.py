@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoencode.compression.column_coding import (
-    ReadingChannel,
-    WritingChannel,
-    code_residuals,
-)
+from autoencode.compression.column_coding import ReadingChannel, WritingChannel
 from autoencode.compression.context_choice import residual_bits
 from autoencode.compression.frequencies import FAMILIES, SCALES, IntArray
 from autoencode.compression.packing import join, split
 from autoencode.compression.plans import ColumnPlan, require, within
+from autoencode.compression.residual_coding import ResidualCoder
+from autoencode.compression.sparse_weights import code_sparse, sparse_bits
 
 __all__ = ["LARGEST_WEIGHT", "WeightReader", "load_weights", "store_weights", "weight_bytes"]
 
@@ -24,10 +22,12 @@ _MIDDLE = 1 << 20
 # Lanes, as a power of 2: each takes three bytes, and more are read faster.
 _MOST_LANES, _WEIGHTS_PER_LANE = 6, 512
 _WIDEST = len(SCALES) + 4 * 16
+# Beside the families of frozen tables: an adaptive one.
+_KINDS = (*FAMILIES, "sparse")
 
 
 def store_weights(groups: Sequence[IntArray]) -> bytes:
-    """Code groups of weights, each by the frozen table that suits it best.
+    """Code groups of weights, each by the table that suits it best, a frozen or an adaptive one.
 
     Parameters
     ----------
@@ -43,12 +43,14 @@ def store_weights(groups: Sequence[IntArray]) -> bytes:
     total = sum(map(len, groups))
     lanes = max(1, min(_MOST_LANES, (total // _WEIGHTS_PER_LANE).bit_length()))
     channel = WritingChannel(1 << lanes)
-    head = bytearray([lanes])
+    head = bytearray()
     for group in groups:
         family, scale, _ = _best(group)
-        head += bytes([FAMILIES.index(family), scale])
+        head += bytes([_KINDS.index(family), scale])
         _code(family, scale, len(group), group, channel)
-    return join([bytes(head), channel.writer.finish(), channel.bit_writer.finish()])
+    symbols, bits = channel.finish()
+    lanes = channel.writer.lanes.bit_length() - 1
+    return join([bytes([lanes, *head]), symbols, bits])
 
 
 class WeightReader:
@@ -83,8 +85,8 @@ class WeightReader:
         require(self._place < self.n_groups, "a network has another number of weights")
         family, scale = self._head[1 + 2 * self._place : 3 + 2 * self._place]
         self._place += 1
-        require(family < len(FAMILIES) and scale < _WIDEST, "a network's tables are not known")
-        return _code(FAMILIES[family], scale, count, None, self._channel)
+        require(family < len(_KINDS) and scale < _WIDEST, "a network's tables are not known")
+        return _code(_KINDS[family], scale, count, None, self._channel)
 
     def finish(self) -> None:
         """Check that everything was read."""
@@ -131,6 +133,7 @@ def _best(group: IntArray) -> tuple[str, int, float]:
         for family in FAMILIES
         for scale in sorted(set(near.tolist()))
     ]
+    offers.append((sparse_bits(group), "sparse", 0))
     bits, family, scale = min(offers, key=lambda offer: offer[0])
     return family, scale, bits
 
@@ -144,7 +147,9 @@ def _code(
 ) -> IntArray:
     if not count:
         return np.zeros(0, np.int64)
+    if family == "sparse":
+        return code_sparse(count, known, channel)
     plan = ColumnPlan("residual", 2 * _MIDDLE, _MIDDLE, family=family, scales=[scale])
     wanted = None if known is None else known + _MIDDLE
     predictions = np.full(count, 16 * _MIDDLE)
-    return code_residuals(plan, predictions, np.full(count, scale), wanted, channel) - _MIDDLE
+    return ResidualCoder(plan).code(None, predictions, None, wanted, channel) - _MIDDLE

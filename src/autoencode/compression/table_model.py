@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autoencode.compression.column_coding import Channel, LevelTables, code_residuals
+from autoencode.compression.column_coding import Channel, LevelTables
+from autoencode.compression.contexts import LARGEST_SURPRISE, Contexts
 from autoencode.compression.frequencies import IntArray
 from autoencode.compression.masked import MaskedNetwork
-from autoencode.compression.masked_walk import MaskedWalk, moved_scales
+from autoencode.compression.masked_walk import MaskedWalk
 from autoencode.compression.plans import ColumnPlan, Source
+from autoencode.compression.residual_coding import ResidualCoder
 from autoencode.compression.weighted_sums import WeightedSum
 
-__all__ = ["Layout", "TableWalk", "part_numbers", "recent", "surprise"]
+__all__ = ["Layout", "TableWalk", "recent", "surprise"]
 
 # Tables of levels learn from group to group: each is half of what is known before it.
-_FIRST_ROWS, _MOST_ROWS, _SHARE = 16, 16384, 2
-_LARGEST_SURPRISE = 255
-_LARGEST_LISTED = 1 << 16
+_FIRST_ROWS, _MOST_ROWS, _SHARE = 16, 8192, 2
 
 
 @dataclass(frozen=True)
@@ -87,28 +87,12 @@ def surprise(values: IntArray, predictions: IntArray | None, plan: ColumnPlan) -
     """Return how far off predictions were: 8 is about what is usual, 255 the most."""
     off = values - (plan.centre if predictions is None else (predictions + 8) >> 4)
     np.abs(off, out=off)
-    np.minimum(off, 1 << 58, out=off)
-    off <<= 3
-    off >>= plan.exponent
-    return np.minimum(off, _LARGEST_SURPRISE, out=off)
-
-
-def part_numbers(source: Source, largest: int, n_uses: int) -> npt.NDArray[np.uint16] | None:
-    """Return the part of the context for each value that is seen; None if to be searched for.
-
-    Parameters
-    ----------
-    source : Source
-        Its edges are used.
-    largest : int
-        The largest value seen; the smallest is 0.
-    n_uses : int
-        How many will be asked for: a list pays if these are many.
-    """
-    if largest >= min(_LARGEST_LISTED, max(n_uses, 256)):
-        return None
-    seen = np.arange(largest + 1)
-    return np.searchsorted(source.edges, seen, side="right").astype(np.uint16)
+    # Eight times that, divided by 2 ** exponent; all is far below 2**60.
+    if plan.exponent < 3:
+        off <<= 3 - plan.exponent
+    else:
+        off >>= plan.exponent - 3
+    return np.minimum(off, LARGEST_SURPRISE, out=off)
 
 
 class TableWalk:
@@ -148,13 +132,20 @@ class TableWalk:
             self.values[place] = layout.ordered(values[None])[0]
             self._note(place, slice(0, layout.n_rows), self.values[place])
         self._sums = [WeightedSum(plan, plans) for plan in plans]
-        self._lists = [[self._list(source) for source in plan.sources] for plan in plans]
+        self._contexts = [
+            Contexts(plan.sources, list(map(self._largest, plan.sources)), layout.n_rows)
+            for plan in plans
+        ]
         self._tables = {
             place: LevelTables(plan.n_contexts, plan.size, (counts or {}).get(place))
             for place, plan in enumerate(plans)
             if plan.mode == "levels"
         }
-        self._scales = [np.array(plan.scales, np.int64) for plan in plans]
+        self._residuals = {
+            place: ResidualCoder(plan)
+            for place, plan in enumerate(plans)
+            if plan.mode == "residual"
+        }
         self._learned = None if network is None else MaskedWalk(network, plans, self.values)
 
     @property
@@ -162,13 +153,13 @@ class TableWalk:
         """What tables of levels have counted by now, by column."""
         return {place: tables.counts for place, tables in self._tables.items()}
 
-    def _list(self, source: Source) -> npt.NDArray[np.uint16] | None:
+    def _largest(self, source: Source) -> int | None:
+        """Return the largest value that a source looks at, if the smallest is 0."""
         if source.kind in ("prediction", "spread"):
             return None
-        largest = _LARGEST_SURPRISE * (4 if source.kind == "surprises" else 1)
         if source.kind == "value":
-            largest = self.plans[source.place % len(self.plans)].size - 1
-        return part_numbers(source, largest, self.layout.n_rows)
+            return self.plans[source.place % len(self.plans)].size - 1
+        return LARGEST_SURPRISE * (4 if source.kind == "surprises" else 1)
 
     def run(
         self, channel: Channel, known: npt.NDArray[np.int64] | None, stop: int | None = None
@@ -228,14 +219,18 @@ class TableWalk:
         if plan.mode != "given":
             wanted = None if known is None else _chosen(known[place, rows], kept)
             count = rows.stop - rows.start if kept is None else len(kept)
-            contexts = self._contexts(place, before, kept, (predictions, spreads), count)
+            said = (predictions, spreads)
+            contexts = self._contexts[place].numbers(
+                lambda source: self._seen(source, place, before, kept, said), count
+            )
             if plan.mode == "levels":
+                contexts = np.zeros(count, np.int64) if contexts is None else contexts
                 values = self._tables[place].code(contexts, wanted, channel)
             else:
                 if predictions is None:
                     predictions = np.full(count, 16 * plan.centre)
-                scales = moved_scales(self._scales[place].take(contexts), spreads)
-                values = code_residuals(plan, predictions, scales, wanted, channel)
+                coder = self._residuals[place]
+                values = coder.code(contexts, predictions, spreads, wanted, channel)
             if kept is None:
                 own[:] = values
             else:
@@ -262,24 +257,6 @@ class TableWalk:
     ) -> None:
         if self._learned is not None and self.plans[place].mode != "given":
             self._learned.heard(place, rows, kept, linear)
-
-    def _contexts(
-        self,
-        place: int,
-        before: Sequence[slice],
-        kept: IntArray | None,
-        said: tuple[IntArray | None, IntArray | None],
-        count: int,
-    ) -> IntArray:
-        contexts = np.zeros(count, np.int64)
-        for source, listed in zip(self.plans[place].sources, self._lists[place], strict=True):
-            contexts *= len(source.edges) + 1
-            seen = self._seen(source, place, before, kept, said)
-            if listed is not None:
-                contexts += listed.take(seen)
-            else:
-                contexts += np.searchsorted(source.edges, seen, side="right")
-        return contexts
 
     def _seen(
         self,

@@ -19,12 +19,12 @@ from autoencode.compression.table_planning import Column, Planned
 __all__ = ["MOST_LANES", "decode_table", "encode_table", "lanes_for"]
 
 MOST_LANES = 4096
-_BYTES_PER_LANE = 512
+_BYTES_PER_LANE = 256
 _MOST_LAGS = 2
 
 
 def lanes_for(n_bytes: float) -> int:
-    """Return how many lanes the coder uses: each costs three bytes, and makes it faster."""
+    """Return how many lanes the coder uses: each costs little over a byte, and makes it faster."""
     exponent = round(float(np.log2(max(n_bytes, 1) / _BYTES_PER_LANE)))
     return 1 << max(2, min(exponent, MOST_LANES.bit_length() - 1))
 
@@ -53,21 +53,20 @@ def encode_table(
     bytes
         Plan, columns stored otherwise, coded symbols and bits.
     """
-    lanes = lanes_for(planned.n_bytes)
     given = {
         place: columns[place].values
         for place, plan in enumerate(planned.plans)
         if plan.mode == "given"
     }
-    channel = WritingChannel(lanes)
+    channel = WritingChannel(lanes_for(planned.n_bytes))
     known = np.array([column.values for column in columns], np.int64)
     TableWalk(planned.plans, layout, given, network).run(channel, known)
     stored = [store_integers(values) for values in given.values()]
-    first = (layout.lags, layout.length, lanes)
-    head = store_plans(planned.plans, range(len(columns)), first)
     learned = [] if network is None else [network.to_bytes()]
-    coded = [head, channel.writer.finish(), channel.bit_writer.finish()]
-    return join([*learned, *coded, *stored])
+    symbols, bits = channel.finish()
+    first = (layout.lags, layout.length, channel.writer.lanes)
+    head = store_plans(planned.plans, range(len(columns)), first)
+    return join([*learned, head, symbols, bits, *stored])
 
 
 def decode_table(

@@ -16,7 +16,12 @@ from autoencode.compression.context_choice import (
 )
 from autoencode.compression.effort import EFFORTS, Effort
 from autoencode.compression.frequencies import IntArray
-from autoencode.compression.plans import LARGEST_LEVELS, LARGEST_SCALE, ColumnPlan
+from autoencode.compression.plans import (
+    LARGEST_LEVELS,
+    LARGEST_SCALE,
+    LARGEST_TABLES,
+    ColumnPlan,
+)
 from autoencode.compression.regression import Gram, regression
 from autoencode.compression.table_model import Layout, recent, surprise
 from autoencode.compression.weighted_sums import predicted
@@ -54,10 +59,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Planned:
-    """Plans of all columns, and the bytes that they are expected to take."""
+    """Plans of all columns, and the bytes that each is expected to take."""
 
     plans: list[ColumnPlan]
-    n_bytes: float
+    column_bytes: list[float]
+
+    @property
+    def n_bytes(self) -> float:
+        """What all take together."""
+        return sum(self.column_bytes)
 
 
 def _thinned(n_rows: int, most: int) -> IntArray:
@@ -103,6 +113,7 @@ class Planner:
         self.values = self.places[0] + np.array(self.centres, np.int64)[:, None]
         self.stored = [kept[rows] for kept in stored]
         self.surprises = np.zeros(self.values.shape, np.uint8)
+        self._entries: dict[int, int] = {}
 
     def _stored(self, column: Column) -> npt.NDArray[np.bool_]:
         if column.mask < 0:
@@ -136,8 +147,18 @@ class Planner:
             plan, n_bytes = replace(base, mode="given"), column.stored_bytes
         else:
             plan, n_bytes = self._coded(base, place, known, rows, predictions)
+        self.planned_so_far(place, plan)
         self.surprises[place, rows] = surprise(values, predictions, plan)
         return plan, n_bytes
+
+    def planned_so_far(self, place: int, plan: ColumnPlan) -> None:
+        """Count the entries of a column's adaptive tables."""
+        self._entries[place] = plan.n_contexts * plan.size if plan.mode == "levels" else 0
+
+    def has_room(self, place: int, plan: ColumnPlan) -> bool:
+        """Whether adaptive tables of a column may be made beside those of the others."""
+        others = sum(count for at, count in self._entries.items() if at != place)
+        return others + plan.n_contexts * plan.size <= LARGEST_TABLES
 
     def _with_prediction(
         self, plan: ColumnPlan, place: int, known: list[int], rows: IntArray
@@ -201,7 +222,9 @@ class Planner:
             sources, bits = choose_levels_context(
                 values, plan.size, ranked, weight, most=self.effort.most_sources
             )
-            offers.append((bits, replace(plan, mode="levels", sources=sources)))
+            by_levels = replace(plan, mode="levels", sources=sources)
+            if self.has_room(place, by_levels):
+                offers.append((bits, by_levels))
         bits, plan = min(offers, key=lambda offer: offer[0])
         return plan, bits / 8 + 2 * len(plan.regressors)
 
@@ -270,5 +293,4 @@ def plan_table(
     if given:
         # Known beforehand, they tell something to all others.
         found = [planner.plan(place, given) for place in range(len(columns))]
-    total = sum(n_bytes for _, n_bytes in found)
-    return Planned([plan for plan, _ in found], total)
+    return Planned([plan for plan, _ in found], [n_bytes for _, n_bytes in found])

@@ -17,6 +17,8 @@ __all__ = ["FloatArray", "WeightedSum", "predicted", "sixteenths"]
 _FARTHEST = 1 << 56
 # Sums are below 2**53: with this shift or a larger one they are not clipped.
 _NO_CLIP_FROM = -3
+# So few columns are always multiplied where they lie.
+_SIDE_BY_SIDE = 16
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -50,7 +52,7 @@ class _Term(NamedTuple):
     lag: int
     columns: slice | IntArray
     weights: FloatArray
-    centre: float
+    centre: int
 
 
 class WeightedSum:
@@ -69,6 +71,9 @@ class WeightedSum:
 
     def __init__(self, plan: ColumnPlan, plans: Sequence[ColumnPlan]) -> None:
         self._plan = plan
+        # What is added before the shift, if all stays whole and below 2**62.
+        middle = 16 * plan.centre << max(plan.shift, 0)
+        self._middle = middle if plan.shift >= 0 and abs(middle) < 1 << 61 else None
         by_lag: dict[int, list[tuple[int, int]]] = {}
         for at, weight in zip(plan.regressors, plan.weights, strict=True):
             lag, column = divmod(at, len(plans))
@@ -92,23 +97,30 @@ class WeightedSum:
         if not self._terms:
             return None
         total: FloatArray | None = None
+        added = 0
         for lag, chosen, weights, centre in self._terms:
             if lag < len(before):
                 table = columns[chosen, before[lag]]
                 part = weights @ (table if kept is None else table[:, kept])
-                part -= centre
-                total = part if total is None else total + part
+                total = part if total is None else np.add(total, part, out=part)
+                added -= centre
         if total is None:
             count = before[0].stop - before[0].start if kept is None else len(kept)
             return np.full(count, 16 * self._plan.centre)
-        return sixteenths(total, self._plan)
+        if self._middle is None:
+            total += added
+            return sixteenths(total, self._plan)
+        found = total.astype(np.int64)
+        found += added + self._middle
+        found >>= self._plan.shift
+        return found
 
 
 def _term(lag: int, pairs: list[tuple[int, int]], plans: Sequence[ColumnPlan]) -> _Term:
     columns = [column for column, _ in pairs]
-    centre = float(sum(weight * plans[column].centre for column, weight in pairs))
+    centre = sum(weight * plans[column].centre for column, weight in pairs)
     first, stop = columns[0], columns[-1] + 1
-    if 2 * len(columns) <= stop - first:
+    if max(2 * len(columns), _SIDE_BY_SIDE) <= stop - first:
         weights = np.array([weight for _, weight in pairs], np.float64)
         return _Term(lag, np.array(columns, np.int64), weights, centre)
     # Columns side by side are multiplied where they lie; those between count for nothing.
