@@ -212,8 +212,7 @@ class Decoder:
         tables = self.levels[place]
         tables.begin_call()
         values = [
-            self.symbols.take(at, tables.tables[context])
-            for at, context in enumerate(contexts)
+            self.symbols.take(at, tables.tables[context]) for at, context in enumerate(contexts)
         ]
         for context, value in zip(contexts, values, strict=True):
             tables.counts[context][value] += 1
