@@ -113,7 +113,7 @@ class PixelNetwork:
         return (self.linear / 256).astype(np.float32 if largest < _EXACT else np.float64)
 
     @cached_property
-    def _layers(self) -> list[tuple[Matrix, Matrix]]:
+    def layers(self) -> list[tuple[Matrix, Matrix]]:
         """Weights and biases in units, exact in float32 if no sum can reach 2**24."""
         largest, found = _LARGEST_INPUT, list[tuple[Matrix, Matrix]]()
         for weights, bias in zip(self.weights, self.biases, strict=True):
@@ -129,10 +129,10 @@ class PixelNetwork:
 
         Sums of whole numbers, divided by a power of two, are exact in any order.
         """
-        found, last = np.empty((N_OUTPUTS, inputs.shape[1])), len(self._layers) - 1
+        found, last = np.empty((N_OUTPUTS, inputs.shape[1])), len(self.layers) - 1
         for start in range(0, inputs.shape[1], _TOGETHER):
             values = inputs[:, start : start + _TOGETHER]
-            for at, (weights, bias) in enumerate(self._layers):
+            for at, (weights, bias) in enumerate(self.layers):
                 values = weights @ values.astype(weights.dtype, copy=False)
                 values += bias
                 np.floor(values, out=values)
