@@ -18,6 +18,7 @@ from autoencode.picture_adapting import adapted_to_noise
 from autoencode.picture_levels import noise_level
 from autoencode.picture_network import middle, noise_and_slope
 from autoencode.picture_pieces import PIECE, in_type, over_pieces, over_turns
+from autoencode.picture_quality import weight_at, wiener
 
 __all__ = ["FittedPictures", "PictureModel", "in_planes"]
 
@@ -162,18 +163,23 @@ class PictureModel(FittedPictures):
             level = min(level, math.sqrt(square / max(slope, _LEAST_SLOPE)))
         return level * self.white
 
-    @staticmethod
-    def _restored(network: UNet, values: Tensor, level: float) -> Tensor:
+    def _restored(self, network: UNet, values: Tensor, level: float) -> Tensor:
         """Return a picture without noise, ``(n_colours, height, width)``; white is 1.
 
-        The noise is the mean over that of the eight turned and mirrored forms.
+        The noise is the mean over that of the eight turned and mirrored forms. A network that
+        has not learned enough to be much better than a Wiener filter counts beside it only.
         """
 
         def noise(piece: Tensor) -> Tensor:
             levels = torch.full((1,), level, dtype=piece.dtype, device=piece.device)
             return over_turns(lambda found: network(found[None], levels)[0], piece)
 
-        return values - over_pieces(network, noise, values)
+        learned = values - over_pieces(network, noise, values)
+        weight = weight_at(self.facts["held_out"], level)
+        if weight == 1.0:
+            return learned
+        filtered = wiener(values[None], torch.tensor([level], dtype=values.dtype))[0]
+        return torch.lerp(filtered, learned, weight)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Pixels]]:
         """Return header and tensors."""

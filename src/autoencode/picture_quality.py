@@ -1,9 +1,10 @@
-"""How well a network takes noise out of held-out pictures."""
+"""How well a network takes noise out of held-out pictures, and how much it counts."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -12,11 +13,13 @@ from autoencode.interfaces import Batch
 from autoencode.picture_crops import Crops
 from autoencode.picture_network import told_levels
 
-__all__ = ["figures_of", "wiener"]
+__all__ = ["figures_of", "weight_at", "wiener"]
 
 _LEVELS = (15 / 255, 25 / 255, 50 / 255)
 _PARTS = 32
 _WINDOW = 5
+_NEARLY_ALL = 0.9
+"""Weight from which the network counts alone."""
 
 
 def figures_of(network: UNet, held_out: Crops, seed: int) -> list[dict[str, float]]:
@@ -34,8 +37,9 @@ def figures_of(network: UNet, held_out: Crops, seed: int) -> list[dict[str, floa
     Returns
     -------
     list of dict
-        ``level`` (white is 1), ``noisy``, ``wiener`` and ``restored``, for some levels of noise
-        or for that of pairs; empty where no clean picture is known.
+        ``level`` (white is 1), ``noisy``, ``wiener`` and ``restored``, and the ``weight`` of the
+        network beside the filter in what is restored, for some levels of noise or for that of
+        pairs; empty where no clean picture is known.
     """
     rng = torch.Generator().manual_seed(seed)
     if held_out.noise == "doubled":
@@ -49,21 +53,37 @@ def figures_of(network: UNet, held_out: Crops, seed: int) -> list[dict[str, floa
 def _figures(network: UNet, batch: Batch, target: Batch) -> dict[str, float]:
     device = next(network.parameters()).device
     levels = told_levels(batch)
-    noise = network(batch.x.to(device), levels.to(device)).cpu()
+    learned = batch.x - network(batch.x.to(device), levels.to(device)).cpu()
+    filtered = wiener(batch.x, levels)
+    weight = _weight(learned - filtered, target.x - filtered)
     found = {
         "noisy": batch.x,
-        "wiener": wiener(batch.x, levels),
-        "restored": batch.x - noise,
+        "wiener": filtered,
+        "restored": torch.lerp(filtered, learned, weight),
     }
-    return {"level": float(levels.mean())} | {
+    return {"level": float(levels.mean()), "weight": weight} | {
         name: -10 * math.log10(max(float((values - target.x).square().mean()), 1e-12))
         for name, values in found.items()
     }
 
 
+def _weight(step: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Return the share of a step that comes nearest to what is wanted, by least squares."""
+    share = float((step * wanted).sum() / step.square().sum().clamp_min(1e-12))
+    return 1.0 if share > _NEARLY_ALL else max(share, 0.0)
+
+
+def weight_at(figures: list[dict[str, float]], level: float) -> float:
+    """Return how much the network counts for noise of a level, by `figures_of`."""
+    if not figures:
+        return 1.0
+    levels, weights = ([row[name] for row in figures] for name in ("level", "weight"))
+    return float(np.interp(level, levels, weights))
+
+
 def wiener(x: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     """Shrink pixels towards the mean around them, by what of their spread is noise (Lee, 1980)."""
-    padded = functional.pad(x, [_WINDOW // 2] * 4, mode="reflect")
+    padded = functional.pad(x, [_WINDOW // 2] * 4, mode="replicate")
     mean = functional.avg_pool2d(padded, _WINDOW, 1)
     spread = functional.avg_pool2d(padded.square(), _WINDOW, 1) - mean.square()
     noise = levels.square()[:, None, None, None]
