@@ -111,6 +111,21 @@ def test_noise_of_every_level_becomes_less(model: PictureDenoiser) -> None:
     assert "clean pictures with noise added" in model.summary()
 
 
+def test_a_network_that_has_learned_little_is_not_worse_than_a_filter() -> None:
+    options = SMALL | {"hidden_layer_sizes": (4,), "max_epochs": 1, "learning_rate": 1e-6}
+    poor = PictureDenoiser(rows="clean", **options).fit(drawn(6, 0))
+    figures = poor._model.facts["held_out"]
+    assert all(row["restored"] >= row["wiener"] - 1e-6 for row in figures)
+    assert all(row["weight"] < 0.5 for row in figures)
+    truth = drawn(4, 1)
+    given = noisy(truth, 25.0)
+    found = poor.denoise(given, level=25.0)
+    for row in figures:
+        row["weight"] = 1.0
+    alone = poor.denoise(given, level=25.0)
+    assert rms(found, truth) < 0.8 * rms(alone, truth)
+
+
 def test_what_comes_out_is_as_what_went_in(model: PictureDenoiser) -> None:
     whole = np.stack([np.rint(p).astype(np.uint8) for p in drawn(9, 2)[::6]])
     found = model.denoise(whole)

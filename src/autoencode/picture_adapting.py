@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,7 +14,9 @@ from autoencode.picture_crops import CropBatches, Crops
 from autoencode.picture_network import NoiseStep, middle, noise_and_slope
 from autoencode.training import Budget, History, Settings, Task, train
 
-__all__ = ["adapted_to_noise"]
+__all__ = ["adapted_to_noise", "errs_less"]
+
+Predictor = Callable[[Tensor, Tensor], Tensor]
 
 _SIDE, _BATCH = 64, 4
 _RATE, _AVERAGING, _CLIPPING = 5e-4, 0.05, 2.0
@@ -78,7 +81,28 @@ def adapted_to_noise(
     return found.requires_grad_(False)
 
 
-def expected_error(network: UNet, noisy: Tensor, probe: Tensor, level: float) -> float:
+def errs_less(network: UNet, other: Predictor, noisy: Tensor, level: float) -> bool:
+    """Say whether a network probably makes less error in one picture than something else does.
+
+    Parameters
+    ----------
+    network : UNet
+        Predicts the noise.
+    other : callable
+        Does so as well.
+    noisy : Tensor
+        ``(n_colours, height, width)``, on the CPU; white is 1.
+    level : float
+        Deviation of the noise; white is 1.
+    """
+    piece = middle(noisy, _JUDGED, network.step).to(next(network.parameters()).device)[None]
+    probe = torch.randn(piece.shape, generator=torch.Generator().manual_seed(0)).sign().to(piece)
+    with torch.inference_mode():
+        own, others = (expected_error(one, piece, probe, level) for one in (network, other))
+    return own < others
+
+
+def expected_error(network: Predictor, noisy: Tensor, probe: Tensor, level: float) -> float:
     """Return an estimate of the mean squared error of restored pictures (Stein, 1981).
 
     It is right in the mean for a network that was not fitted to these pictures, and too low
@@ -86,8 +110,8 @@ def expected_error(network: UNet, noisy: Tensor, probe: Tensor, level: float) ->
 
     Parameters
     ----------
-    network : UNet
-        Predicts the noise.
+    network : callable
+        Predicts the noise, as `UNet` does.
     noisy, probe : Tensor
         ``(batch, n_colours, height, width)``: pictures, and numbers of mean 0 and variance 1.
     level : float

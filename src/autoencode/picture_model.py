@@ -14,11 +14,11 @@ from torch import Tensor
 from autoencode.architectures.unet import UNet
 from autoencode.errors import DataError, ModelFileError
 from autoencode.noise import Noise
-from autoencode.picture_adapting import adapted_to_noise
+from autoencode.picture_adapting import adapted_to_noise, errs_less
 from autoencode.picture_levels import noise_level
 from autoencode.picture_network import middle, noise_and_slope
 from autoencode.picture_pieces import PIECE, in_type, over_pieces, over_turns
-from autoencode.picture_quality import weight_at, wiener
+from autoencode.picture_quality import beside_filter, weight_at, wiener
 
 __all__ = ["FittedPictures", "PictureModel", "in_planes"]
 
@@ -135,10 +135,13 @@ class PictureModel(FittedPictures):
         if level is None:
             level = self.level_of(picture)
         told = level / self.white
-        restored = self._restored(self.network, values, told)
+        weight = weight_at(self.facts["held_out"], told)
+        restored = _restored(self.network, values, told, weight)
         if adapt and told:
             network = adapted_to_noise(self.network, values, restored, told, adapt)
-            restored = self._restored(network, values, told)
+            before = beside_filter(self.network, weight)
+            if weight == 1.0 or errs_less(network, before, values, told):
+                restored = _restored(network, values, told, 1.0)
         result = self.white * restored.numpy()
         result = result[0] if picture.ndim == 2 else result.transpose(1, 2, 0)
         return in_type(result, picture.dtype), level
@@ -163,24 +166,6 @@ class PictureModel(FittedPictures):
             level = min(level, math.sqrt(square / max(slope, _LEAST_SLOPE)))
         return level * self.white
 
-    def _restored(self, network: UNet, values: Tensor, level: float) -> Tensor:
-        """Return a picture without noise, ``(n_colours, height, width)``; white is 1.
-
-        The noise is the mean over that of the eight turned and mirrored forms. A network that
-        has not learned enough to be much better than a Wiener filter counts beside it only.
-        """
-
-        def noise(piece: Tensor) -> Tensor:
-            levels = torch.full((1,), level, dtype=piece.dtype, device=piece.device)
-            return over_turns(lambda found: network(found[None], levels)[0], piece)
-
-        learned = values - over_pieces(network, noise, values)
-        weight = weight_at(self.facts["held_out"], level)
-        if weight == 1.0:
-            return learned
-        filtered = wiener(values[None], torch.tensor([level], dtype=values.dtype))[0]
-        return torch.lerp(filtered, learned, weight)
-
     def to_file(self) -> tuple[dict[str, Any], dict[str, Pixels]]:
         """Return header and tensors."""
         header, tensors = super().to_file()
@@ -190,6 +175,24 @@ class PictureModel(FittedPictures):
     def _parts(cls, header: dict[str, Any]) -> dict[str, Any]:
         known = {"situation": str(header["situation"]), "noise": Noise.from_header(header["noise"])}
         return super()._parts(header) | known
+
+
+def _restored(network: UNet, values: Tensor, level: float, weight: float) -> Tensor:
+    """Return a picture without noise, ``(n_colours, height, width)``; white is 1.
+
+    The noise is the mean over that of the eight turned and mirrored forms. A network that
+    has not learned enough to be much better than a Wiener filter counts beside it only.
+    """
+
+    def noise(piece: Tensor) -> Tensor:
+        levels = torch.full((1,), level, dtype=piece.dtype, device=piece.device)
+        return over_turns(lambda found: network(found[None], levels)[0], piece)
+
+    learned = values - over_pieces(network, noise, values)
+    if weight == 1.0:
+        return learned
+    filtered = wiener(values[None], torch.tensor([level], dtype=values.dtype))[0]
+    return torch.lerp(filtered, learned, weight)
 
 
 def in_planes(picture: Pixels, n_colours: int) -> npt.NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -81,14 +81,14 @@ def squared_error(network: UNet, batch: Batch, target: Batch) -> float:
 
 @torch.inference_mode()
 def noise_and_slope(
-    network: UNet, noisy: Tensor, probe: Tensor, level: float
+    network: Callable[[Tensor, Tensor], Tensor], noisy: Tensor, probe: Tensor, level: float
 ) -> tuple[float, float]:
     """Return mean square and mean slope of the noise that is seen.
 
     Parameters
     ----------
-    network : UNet
-        Predicts the noise.
+    network : callable
+        Predicts the noise from pictures and its levels, as `UNet` does.
     noisy, probe : Tensor
         ``(batch, n_colours, height, width)``: pictures, and numbers of mean 0 and variance 1,
         along which the slope is taken.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from autoencode.interfaces import Batch
 from autoencode.picture_crops import Crops
 from autoencode.picture_network import told_levels
 
-__all__ = ["figures_of", "weight_at", "wiener"]
+__all__ = ["beside_filter", "figures_of", "weight_at", "wiener"]
 
 _LEVELS = (15 / 255, 25 / 255, 50 / 255)
 _PARTS = 32
@@ -79,6 +80,17 @@ def weight_at(figures: list[dict[str, float]], level: float) -> float:
         return 1.0
     levels, weights = ([row[name] for row in figures] for name in ("level", "weight"))
     return float(np.interp(level, levels, weights))
+
+
+def beside_filter(
+    network: UNet, weight: float
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return what predicts noise as the network and a Wiener filter do together."""
+
+    def noise(x: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        return torch.lerp(x - wiener(x, levels), network(x, levels), weight)
+
+    return noise
 
 
 def wiener(x: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:

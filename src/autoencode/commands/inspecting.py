@@ -56,7 +56,7 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
         if as_json:
             print_json(known)
         else:
-            print_fields({name: str(part) for name, part in known.items()})
+            print_fields({name.replace("_", " "): _told(part) for name, part in known.items()})
         return
     try:
         found = _described(str(model), header, tensors)
@@ -86,6 +86,15 @@ def _folder(model: Path) -> dict[str, Any]:
         "n_components": n_components,
         "n_active": found.n_active,
     }
+
+
+def _told(value: Any) -> str:
+    """Return a value as people read it; of several figures, those of one thing together."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_told(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ("; " if value and isinstance(value[0], dict) else ", ").join(map(_told, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _detector(path: str, header: dict[str, Any]) -> dict[str, Any]:
