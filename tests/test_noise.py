@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
+from autoencode.data.arrays import open_array
+from autoencode.interfaces import Layout
 from autoencode.noise import (
     Atom,
     LevelCurve,
     Noise,
     Others,
     apparent_levels,
+    floor_apart,
     hit_cells,
     is_normal,
     noise_floor,
@@ -23,6 +26,8 @@ from autoencode.noise import (
     usual,
 )
 from autoencode.preprocess.filling import Moments, fit_moments
+from autoencode.preprocess.scaling import choose_scaling
+from autoencode.situation import situation_of
 
 N_ROWS, N_VALUES = 1500, 16
 Rows = Callable[..., np.ndarray]
@@ -266,3 +271,29 @@ def test_the_strength_of_noise_is_right_where_rows_are_few_for_their_columns() -
     _, apart, _ = LevelCurve.measure(parts).levels_of(seems)
     assert apart == pytest.approx(0.2, rel=0.15)
     assert own > 0.28
+
+
+@pytest.mark.parametrize("n_rows", [100, 300, 600])
+@pytest.mark.parametrize("level", [1.5, 3.0])
+def test_the_floor_is_right_where_rows_are_few(
+    digits: np.ndarray, n_rows: int, level: float
+) -> None:
+    clean = digits[:n_rows].reshape(n_rows, -1)
+    x = centred(clean + np.random.default_rng(0).normal(0, level, clean.shape))
+    found, error, share = floor_apart(Others.folded(x, 12), x)
+    assert found == pytest.approx(level, rel=0.04)
+    assert 0 < error < 0.03 * level
+    assert share > 0.1
+    x = centred(clean)
+    assert floor_apart(Others.folded(x, 12), x)[0] == 0
+
+
+def test_normal_noise_in_more_columns_than_rows_is_not_taken_for_exchanges() -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.maximum(rng.normal(size=(150, 8)) @ rng.normal(size=(8, 196)) - 1, 0)
+    pixels[:, rng.permutation(196)[:30]] = 0
+    noisy = (pixels + rng.normal(0, 0.8, pixels.shape)).reshape(150, 14, 14)
+    rows = open_array(noisy)
+    scaling = choose_scaling("auto", named=False)
+    found = situation_of(rows, None, Layout(196, None), scaling, "auto", "auto")
+    assert (found.name, found.noise.kind) == ("noisy", "gaussian")

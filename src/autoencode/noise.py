@@ -26,6 +26,7 @@ from autoencode.noise_parts.levels import (
     LEAST_LEVEL,
     LevelCurve,
     apparent_levels,
+    floor_apart,
     is_normal,
     noise_floor,
 )
@@ -35,12 +36,14 @@ from autoencode.preprocess.filling import Moments
 
 __all__ = [
     "KINDS",
+    "LEAST_LEVEL",
     "Atom",
     "Exchanges",
     "LevelCurve",
     "Noise",
     "Others",
     "apparent_levels",
+    "floor_apart",
     "hit_cells",
     "is_normal",
     "noise_beside",

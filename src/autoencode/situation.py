@@ -16,9 +16,11 @@ from autoencode.errors import DataError, SpecError
 from autoencode.interfaces import Layout
 from autoencode.noise import (
     KINDS,
+    LEAST_LEVEL,
     Exchanges,
     Noise,
     Others,
+    floor_apart,
     hit_cells,
     is_normal,
     noise_floor,
@@ -37,8 +39,16 @@ SITUATIONS = ("clean", "noisy", "pairs")
 
 _MOST_ROWS = 4000
 _MARGIN = 1.25
+_ROWS_A_COLUMN, _PARTS = 10, 12
+"""For fewer rows, the axes of least variance are judged by rows that did not make them."""
+_LEAST_COPIED = 0.1
+"""Share of the copies that exchanged values would be, from which they may be that."""
 _FEWEST_AXES, _LEAST_FLAT = 2, 0.05
 """Axes with nothing but noise, and their share, from which rows are taken to be noisy."""
+_FEW_A_COLUMN, _LEAST_COLUMN = 2, 1.5
+"""For fewer rows, noise is plain if some column has not much more variance than it."""
+_MANY_AXES = 16
+"""Axes that are enough, whatever their share."""
 _LEAST_PLAIN = 0.05
 """Deviation of normal noise, where rows have 1, from which they are taken to be noisy."""
 _LEAST_EXACT = 0.02
@@ -147,6 +157,7 @@ class _Sample:
     def __init__(self, rows: Rows, layout: Layout, scaling: str) -> None:
         self.layout, self.real = layout, real_values(layout)
         self.scaling: Scaling = fit_scaling((b for _, b in rows.blocks()), scaling, layout)
+        self.n_rows, self.pictures = rows.n_rows, len(rows.sample_shape) > 1
         every = -(-rows.n_rows // _MOST_ROWS)
         self.places = np.arange(0, rows.n_rows, every)
         self.raw, self.values = self.read(rows, self.places)
@@ -191,16 +202,32 @@ class _Sample:
 
     def noise(self, asked: str) -> tuple[Noise, Array]:
         """Return the noise of the rows, and the chance that it hit each cell."""
-        deviation, error, self.flat = noise_floor(self.moments, len(self.values))
+        if len(self.values) < _ROWS_A_COLUMN * len(self.real):
+            apart = Others.folded(self.values, _PARTS)
+            deviation, error, self.flat = floor_apart(apart, self.values)
+        else:
+            deviation, error, self.flat = noise_floor(self.moments, len(self.values))
         normal = Noise("gaussian", deviation, error)
         if asked == "gaussian":
             return normal, np.zeros_like(self.values)
-        found, chance = noise_of(Others.across(self.values), self.values, self.raw, deviation)
+        others = Others.across(self.values)
+        found, chance = noise_of(others, self.values, self.raw, deviation)
+        swapped = asked == "auto" and found.kind == "swap"
+        if swapped and (self.pictures or not self.has_copies(found.level)):
+            found, chance = noise_of(others, self.values, self.raw, None, "impulse")
+            found = normal if found.kind == "none" and deviation > LEAST_LEVEL else found
         if asked not in ("auto", found.kind):
             raise DataError(
                 f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"
             )
         return (normal if found.kind == "gaussian" else found), chance
+
+    def has_copies(self, share: float) -> bool:
+        """Say whether values stand twice in their column as often as such exchanges make them."""
+        columns = [column[~np.isnan(column)] for column in self.raw.T]
+        alone = sum(len(np.unique(column)) for column in columns)
+        copies = 1.0 - alone / max(sum(map(len, columns)), 1)
+        return copies > _LEAST_COPIED * share * len(self.places) / self.n_rows
 
     def own(self, noise: Noise) -> Noise:
         """Return noise with the units that it was measured in."""
@@ -229,8 +256,13 @@ class _Sample:
             return True
         if found.level < _LEAST_PLAIN:
             return False
-        axes = self.flat * len(self.real)
-        return self.flat >= _LEAST_FLAT and axes >= _FEWEST_AXES - 0.5
+        n_rows, count = self.values.shape
+        least = float(self.values.var(axis=0).min())
+        if n_rows < _FEW_A_COLUMN * count and least > _LEAST_COLUMN * found.level**2:
+            # All variance along most axes of so few rows is alike, be it noise or texture.
+            return False
+        axes = self.flat * count
+        return (self.flat >= _LEAST_FLAT or axes >= _MANY_AXES) and axes >= _FEWEST_AXES - 0.5
 
 
 def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:

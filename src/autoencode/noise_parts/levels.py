@@ -9,12 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoencode.noise_parts.description import Array
+from autoencode.noise_parts.others import Others
 from autoencode.preprocess.filling import Moments
 
-__all__ = ["LEAST_LEVEL", "LevelCurve", "apparent_levels", "is_normal", "noise_floor"]
+__all__ = [
+    "LEAST_LEVEL",
+    "LevelCurve",
+    "apparent_levels",
+    "floor_apart",
+    "is_normal",
+    "noise_floor",
+]
 
 _LEVELS = np.geomspace(0.01, 8.0, 121)
 _MOST_KURTOSIS = 3.4
+_SURELY = 4.0
 _CURVE = (0.0, *np.geomspace(0.02, 4.0, 24).tolist())
 _WIDER = 1.5
 _FEWEST_ROWS = 20
@@ -62,6 +71,44 @@ def noise_floor(moments: Moments, n_rows: int) -> tuple[float, float, float]:
     variance = float(means[flat - 1])
     error = math.sqrt(variance) / math.sqrt(2.0 * flat * max(n_rows, 1))
     return math.sqrt(max(variance, 0.0)), error, flat / max(count, 1)
+
+
+def floor_apart(others: Others, values: Array) -> tuple[float, float, float]:
+    """Return the same where rows are few for their columns.
+
+    Axes that rows have made themselves have too little variance in them where it is least:
+    here those of other rows are taken. The columns themselves are axes, too: where some hold
+    nothing but noise, they say more than axes that few rows have made.
+
+    Parameters
+    ----------
+    others : Others
+        What predicts each part of the rows by the others.
+    values : ndarray of shape (rows, n_values)
+        Complete.
+    """
+    n_rows, count = values.shape
+    principal, columns = np.zeros(count), np.zeros(count)
+    for rows, moments in others.parts:
+        _, axes = np.linalg.eigh(moments.covariance)
+        apart = values[rows] - moments.mean
+        principal += np.square(apart @ axes).sum(0)
+        columns += np.square(apart).sum(0)[np.argsort(np.diag(moments.covariance))]
+    found = [_alike(squares / n_rows, n_rows) for squares in (principal, columns)]
+    # The smaller one for sure: a single axis may have little by chance.
+    variance, flat = min(
+        found, key=lambda one: one[0] * (1 + _SURELY * math.sqrt(2 / one[1] / n_rows))
+    )
+    return math.sqrt(variance), math.sqrt(variance / (2.0 * flat * n_rows)), flat / count
+
+
+def _alike(variances: Array, n_rows: int) -> tuple[float, int]:
+    """Return the mean of the first variances that are alike but for chance, and how many."""
+    count = len(variances)
+    means = np.cumsum(variances) / np.arange(1, count + 1)
+    beyond = np.flatnonzero(variances > means * (1 + _SURELY * math.sqrt(2.0 / n_rows)))
+    flat = int(beyond[0]) if len(beyond) else count
+    return float(means[flat - 1]), flat
 
 
 def is_normal(moments: Moments, values: Array) -> bool:
