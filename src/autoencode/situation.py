@@ -45,7 +45,7 @@ _LEAST_COPIED = 0.1
 """Share of the copies that exchanged values would be, from which they may be that."""
 _FEWEST_AXES, _LEAST_FLAT = 2, 0.05
 """Axes with nothing but noise, and their share, from which rows are taken to be noisy."""
-_FEW_A_COLUMN, _LEAST_COLUMN = 2, 1.5
+_FEW_A_COLUMN, _LEAST_COLUMN = 4, 1.5
 """For fewer rows, noise is plain if some column has not much more variance than it."""
 _MANY_AXES = 16
 """Axes that are enough, whatever their share."""
@@ -262,7 +262,8 @@ class _Sample:
             # All variance along most axes of so few rows is alike, be it noise or texture.
             return False
         axes = self.flat * count
-        return (self.flat >= _LEAST_FLAT or axes >= _MANY_AXES) and axes >= _FEWEST_AXES - 0.5
+        share = self.flat >= _LEAST_FLAT or axes >= _MANY_AXES
+        return bool(share and axes >= _FEWEST_AXES - 0.5)
 
 
 def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
