@@ -99,8 +99,11 @@ def by_python(network: MaskedNetwork, inputs: list[int], target: int) -> tuple[i
     return moved, min(max((4 * spread + 128) // 256, -60), 60)
 
 
-def test_a_network_of_columns_is_exact(network: MaskedNetwork) -> None:
+@pytest.mark.parametrize(("factor", "dtype"), [(1, np.float32), (5000, np.float64)])
+def test_a_network_of_columns_is_exact(network: MaskedNetwork, factor: int, dtype: type) -> None:
     rng = np.random.default_rng(1)
+    network = replace(network, inward=factor * network.inward)
+    assert OrderedNetwork(network).dtype is dtype
     centred = rng.integers(-4000, 4000, (4, 50))
     centred[0] = rng.integers(-5, 6, 50)
     innovation = rng.integers(-900, 900, 50)
@@ -309,10 +312,11 @@ def test_damaged_pictures_are_refused(coded_pictures: bytes) -> None:
         pixel_part.decode_pixels(coded_pictures, FieldShape(4, 40, 104, False))
 
 
-def test_a_network_of_pixels_is_exact() -> None:
+@pytest.mark.parametrize(("largest", "dtype"), [(60, np.float32), (9000, np.float64)])
+def test_a_network_of_pixels_is_exact(largest: int, dtype: type) -> None:
     rng = np.random.default_rng(0)
     widths = (N_INPUTS, 7, 5, 3)
-    weights = [rng.integers(-60, 60, (n, m)) for m, n in pairwise(widths)]
+    weights = [rng.integers(-largest, largest, (n, m)) for m, n in pairwise(widths)]
     biases = [rng.integers(-9000, 9000, n) for n in widths[1:]]
     network = PixelNetwork(
         256,
@@ -322,6 +326,7 @@ def test_a_network_of_pixels_is_exact() -> None:
         tuple(part.astype(np.float64) for part in biases),
     )
     again = PixelNetwork.from_bytes(network.to_bytes(), 256)
+    assert {part.dtype for pair in again.layers for part in pair} == {np.dtype(dtype)}
     inputs = rng.integers(-2047, 2048, (N_INPUTS, 30))
     found = again.outputs(inputs)
     for row in range(30):

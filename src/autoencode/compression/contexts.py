@@ -79,8 +79,9 @@ class _Part:
         counted = np.zeros(np.shape(seen), np.uint8)
         for edge in self._each:
             counted += np.greater_equal(seen, edge).view(np.uint8)
-        return np.multiply(counted, self._stride, dtype=np.int64)
+        found: IntArray = np.multiply(counted, self._stride, dtype=np.int64)
+        return found
 
     def _searched(self, seen: IntArray | int) -> IntArray:
-        found = np.asarray(self._edges.searchsorted(seen, side="right"))
-        return found * self._stride
+        found: IntArray = self._edges.searchsorted(seen, side="right") * self._stride
+        return found

@@ -101,8 +101,8 @@ class NetworkStep:
 
     def __init__(self, ordered: OrderedNetwork, n_rows: int) -> None:
         self._ordered, network = ordered, ordered.network
-        self._inputs = np.zeros((len(network.features), n_rows), ordered.dtype)
-        self._units = np.empty((len(network.bias), n_rows), ordered.dtype)
+        self._inputs: Matrix = np.zeros((len(network.features), n_rows), ordered.dtype)
+        self._units: Matrix = np.empty((len(network.bias), n_rows), ordered.dtype)
         self._done = 0
 
     @property

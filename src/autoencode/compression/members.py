@@ -146,7 +146,7 @@ class ArrayMember:
     def digest(self, rows: Values) -> int:
         """Return XXH3 of the rows' bytes, in C order."""
         plain = np.ascontiguousarray(rows).ravel()
-        held = plain.view(np.uint8) if plain.nbytes else b""
+        held = plain.view(np.uint8).data if plain.nbytes else b""
         return int(xxhash.xxh3_64_intdigest(held))
 
     def to_json(self) -> dict[str, Any]:

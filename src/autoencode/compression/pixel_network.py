@@ -113,14 +113,14 @@ class PixelNetwork:
         return (self.linear / 256).astype(np.float32 if largest < _EXACT else np.float64)
 
     @cached_property
-    def _layers(self) -> list[tuple[Matrix, Matrix]]:
+    def layers(self) -> list[tuple[Matrix, Matrix]]:
         """Weights and biases in units, exact in float32 if no sum can reach 2**24."""
-        largest, found = _LARGEST_INPUT, []
+        largest, found = _LARGEST_INPUT, list[tuple[Matrix, Matrix]]()
         for weights, bias in zip(self.weights, self.biases, strict=True):
             sums = largest * np.abs(weights).sum(axis=1) + np.abs(bias)
             dtype = np.float32 if float(sums.max(initial=0)) < _EXACT else np.float64
-            parts = (weights, bias[:, None])
-            found.append(tuple((part * 2.0**-WEIGHT_BITS).astype(dtype) for part in parts))
+            unit = 2.0**-WEIGHT_BITS
+            found.append(((unit * weights).astype(dtype), (unit * bias[:, None]).astype(dtype)))
             largest = _LARGEST_UNIT
         return found
 
@@ -129,10 +129,10 @@ class PixelNetwork:
 
         Sums of whole numbers, divided by a power of two, are exact in any order.
         """
-        found, last = np.empty((N_OUTPUTS, inputs.shape[1])), len(self._layers) - 1
+        found, last = np.empty((N_OUTPUTS, inputs.shape[1])), len(self.layers) - 1
         for start in range(0, inputs.shape[1], _TOGETHER):
             values = inputs[:, start : start + _TOGETHER]
-            for at, (weights, bias) in enumerate(self._layers):
+            for at, (weights, bias) in enumerate(self.layers):
                 values = weights @ values.astype(weights.dtype, copy=False)
                 values += bias
                 np.floor(values, out=values)
@@ -242,5 +242,4 @@ def positions(rows: int, width: int) -> tuple[Sequence[int], Sequence[int]]:
 
 
 def _clip(values: Matrix, low: int, high: int) -> Matrix:
-    np.maximum(values, low, out=values)
-    return np.minimum(values, high, out=values)
+    return np.clip(values, float(low), float(high), out=values)

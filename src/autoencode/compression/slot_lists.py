@@ -37,7 +37,8 @@ class SlotLists:
 
     def n_pieces(self, edges: IntArray) -> IntArray:
         """Return how many pieces of slots begin before each of these places."""
-        return edges + ((1 << int(self._shift)) - 1) >> self._shift
+        found: IntArray = edges + ((1 << int(self._shift)) - 1) >> self._shift
+        return found
 
     def bases(self, tables: IntArray) -> IntArray:
         """Return where the slots of each symbol's table begin."""

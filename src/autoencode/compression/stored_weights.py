@@ -19,7 +19,7 @@ __all__ = ["LARGEST_WEIGHT", "WeightReader", "load_weights", "store_weights", "w
 # Weights lie within so much of 0.
 LARGEST_WEIGHT = (1 << 20) - 1
 _MIDDLE = 1 << 20
-# Lanes, as a power of 2: each takes three bytes, and more are read faster.
+# Lanes, as a power of 2: more are read faster, and take more bytes.
 _MOST_LANES, _WEIGHTS_PER_LANE = 6, 512
 _WIDEST = len(SCALES) + 4 * 16
 # Beside the families of frozen tables: an adaptive one.
