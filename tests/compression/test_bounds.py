@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from autoencode.compression import array_block
+from autoencode.compression.effort import EFFORTS
 from autoencode.compression.numbers import exceeds, from_bits, to_bits
 from autoencode.compression.quantising import (
     absolute_bound,
@@ -164,3 +166,20 @@ def test_whole_numbers_that_were_scaled_are_counted(
         assert found.integers[5] == (drawn[5] + step // 2) // step
     assert np.flatnonzero(found.special).tolist() == [3]
     assert violations(values[4:], found.decoded(values.dtype)[4:], error) == 0
+
+
+def test_what_repeats_within_a_bound_may_be_kept_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = np.random.default_rng(0)
+    windows = np.lib.stride_tricks.sliding_window_view(drawn.integers(0, 200, 900), 12)
+    rows = windows[drawn.permutation(len(windows))] * np.arange(1.0, 13.0)
+    bounds = [0.6 * scale for scale in range(1, 13)]
+    effort = EFFORTS["fast"]
+    exact = array_block._encode_exact(list(rows.T.copy()), bounds, effort)
+    assert (array_block.decode_array(exact, len(rows), [12], rows.dtype, bounds) == rows).all()
+    # It is looked at where the bytes of the numbers themselves take least.
+    monkeypatch.setattr(array_block, "_encode_columns", lambda *_: [bytes(1 << 20)])
+    monkeypatch.setattr(array_block, "_stored", lambda *_: [bytes(len(exact) + 1)])
+    effort = EFFORTS["default"]
+    found = array_block.encode_array(rows, [12], bounds, effort)
+    assert found[0] == array_block._COLUMNS
+    assert (array_block.decode_array(found, len(rows), [12], rows.dtype, bounds) == rows).all()

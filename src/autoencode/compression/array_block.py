@@ -86,7 +86,11 @@ def encode_array(
         # Within a bound, too: nothing may be larger than it is without loss.
         beat = math.inf if effort.patient or not offers else min(len(offer) for offer in offers)
         offers += _stored(values, effort, beat)
-    return min(offers, key=len)
+    best = min(offers, key=len)
+    if modelled and as_columns and any(errors) and best[0] in (_STORED, _STORED_BY_COLUMN):
+        # What repeats exactly may no longer where columns are rounded each by itself.
+        best = min(best, _encode_exact(columns, errors, effort), key=len)
+    return best
 
 
 def _stored(values: Values, effort: Effort, beat: float) -> list[bytes]:
@@ -165,6 +169,16 @@ def _encode_columns(
         coded = encode_integers(parts.columns, n_rows, effort, modelled=False)
         found.append(bytes([_COLUMNS]) + join([packed, coded, *parts.buffers]))
     return found
+
+
+def _encode_exact(columns: Sequence[Values], errors: Sequence[float], effort: Effort) -> bytes:
+    """Pack columns of integers that keep every bit."""
+    numbers = aligned([quantise(column, 0.0) for column in columns])
+    parts, packed = _written(numbers, columns, errors, effort)
+    coded = b""
+    if parts.columns:
+        coded = encode_integers(parts.columns, len(columns[0]), effort, modelled=False)
+    return bytes([_COLUMNS]) + join([packed, coded, *parts.buffers])
 
 
 def _written(
