@@ -31,7 +31,7 @@ from autoencode.noise_parts.levels import (
     noise_floor,
 )
 from autoencode.noise_parts.others import Others
-from autoencode.noise_parts.swaps import gain_of, nats_without, swapped, swaps
+from autoencode.noise_parts.swaps import copies, gain_of, nats_without, swapped, swaps
 from autoencode.preprocess.filling import Moments
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Noise",
     "Others",
     "apparent_levels",
+    "copies",
     "floor_apart",
     "hit_cells",
     "is_normal",

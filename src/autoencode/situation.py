@@ -20,6 +20,7 @@ from autoencode.noise import (
     Exchanges,
     Noise,
     Others,
+    copies,
     floor_apart,
     hit_cells,
     is_normal,
@@ -213,7 +214,8 @@ class _Sample:
         others = Others.across(self.values)
         found, chance = noise_of(others, self.values, self.raw, deviation)
         swapped = asked == "auto" and found.kind == "swap"
-        if swapped and (self.pictures or not self.has_copies(found.level)):
+        least = _LEAST_COPIED * found.level * len(self.places) / self.n_rows
+        if swapped and (self.pictures or copies(self.raw) < least):
             found, chance = noise_of(others, self.values, self.raw, None, "impulse")
             found = normal if found.kind == "none" and deviation > LEAST_LEVEL else found
         if asked not in ("auto", found.kind):
@@ -221,13 +223,6 @@ class _Sample:
                 f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"
             )
         return (normal if found.kind == "gaussian" else found), chance
-
-    def has_copies(self, share: float) -> bool:
-        """Say whether values stand twice in their column as often as such exchanges make them."""
-        columns = [column[~np.isnan(column)] for column in self.raw.T]
-        alone = sum(len(np.unique(column)) for column in columns)
-        copies = 1.0 - alone / max(sum(map(len, columns)), 1)
-        return copies > _LEAST_COPIED * share * len(self.places) / self.n_rows
 
     def own(self, noise: Noise) -> Noise:
         """Return noise with the units that it was measured in."""

@@ -8,10 +8,17 @@ import numpy as np
 
 from autoencode.noise_parts.description import Array, Noise
 
-__all__ = ["gain_of", "nats_without", "swapped", "swaps"]
+__all__ = ["copies", "gain_of", "nats_without", "swapped", "swaps"]
 
 _DENSE = 0.3
 _LARGE = 3.0
+
+
+def copies(raw: Array) -> float:
+    """Return the share of cells whose value stands in its column before; NaN is missing."""
+    columns = [column[~np.isnan(column)] for column in raw.T]
+    alone = sum(len(np.unique(column)) for column in columns)
+    return 1.0 - alone / max(sum(map(len, columns)), 1)
 
 
 def swaps(residual: Array, values: Array) -> Noise:
