@@ -1,9 +1,9 @@
 """Values off by more than their bound: ours, beside rounding to steps and casting.
 
 Hard values of every type: offsets that float32 hardly holds, lognormal with a spread of 5,
-subnormal, decimals at ties, whole numbers at the limits of their types, with NaN, infinities
-and -0.0 among them. Differences are judged exactly. Within a bound no value may be off, and
-what is not finite has to keep its bits.
+subnormal, decimals at ties, whole numbers that were scaled or are at the limits of their types,
+with NaN, infinities and -0.0 among them. Differences are judged exactly. Within a bound no value
+may be off, and what is not finite has to keep its bits.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ def cases(rng: np.random.Generator, count: int) -> Iterator[tuple[str, np.ndarra
     yield "half", rng.normal(size=count).astype(np.float16), 1e-3
     yield "decimals", np.round(rng.normal(size=count), 3), 5e-3
     yield "ties", rng.integers(0, 4000, count) / 4, 0.25
+    scaled = (rng.integers(0, 3000, count) - 1234.5) / 567.8
+    yield "scaled, float32", scaled.astype(np.float32), 1e-4
+    yield "scaled, together", scaled, 3e-3
     yield "int8", rng.integers(-128, 128, count).astype(np.int8), 3.0
     yield "int64", rng.integers(-(1 << 63), (1 << 63) - 1, count), 1e12
     yield "uint64", rng.integers(0, (1 << 64) - 1, count, dtype=np.uint64), 1e12
