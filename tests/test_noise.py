@@ -297,3 +297,6 @@ def test_normal_noise_in_more_columns_than_rows_is_not_taken_for_exchanges() -> 
     scaling = choose_scaling("auto", named=False)
     found = situation_of(rows, None, Layout(196, None), scaling, "auto", "auto")
     assert (found.name, found.noise.kind) == ("noisy", "gaussian")
+    # Rows to learn from are as spread as clean ones, without what few noisy rows have by chance.
+    learned = found.rows.dense().reshape(150, 196)
+    assert 0.85 < learned.var(0).sum() / pixels.var(0).sum() < 1.0

@@ -29,6 +29,7 @@ from autoencode.noise_parts.levels import (
     floor_apart,
     is_normal,
     noise_floor,
+    variances_apart,
 )
 from autoencode.noise_parts.others import Others
 from autoencode.noise_parts.swaps import copies, gain_of, nats_without, swapped, swaps
@@ -52,6 +53,7 @@ __all__ = [
     "noise_of",
     "suspects",
     "usual",
+    "variances_apart",
 ]
 
 _ROUNDS = 3

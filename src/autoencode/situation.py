@@ -27,6 +27,7 @@ from autoencode.noise import (
     noise_floor,
     noise_of,
     suspects,
+    variances_apart,
 )
 from autoencode.preprocess.filling import Fill, fit_moments
 from autoencode.preprocess.scaling import Scaling, fit_scaling
@@ -146,8 +147,7 @@ def _clean(sample: _Sample, rows: Rows, noise: str) -> Situation:
     }[noise]
     pictures = len(rows.sample_shape) > 1
     if noise == "auto" and (pictures or Exchanges.fitting(sample.raw) is not None):
-        # Where it is seen which cells were exchanged, they are restored as missing ones are;
-        # in pictures none are.
+        # Cells that are seen to be exchanged are restored as missing ones; in pictures none are.
         corruption = "restoring:swap=None"
     return Situation("clean", Noise("none"), rows, None, corruption)
 
@@ -158,6 +158,7 @@ class _Sample:
     def __init__(self, rows: Rows, layout: Layout, scaling: str) -> None:
         self.layout, self.real = layout, real_values(layout)
         self.scaling: Scaling = fit_scaling((b for _, b in rows.blocks()), scaling, layout)
+        self.apart: Others | None = None
         self.n_rows, self.pictures = rows.n_rows, len(rows.sample_shape) > 1
         every = -(-rows.n_rows // _MOST_ROWS)
         self.places = np.arange(0, rows.n_rows, every)
@@ -204,8 +205,8 @@ class _Sample:
     def noise(self, asked: str) -> tuple[Noise, Array]:
         """Return the noise of the rows, and the chance that it hit each cell."""
         if len(self.values) < _ROWS_A_COLUMN * len(self.real):
-            apart = Others.folded(self.values, _PARTS)
-            deviation, error, self.flat = floor_apart(apart, self.values)
+            self.apart = Others.folded(self.values, _PARTS)
+            deviation, error, self.flat = floor_apart(self.apart, self.values)
         else:
             deviation, error, self.flat = noise_floor(self.moments, len(self.values))
         normal = Noise("gaussian", deviation, error)
@@ -213,8 +214,8 @@ class _Sample:
             return normal, np.zeros_like(self.values)
         others = Others.across(self.values)
         found, chance = noise_of(others, self.values, self.raw, deviation)
-        swapped = asked == "auto" and found.kind == "swap"
         least = _LEAST_COPIED * found.level * len(self.places) / self.n_rows
+        swapped = asked == "auto" and found.kind == "swap"
         if swapped and (self.pictures or copies(self.raw) < least):
             found, chance = noise_of(others, self.values, self.raw, None, "impulse")
             found = normal if found.kind == "none" and deviation > LEAST_LEVEL else found
@@ -254,11 +255,10 @@ class _Sample:
         n_rows, count = self.values.shape
         least = float(self.values.var(axis=0).min())
         if n_rows < _FEW_A_COLUMN * count and least > _LEAST_COLUMN * found.level**2:
-            # All variance along most axes of so few rows is alike, be it noise or texture.
+            # Along most axes of so few rows all is alike, be it noise or texture.
             return False
         axes = self.flat * count
-        share = self.flat >= _LEAST_FLAT or axes >= _MANY_AXES
-        return bool(share and axes >= _FEWEST_AXES - 0.5)
+        return bool(axes >= min(_MANY_AXES, max(_LEAST_FLAT * count, _FEWEST_AXES - 0.5)))
 
 
 def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
@@ -269,7 +269,8 @@ def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
     """
     noisy = sample.moments.covariance
     variances, axes = np.linalg.eigh(noisy)
-    clean = np.maximum(variances - found.level**2, 0.0)
+    seen = variances if sample.apart is None else variances_apart(sample.apart, sample.values)
+    clean = np.clip(seen - found.level**2, 0.0, np.maximum(variances, 0.0))
     factors = np.sqrt(clean / np.maximum(variances, 1e-300))
     _, values = sample.read(rows, np.arange(rows.n_rows))
     missing = np.isnan(values)

@@ -19,6 +19,7 @@ __all__ = [
     "floor_apart",
     "is_normal",
     "noise_floor",
+    "variances_apart",
 ]
 
 _LEVELS = np.geomspace(0.01, 8.0, 121)
@@ -88,18 +89,26 @@ def floor_apart(others: Others, values: Array) -> tuple[float, float, float]:
         Complete.
     """
     n_rows, count = values.shape
-    principal, columns = np.zeros(count), np.zeros(count)
+    columns = np.zeros(count)
     for rows, moments in others.parts:
-        _, axes = np.linalg.eigh(moments.covariance)
-        apart = values[rows] - moments.mean
-        principal += np.square(apart @ axes).sum(0)
-        columns += np.square(apart).sum(0)[np.argsort(np.diag(moments.covariance))]
-    found = [_alike(squares / n_rows, n_rows) for squares in (principal, columns)]
+        squares = np.square(values[rows] - moments.mean).sum(0)
+        columns += squares[np.argsort(np.diag(moments.covariance))] / n_rows
+    found = [_alike(part, n_rows) for part in (variances_apart(others, values), columns)]
     # The smaller one for sure: a single axis may have little by chance.
     variance, flat = min(
         found, key=lambda one: one[0] * (1 + _SURELY * math.sqrt(2 / one[1] / n_rows))
     )
     return math.sqrt(variance), math.sqrt(variance / (2.0 * flat * n_rows)), flat / count
+
+
+def variances_apart(others: Others, values: Array) -> Array:
+    """Return variances along principal axes that other rows have made, the least first."""
+    squares = np.zeros(values.shape[1])
+    for rows, moments in others.parts:
+        _, axes = np.linalg.eigh(moments.covariance)
+        squares += np.square((values[rows] - moments.mean) @ axes).sum(0)
+    variances: Array = squares / len(values)
+    return variances
 
 
 def _alike(variances: Array, n_rows: int) -> tuple[float, int]:
