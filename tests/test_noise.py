@@ -24,6 +24,7 @@ from autoencode.noise import (
     noise_of,
     suspects,
     usual,
+    variances_apart,
 )
 from autoencode.preprocess.filling import Moments, fit_moments
 from autoencode.preprocess.scaling import choose_scaling
@@ -267,7 +268,7 @@ def test_the_strength_of_noise_is_right_where_rows_are_few_for_their_columns() -
     moments = fit_moments(fitted)
     seems = apparent_levels(moments, later)
     _, own, _ = LevelCurve.measure([(moments, fitted)]).levels_of(seems)
-    parts = [(part, fitted[rows]) for rows, part in Others.folded(fitted, 12).parts]
+    parts = [(part, fitted[rows]) for rows, part in Others.apart(fitted).parts]
     _, apart, _ = LevelCurve.measure(parts).levels_of(seems)
     assert apart == pytest.approx(0.2, rel=0.15)
     assert own > 0.28
@@ -280,12 +281,14 @@ def test_the_floor_is_right_where_rows_are_few(
 ) -> None:
     clean = digits[:n_rows].reshape(n_rows, -1)
     x = centred(clean + np.random.default_rng(0).normal(0, level, clean.shape))
-    found, error, share = floor_apart(Others.folded(x, 12), x)
+    apart = Others.apart(x)
+    found, error, share = floor_apart(apart, x, variances_apart(apart, x))
     assert found == pytest.approx(level, rel=0.04)
     assert 0 < error < 0.03 * level
     assert share > 0.1
     x = centred(clean)
-    assert floor_apart(Others.folded(x, 12), x)[0] == 0
+    apart = Others.apart(x)
+    assert floor_apart(apart, x, variances_apart(apart, x))[0] == 0
 
 
 def test_normal_noise_in_more_columns_than_rows_is_not_taken_for_exchanges() -> None:

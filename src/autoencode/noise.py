@@ -31,7 +31,7 @@ from autoencode.noise_parts.levels import (
     noise_floor,
     variances_apart,
 )
-from autoencode.noise_parts.others import Others
+from autoencode.noise_parts.others import Others, are_few
 from autoencode.noise_parts.swaps import copies, gain_of, nats_without, swapped, swaps
 from autoencode.preprocess.filling import Moments
 
@@ -44,6 +44,7 @@ __all__ = [
     "Noise",
     "Others",
     "apparent_levels",
+    "are_few",
     "copies",
     "floor_apart",
     "hit_cells",

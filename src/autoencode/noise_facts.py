@@ -10,7 +10,7 @@ import numpy as np
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
 from autoencode.denoising import complete_rows, units_of
-from autoencode.noise import Exchanges, LevelCurve, Others, usual
+from autoencode.noise import Exchanges, LevelCurve, Others, are_few, usual
 from autoencode.noise_parts.description import Array
 from autoencode.preprocess.filling import Moments
 from autoencode.state import State
@@ -19,9 +19,6 @@ __all__ = ["exchanges_of", "level_curve", "usual_values"]
 
 _CURVE_ROWS = 1000
 _DESCRIBED_ROWS = 4000
-_PARTS = 12
-_ROWS_A_COLUMN = 10
-"""For fewer rows, moments fit those that they are of better than any others."""
 
 
 def level_curve(state: State, rows: Rows) -> dict[str, Any]:
@@ -48,11 +45,11 @@ def _judged(state: State, rows: Rows) -> list[tuple[Moments, Array, Array]]:
     These are the model's, or, where rows are few for their columns, those of other rows.
     """
     real = real_values(state.composition.layout)
-    few = rows.n_rows < _ROWS_A_COLUMN * len(real)
+    few = are_few(rows.n_rows, len(real))
     every = 1 if few else -(-rows.n_rows // _CURVE_ROWS)
     raw = rows.take(np.arange(0, rows.n_rows, every)).astype(np.float64, copy=False)
     values, raw = complete_rows(state, raw)[:, real], raw[:, real]
-    others = Others.folded(values, _PARTS) if few else units_of(state, None, real)[1]
+    others = Others.apart(values) if few else units_of(state, None, real)[1]
     each = _CURVE_ROWS // len(others.parts)
     return [(moments, values[part][:each], raw[part][:each]) for part, moments in others.parts]
 

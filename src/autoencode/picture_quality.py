@@ -19,8 +19,8 @@ __all__ = ["beside_filter", "figures_of", "weight_at", "wiener"]
 _LEVELS = (15 / 255, 25 / 255, 50 / 255)
 _PARTS = 32
 _WINDOW = 5
-_NEARLY_ALL = 0.9
-"""Weight from which the network counts alone."""
+_PLAINLY_LESS = 0.8
+"""Multiple of the filter's error, 1 dB less, below which the network counts alone."""
 
 
 def figures_of(network: UNet, held_out: Crops, seed: int) -> list[dict[str, float]]:
@@ -56,7 +56,7 @@ def _figures(network: UNet, batch: Batch, target: Batch) -> dict[str, float]:
     levels = told_levels(batch)
     learned = batch.x - network(batch.x.to(device), levels.to(device)).cpu()
     filtered = wiener(batch.x, levels)
-    weight = _weight(learned - filtered, target.x - filtered)
+    weight = _weight(learned, filtered, target.x)
     found = {
         "noisy": batch.x,
         "wiener": filtered,
@@ -68,10 +68,13 @@ def _figures(network: UNet, batch: Batch, target: Batch) -> dict[str, float]:
     }
 
 
-def _weight(step: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Return the share of a step that comes nearest to what is wanted, by least squares."""
+def _weight(learned: torch.Tensor, filtered: torch.Tensor, target: torch.Tensor) -> float:
+    """Return how much the network counts: all, or by least squares if it is hardly better."""
+    step, wanted = learned - filtered, target - filtered
+    if float((target - learned).square().sum()) < _PLAINLY_LESS * float(wanted.square().sum()):
+        return 1.0
     share = float((step * wanted).sum() / step.square().sum().clamp_min(1e-12))
-    return 1.0 if share > _NEARLY_ALL else max(share, 0.0)
+    return min(max(share, 0.0), 1.0)
 
 
 def weight_at(figures: list[dict[str, float]], level: float) -> float:

@@ -20,6 +20,7 @@ from autoencode.noise import (
     Exchanges,
     Noise,
     Others,
+    are_few,
     copies,
     floor_apart,
     hit_cells,
@@ -41,8 +42,6 @@ SITUATIONS = ("clean", "noisy", "pairs")
 
 _MOST_ROWS = 4000
 _MARGIN = 1.25
-_ROWS_A_COLUMN, _PARTS = 10, 12
-"""For fewer rows, the axes of least variance are judged by rows that did not make them."""
 _LEAST_COPIED = 0.1
 """Share of the copies that exchanged values would be, from which they may be that."""
 _FEWEST_AXES, _LEAST_FLAT = 2, 0.05
@@ -158,7 +157,7 @@ class _Sample:
     def __init__(self, rows: Rows, layout: Layout, scaling: str) -> None:
         self.layout, self.real = layout, real_values(layout)
         self.scaling: Scaling = fit_scaling((b for _, b in rows.blocks()), scaling, layout)
-        self.apart: Others | None = None
+        self.variances: Array | None = None
         self.n_rows, self.pictures = rows.n_rows, len(rows.sample_shape) > 1
         every = -(-rows.n_rows // _MOST_ROWS)
         self.places = np.arange(0, rows.n_rows, every)
@@ -204,9 +203,10 @@ class _Sample:
 
     def noise(self, asked: str) -> tuple[Noise, Array]:
         """Return the noise of the rows, and the chance that it hit each cell."""
-        if len(self.values) < _ROWS_A_COLUMN * len(self.real):
-            self.apart = Others.folded(self.values, _PARTS)
-            deviation, error, self.flat = floor_apart(self.apart, self.values)
+        if are_few(len(self.values), len(self.real)):
+            apart = Others.apart(self.values)
+            self.variances = variances_apart(apart, self.values)
+            deviation, error, self.flat = floor_apart(apart, self.values, self.variances)
         else:
             deviation, error, self.flat = noise_floor(self.moments, len(self.values))
         normal = Noise("gaussian", deviation, error)
@@ -269,7 +269,7 @@ def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
     """
     noisy = sample.moments.covariance
     variances, axes = np.linalg.eigh(noisy)
-    seen = variances if sample.apart is None else variances_apart(sample.apart, sample.values)
+    seen = variances if sample.variances is None else sample.variances
     clean = np.clip(seen - found.level**2, 0.0, np.maximum(variances, 0.0))
     factors = np.sqrt(clean / np.maximum(variances, 1e-300))
     _, values = sample.read(rows, np.arange(rows.n_rows))

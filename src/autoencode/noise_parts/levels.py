@@ -74,7 +74,7 @@ def noise_floor(moments: Moments, n_rows: int) -> tuple[float, float, float]:
     return math.sqrt(max(variance, 0.0)), error, flat / max(count, 1)
 
 
-def floor_apart(others: Others, values: Array) -> tuple[float, float, float]:
+def floor_apart(others: Others, values: Array, principal: Array) -> tuple[float, float, float]:
     """Return the same where rows are few for their columns.
 
     Axes that rows have made themselves have too little variance in them where it is least:
@@ -87,13 +87,15 @@ def floor_apart(others: Others, values: Array) -> tuple[float, float, float]:
         What predicts each part of the rows by the others.
     values : ndarray of shape (rows, n_values)
         Complete.
+    principal : ndarray of shape (n_values,)
+        What `variances_apart` says of both.
     """
     n_rows, count = values.shape
     columns = np.zeros(count)
     for rows, moments in others.parts:
         squares = np.square(values[rows] - moments.mean).sum(0)
         columns += squares[np.argsort(np.diag(moments.covariance))] / n_rows
-    found = [_alike(part, n_rows) for part in (variances_apart(others, values), columns)]
+    found = [_alike(part, n_rows) for part in (principal, columns)]
     # The smaller one for sure: a single axis may have little by chance.
     variance, flat = min(
         found, key=lambda one: one[0] * (1 + _SURELY * math.sqrt(2 / one[1] / n_rows))

@@ -10,12 +10,13 @@ import torch
 from autoencode.noise_parts.description import Array, Flags, Places
 from autoencode.preprocess.filling import Fill, Moments, fit_moments
 
-__all__ = ["Others"]
+__all__ = ["Others", "are_few"]
 
 _FOLDS = 6
 _SHRINKAGE = (0.0, 0.05, 0.1, 0.2, 0.35, 0.6)
 _FAR = 9.0
 """Squared deviations, of a column, beyond which an error counts no more."""
+_PARTS, _ROWS_A_COLUMN = 12, 10
 _FEWEST_ROWS = 20
 _MANY_ROWS = 10
 
@@ -50,6 +51,11 @@ class Others:
         count = min(count, len(values))
         parts = [places[fold::count] for fold in range(count)]
         return cls([(rows, fit_moments(np.delete(values, rows, axis=0))) for rows in parts])
+
+    @classmethod
+    def apart(cls, values: Array) -> Others:
+        """Predict rows that are few for their columns by others, nearly as many; see `are_few`."""
+        return cls.folded(values, _PARTS)
 
     @classmethod
     def shrunk(cls, values: Array) -> Others:
@@ -120,6 +126,11 @@ class Others:
                 part[hidden] = guess.numpy()[hidden]
             mean[rows] = part + moments.mean
         return mean
+
+
+def are_few(n_rows: int, n_columns: int) -> bool:
+    """Say whether moments would fit the rows that they are of better than any others."""
+    return n_rows < _ROWS_A_COLUMN * n_columns
 
 
 def _less_alike(moments: Moments, share: float) -> Moments:
