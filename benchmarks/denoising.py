@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from denoising_peers import PEERS, PICTURE_PEERS, train_denoiser
-from denoising_sets import PICTURES, SETS, Noise, Rows, load, noises, psnr
+from denoising_sets import MOST_TRAINING_ROWS, PICTURES, SETS, Noise, Rows, load, noises, psnr
 from harness import print_table
 from table_sets import Results, installed_ours, print_machine, table_parser, timed
 
@@ -111,9 +111,11 @@ def jobs(name: str, methods: list[str]) -> dict[str, Callable[[Rows], Line]]:
     return result
 
 
-def measure(name: str, seed: int, work: Callable[[Rows], Line], data: Path, quick: bool) -> Line:
+def measure(
+    name: str, seed: int, work: Callable[[Rows], Line], data: Path, most_rows: int, quick: bool
+) -> Line:
     """Load the rows and let one method run."""
-    rows = load(name, data, seed, quick=quick)
+    rows = load(name, data, seed, most_rows, quick=quick)
     line: Line = {"rows": len(rows.train)}
     with timed(line):
         result = work(rows)
@@ -230,6 +232,7 @@ def main() -> None:
     every = [*PEERS, *PICTURE_PEERS, FIXED, *SITUATIONS]
     options = table_parser(__doc__.splitlines()[0], SETS, seeds=3)
     options.add_argument("--methods", nargs="+", choices=every, default=every)
+    options.add_argument("--most-rows", type=int, default=MOST_TRAINING_ROWS, metavar="ROWS")
     arguments = options.parse_args()
     methods = chosen_methods(arguments)
     results = Results(arguments.json)
@@ -239,7 +242,9 @@ def main() -> None:
             for job, work in jobs(name, methods).items():
                 key = {"benchmark": "denoising", "quick": arguments.quick}
                 key |= {"table": name, "seed": seed, "method": job}
-                run = partial(measure, name, seed, work, arguments.data, arguments.quick)
+                key |= {"most_rows": arguments.most_rows}
+                sizes = arguments.most_rows, arguments.quick
+                run = partial(measure, name, seed, work, arguments.data, *sizes)
                 runs.setdefault(name, {}).setdefault(job, []).append(results.get(key, run))
     figures = figures_of(runs)
     report_psnr(figures)

@@ -130,10 +130,12 @@ def add_noise(
     return np.where(changed, np.take_along_axis(clean, other % len(clean), axis=0), clean)
 
 
-def load(name: str, data: Path, seed: int, *, quick: bool = False) -> Rows:
-    """Return the rows of a set, split by the seed."""
+def load(
+    name: str, data: Path, seed: int, most_rows: int = MOST_TRAINING_ROWS, *, quick: bool = False
+) -> Rows:
+    """Return the rows of a set, split by the seed; at most so many to train on."""
     rng = np.random.default_rng([seed, 0])
-    n_train, n_test = QUICK_ROWS if quick else (MOST_TRAINING_ROWS, TEST_ROWS[name])
+    n_train, n_test = QUICK_ROWS if quick else (most_rows, TEST_ROWS[name])
     if name == "mnist":
         with np.load(data / "mnist.npz", allow_pickle=False) as archive:
             train, test = (
