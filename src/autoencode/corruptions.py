@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -359,9 +360,14 @@ class Restoring(Corruption):
 
 
 def real_values(layout: Layout) -> npt.NDArray[np.intp]:
-    """Return the places of the values that are numbers: those that noise can be added to."""
+    """Return the places of the values that are numbers: those that noise can be added to.
+
+    Several values of one column (a date, an angle) are bound to each other.
+    """
+    widths = Counter(layout.columns().tolist())
+    alone = np.array([widths[column] == 1 for column in layout.columns().tolist()], dtype=bool)
     real = [part.likelihood in _REAL for part in layout.parts for _ in range(*part[2:])]
-    places: npt.NDArray[np.intp] = np.flatnonzero(real)
+    places: npt.NDArray[np.intp] = np.flatnonzero(alone & np.array(real, dtype=bool))
     return places
 
 

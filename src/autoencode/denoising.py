@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 
 _PIECE = 2048
@@ -55,7 +56,8 @@ _FEWEST_ROWS = 20
 class _Seen:
     """Rows as noise is looked for in them, only values that are numbers.
 
-    As they were given, in its units, what predicts them, and on the scale of `Exchanges`.
+    As they were given (NaN where they are missing), in its units, what predicts them, and on
+    the scale of `Exchanges`.
     """
 
     raw: Array
@@ -64,7 +66,7 @@ class _Seen:
     exchanges: Exchanges | None
     scores: Array
 
-    def drawn(self, share: float) -> npt.NDArray[np.bool_]:
+    def drawn(self, share: float) -> Flags:
         """Return which cells may be exchanged, ``(draws, rows, n_values)``."""
         assert self.exchanges is not None
         return self.exchanges.hits(self.scores, share)[1]
@@ -85,9 +87,7 @@ class Denoised:
         Of normal noise, the deviation in each row; else the same for all.
     """
 
-    def __init__(
-        self, values: Array, changed: npt.NDArray[np.bool_], noise: Noise, levels: Array
-    ) -> None:
+    def __init__(self, values: Array, changed: Flags, noise: Noise, levels: Array) -> None:
         self.values, self.changed, self.noise, self.levels = values, changed, noise, levels
 
 
@@ -122,7 +122,7 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     if found.kind == "gaussian":
         result = _without_noise(state, values, real, found, levels)
     else:
-        found, result = _without_replaced(state, values, units, seen, found, chance)
+        found, result = _without_replaced(state, values, missing, units, seen, found, chance)
         levels = np.full(len(values), found.level)
     changed = result != values
     after = state.scaling.backward(result)
@@ -132,19 +132,26 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
 
 
 def _without_replaced(
-    state: State, values: Array, units: Scaling, seen: _Seen, found: Noise, chance: Array | None
+    state: State,
+    values: Array,
+    missing: Flags,
+    units: Scaling,
+    seen: _Seen,
+    found: Noise,
+    chance: Array | None,
 ) -> tuple[Noise, Array]:
     """Return noise that took the place of values, as it is in these rows, and rows without it."""
     real = real_values(state.composition.layout)
     if found.kind == "swap" and seen.exchanges is not None:
-        result = _without_drawn(state, values, seen.drawn(found.level))
+        result = _without_drawn(state, values, missing, seen.drawn(found.level))
     else:
         found, weights, expected = hit_cells(seen.others, found, seen.values, seen.raw, chance)
         if found.kind == "impulse":
-            result = _without_drawn(state, values, suspects(found, weights, _DRAWS))
+            drawn = suspects(found, weights, _DRAWS)
+            result = _without_drawn(state, values, missing, drawn)
         else:
             guess = _forward(state.scaling, real, units.backward(expected))
-            result = _without_hits(state, values, real, weights, guess)
+            result = _without_hits(state, values, missing, weights, guess)
     if found.kind == "swap" and state.facts["swap_weight"]:
         levels = np.full(len(values), found.level)
         learned = _without_noise(state, values, real, found, levels)
@@ -155,14 +162,16 @@ def _without_replaced(
 
 
 def _without_hits(
-    state: State, values: Array, real: Places, chance: Array, expected: Array
+    state: State, values: Array, missing: Flags, chance: Array, expected: Array
 ) -> Array:
     """Return rows in which cells are what the others say, as far as they were hit.
 
-    Where it is more likely than not, what the others say is up to the model.
+    Where it is more likely than not, and where cells are missing, that is up to the model.
     """
+    real = real_values(state.composition.layout)
     weights, guess = np.zeros(values.shape), values.copy()
     weights[:, real], guess[:, real] = chance, expected
+    weights[missing] = 1.0
     suspect = weights > 0.5
     holed = Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect))
     guess = np.where(suspect, restored_values(state, holed, "missing"), guess)
@@ -170,17 +179,20 @@ def _without_hits(
     return result
 
 
-def _without_drawn(state: State, values: Array, drawn: npt.NDArray[np.bool_]) -> Array:
-    """Return the mean of rows restored, once for each draw of the cells that were hit."""
+def _without_drawn(state: State, values: Array, missing: Flags, drawn: Flags) -> Array:
+    """Return the mean of rows restored, once for each draw of the cells that were hit.
+
+    What is missing is restored as well: cells that were hit said something of it before.
+    """
     real = real_values(state.composition.layout)
     total = np.zeros_like(values)
     for hit in drawn:
-        suspect = np.zeros(values.shape, dtype=bool)
-        suspect[:, real] = hit
+        suspect = missing.copy()
+        suspect[:, real] |= hit
         holed = Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect))
         total += np.where(suspect, restored_values(state, holed, "missing"), values)
     result: Array = total / len(drawn)
-    untouched = ~drawn.any(0)
+    untouched = ~(drawn.any(0) | missing[:, real])
     result[:, real] = np.where(untouched, values[:, real], result[:, real])
     return result
 
@@ -224,16 +236,17 @@ def swap_weight(state: State, rows: Rows) -> float:
     hit = generator.random(clean.shape) < _EXCHANGED
     values[:, real] = np.where(hit, others, clean)[:, real]
     _, seen = _seen(state, None, values, state.scaling.backward(values))
+    complete = np.zeros(values.shape, dtype=bool)
     if known:
         noise = Noise("swap", _EXCHANGED)
-        one = _without_drawn(state, values, seen.drawn(_EXCHANGED))
+        one = _without_drawn(state, values, complete, seen.drawn(_EXCHANGED))
     else:
         rest = Others.noisy(seen.others.parts[0][1], seen.values)
         noise, chance = noise_of(rest, seen.values, seen.raw, None)
         if noise.kind != "swap":
             return 0.5
         noise, chance, expected = hit_cells(seen.others, noise, seen.values, seen.raw, chance)
-        one = _without_hits(state, values, real, chance, expected)
+        one = _without_hits(state, values, complete, chance, expected)
     other = _without_noise(state, values, real, noise, np.full(len(values), noise.level))
     weights = np.linspace(0, 1, 11)
     errors = [float(np.square(one + w * (other - one) - clean).sum()) for w in weights]
@@ -259,9 +272,7 @@ def complete_rows(state: State, raw: Array) -> Array:
     return complete
 
 
-def units_of(
-    state: State, noise: Noise | None, real: npt.NDArray[np.intp]
-) -> tuple[Scaling, Others]:
+def units_of(state: State, noise: Noise | None, real: Places) -> tuple[Scaling, Others]:
     """Return the units that noise is measured in, and what predicts rows in them."""
     assert state.precision is not None
     center, scale = state.scaling.center[real], state.scaling.scale[real]
@@ -287,7 +298,7 @@ def _seen(state: State, noise: Noise | None, values: Array, raw: Array) -> tuple
     return units, _Seen(raw[:, real], units.forward(given), others, exchanges, scores)
 
 
-def _forward(scaling: Scaling, places: npt.NDArray[np.intp], values: Array) -> Array:
+def _forward(scaling: Scaling, places: Places, values: Array) -> Array:
     return (values - scaling.center[places]) / scaling.scale[places]
 
 
@@ -326,7 +337,7 @@ def _examined(
     return found, levels, chance
 
 
-def _tensors(values: Array, observed: npt.NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+def _tensors(values: Array, observed: Flags) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values), torch.from_numpy(observed)
 
 

@@ -18,6 +18,7 @@ from autoencode.noise_parts.impulses import (
     Usual,
     at_atoms,
     impulses,
+    isolated,
     measured,
     usual,
     widths,
@@ -49,6 +50,7 @@ __all__ = [
     "floor_apart",
     "hit_cells",
     "is_normal",
+    "isolated",
     "noise_beside",
     "noise_floor",
     "noise_of",
@@ -206,6 +208,8 @@ def hit_cells(
 ) -> tuple[Noise, Array, Array]:
     """Say how likely each cell is hit, looking only at cells that are probably not.
 
+    Those that are missing say nothing of any other.
+
     Parameters
     ----------
     others : Others
@@ -213,7 +217,7 @@ def hit_cells(
     noise : Noise
         Of a kind that takes the place of values.
     values, raw : ndarray of shape (rows, n_values)
-        As in `noise_of`.
+        As in `noise_of`; raw ones are NaN where they are missing.
     chance : ndarray of shape (rows, n_values), optional
         What that returned; without it, the noise is taken to be as it was measured before.
 
@@ -226,14 +230,14 @@ def hit_cells(
     mean : ndarray of shape (rows, n_values)
         What cells that are probably right say of each.
     """
-    known, mean = chance is None, values
+    known, mean, missing = chance is None, values, np.isnan(raw)
     if chance is None:
         mean = Others.noisy(others.parts[0][1], values).expected(values)
         many = noise.kind == "swap" and len(values) >= _MANY_ROWS
         start = swaps(values - mean, values) if many else noise
         chance = _chance(start, mean, values, raw)
     for turn in range(_ROUNDS):
-        suspect = suspects(noise, chance, 1, seed=turn)[0]
+        suspect = suspects(noise, chance, 1, seed=turn)[0] | missing
         mean = others.restored(values, suspect)
         if noise.kind == "swap" and (not known or len(values) >= _MANY_ROWS):
             # Errors are wider as long as some of the cells that are hit are not known.

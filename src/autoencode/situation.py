@@ -7,32 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from autoencode.corruptions import real_values
-from autoencode.data.arrays import open_array
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.interfaces import Layout
-from autoencode.noise import (
-    KINDS,
-    LEAST_LEVEL,
-    Exchanges,
-    Noise,
-    Others,
-    are_few,
-    copies,
-    floor_apart,
-    hit_cells,
-    is_normal,
-    noise_floor,
-    noise_of,
-    suspects,
-    variances_apart,
-)
-from autoencode.preprocess.filling import Fill, fit_moments
-from autoencode.preprocess.scaling import Scaling, fit_scaling
-from autoencode.preprocess.table_rows import TableRows
+from autoencode.noise import KINDS, Exchanges, Noise, Others, hit_cells, noise_of, suspects
+from autoencode.noise_sample import Sample
+from autoencode.preprocess.filling import fit_moments
 
 __all__ = ["SITUATIONS", "Situation", "situation_of"]
 
@@ -40,18 +21,7 @@ Array = npt.NDArray[np.float64]
 
 SITUATIONS = ("clean", "noisy", "pairs")
 
-_MOST_ROWS = 4000
 _MARGIN = 1.25
-_LEAST_COPIED = 0.1
-"""Share of the copies that exchanged values would be, from which they may be that."""
-_FEWEST_AXES, _LEAST_FLAT = 2, 0.05
-"""Axes with nothing but noise, and their share, from which rows are taken to be noisy."""
-_FEW_A_COLUMN, _LEAST_COLUMN = 4, 1.5
-"""For fewer rows, noise is plain if some column has not much more variance than it."""
-_MANY_AXES = 16
-"""Axes that are enough, whatever their share."""
-_LEAST_PLAIN = 0.05
-"""Deviation of normal noise, where rows have 1, from which they are taken to be noisy."""
 _LEAST_EXACT = 0.02
 """Share of values that noise leaves alone, from which it takes the place of the others."""
 _LEAST_AT_ATOMS = 0.5
@@ -122,7 +92,7 @@ def situation_of(
         raise SpecError(f"noise={noise!r} is not known; choose from auto, {', '.join(KINDS[1:])}")
     if given not in ("auto", "clean", "noisy"):
         raise SpecError(f"rows={given!r} is not known; choose from auto, clean, noisy")
-    sample = _Sample(rows if target is None else target, layout, scaling)
+    sample = Sample(rows if target is None else target, layout, scaling)
     if target is not None:
         return _pairs(sample, rows, target)
     if given == "clean":
@@ -137,7 +107,7 @@ def situation_of(
     return _noisy_cells(sample, found, chance, rows)
 
 
-def _clean(sample: _Sample, rows: Rows, noise: str) -> Situation:
+def _clean(sample: Sample, rows: Rows, noise: str) -> Situation:
     corruption = {
         "auto": "restoring",
         "gaussian": "restoring:swap=None,hidden=None",
@@ -151,117 +121,7 @@ def _clean(sample: _Sample, rows: Rows, noise: str) -> Situation:
     return Situation("clean", Noise("none"), rows, None, corruption)
 
 
-class _Sample:
-    """Some of the rows, scaled; only values that are numbers."""
-
-    def __init__(self, rows: Rows, layout: Layout, scaling: str) -> None:
-        self.layout, self.real = layout, real_values(layout)
-        self.scaling: Scaling = fit_scaling((b for _, b in rows.blocks()), scaling, layout)
-        self.variances: Array | None = None
-        self.n_rows, self.pictures = rows.n_rows, len(rows.sample_shape) > 1
-        every = -(-rows.n_rows // _MOST_ROWS)
-        self.places = np.arange(0, rows.n_rows, every)
-        self.raw, self.values = self.read(rows, self.places)
-        self.moments = fit_moments(self.values)
-        self.missing = np.isnan(self.values)
-        self.values = self.complete(self.values)
-
-    def read(self, rows: Rows, places: npt.NDArray[np.intp]) -> tuple[Array, Array]:
-        """Return rows as they were given, and scaled."""
-        raw = rows.take(places).astype(np.float64, copy=False)
-        return raw[:, self.real], self.scaling.forward(raw)[:, self.real]
-
-    def complete(self, values: Array) -> Array:
-        """Return rows with their best linear guess where values are missing."""
-        missing = np.isnan(values)
-        if not missing.any():
-            return values
-        fill = Fill(torch.from_numpy(self.moments.precision()))
-        known = torch.from_numpy(np.where(missing, 0.0, values - self.moments.mean))
-        with torch.inference_mode():
-            guess = fill(known, torch.from_numpy(~missing)).numpy()
-        complete: Array = guess + self.moments.mean
-        return complete
-
-    def replaced(self, rows: Rows, values: Array) -> Rows:
-        """Return rows with other values, scaled, where they are numbers; NaN is missing."""
-        center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
-        raw = values * scale + center
-        if isinstance(rows, TableRows):
-            everything = np.concatenate([block for _, block in rows.blocks()])
-            everything[:, self.real] = np.nan_to_num(raw)
-            found, cells = rows.schema.gather(everything, clip=False), rows.cells.copy()
-            for span in rows.schema.spans:
-                inside = (self.real >= span.values.start) & (self.real < span.values.stop)
-                if inside.any():
-                    lost = np.asarray(np.isnan(raw[:, inside]).any(axis=1))
-                    cells[:, span.cells] = np.where(lost[:, None], np.nan, found[:, span.cells])
-            return rows.with_cells(cells)
-        whole = rows.dense().astype(np.float64)
-        whole[:, self.real] = raw
-        return open_array(whole.reshape(len(whole), *rows.sample_shape), checked=False)
-
-    def noise(self, asked: str) -> tuple[Noise, Array]:
-        """Return the noise of the rows, and the chance that it hit each cell."""
-        if are_few(len(self.values), len(self.real)):
-            apart = Others.apart(self.values)
-            self.variances = variances_apart(apart, self.values)
-            deviation, error, self.flat = floor_apart(apart, self.values, self.variances)
-        else:
-            deviation, error, self.flat = noise_floor(self.moments, len(self.values))
-        normal = Noise("gaussian", deviation, error)
-        if asked == "gaussian":
-            return normal, np.zeros_like(self.values)
-        others = Others.across(self.values)
-        found, chance = noise_of(others, self.values, self.raw, deviation)
-        least = _LEAST_COPIED * found.level * len(self.places) / self.n_rows
-        swapped = asked == "auto" and found.kind == "swap"
-        if swapped and (self.pictures or copies(self.raw) < least):
-            found, chance = noise_of(others, self.values, self.raw, None, "impulse")
-            found = normal if found.kind == "none" and deviation > LEAST_LEVEL else found
-        if asked not in ("auto", found.kind):
-            raise DataError(
-                f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"
-            )
-        return (normal if found.kind == "gaussian" else found), chance
-
-    def own(self, noise: Noise) -> Noise:
-        """Return noise with the units that it was measured in."""
-        center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
-        return replace(noise, center=tuple(center.tolist()), scale=tuple(scale.tolist()))
-
-    def require_plain(self, found: Noise) -> None:
-        """Refuse rows that are said to be noisy, but whose noise cannot be told."""
-        if found.kind not in ("none", "gaussian") or self.flat * len(self.real) >= _FEWEST_AXES:
-            return
-        if is_normal(self.moments, self.values):
-            raise DataError(
-                "the noise of each value seems to go along with that of its neighbours, so it "
-                "cannot be told from what the rows have in common; fit to pairs of noisy and "
-                "clean rows (target=), or to clean rows"
-            )
-        if found.kind == "none":
-            raise DataError(
-                "no noise can be told in the rows: say which kind it is (noise=), fit to pairs "
-                "of noisy and clean rows (target=), or take them as clean (rows='clean')"
-            )
-
-    def plain(self, found: Noise) -> bool:
-        """Say whether noise is so plain that rows must be noisy, without being told."""
-        if found.replaces:
-            return True
-        if found.level < _LEAST_PLAIN:
-            return False
-        n_rows, count = self.values.shape
-        least = float(self.values.var(axis=0).min())
-        if n_rows < _FEW_A_COLUMN * count and least > _LEAST_COLUMN * found.level**2:
-            # Along most axes of so few rows all is alike, be it noise or texture.
-            return False
-        axes = self.flat * count
-        return bool(axes >= min(_MANY_AXES, max(_LEAST_FLAT * count, _FEWEST_AXES - 0.5)))
-
-
-def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
+def _noisy_values(sample: Sample, found: Noise, rows: Rows) -> Situation:
     """Take rows that are as spread as clean ones would be for these.
 
     Along each principal axis they are shrunk to the variance that is left without the
@@ -285,13 +145,12 @@ def _noisy_values(sample: _Sample, found: Noise, rows: Rows) -> Situation:
     return Situation("noisy", found, restored, None, corruption)
 
 
-def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Situation:
+def _noisy_cells(sample: Sample, found: Noise, chance: Array, rows: Rows) -> Situation:
     """Take cells that were probably hit for missing ones."""
     if found.kind == "swap" and (before := Exchanges.fitting(sample.raw)) is not None:
         return _exchanged_cells(sample, found, before, rows)
-    holed = sample.values
     for turn in range(_TURNS):
-        holed = np.where(suspects(found, chance, 1, seed=turn)[0], np.nan, sample.values)
+        holed = sample.without(suspects(found, chance, 1, seed=turn)[0])
         found, chance, _ = hit_cells(Others.across(holed), found, sample.values, sample.raw, chance)
     places = np.arange(rows.n_rows)
     raw, values = sample.read(rows, places)
@@ -304,7 +163,7 @@ def _noisy_cells(sample: _Sample, found: Noise, chance: Array, rows: Rows) -> Si
     return Situation("noisy", sample.own(found), without, None, _against(found))
 
 
-def _exchanged_cells(sample: _Sample, found: Noise, before: Exchanges, rows: Rows) -> Situation:
+def _exchanged_cells(sample: Sample, found: Noise, before: Exchanges, rows: Rows) -> Situation:
     """Take cells for missing ones that were exchanged in one draw of those that may be.
 
     Each by itself being more likely exchanged than not would leave what goes together
@@ -326,7 +185,7 @@ def _exchanged_cells(sample: _Sample, found: Noise, before: Exchanges, rows: Row
     return Situation("noisy", found, without, None, _against(found))
 
 
-def _pairs(sample: _Sample, rows: Rows, target: Rows) -> Situation:
+def _pairs(sample: Sample, rows: Rows, target: Rows) -> Situation:
     """Learn from clean rows with fresh noise of the kind that the pairs show."""
     raw, values = sample.read(rows, sample.places)
     wanted, noisy = sample.values, sample.complete(values)
@@ -362,7 +221,7 @@ def _against(noise: Noise) -> str:
 
 
 def _replaced(
-    sample: _Sample, noisy: Array, raw: Array, hit: npt.NDArray[np.bool_], share: float
+    sample: Sample, noisy: Array, raw: Array, hit: npt.NDArray[np.bool_], share: float
 ) -> Noise:
     """Return noise that takes the place of values, measured where it is known to be."""
     others = Others([(None, sample.moments)])

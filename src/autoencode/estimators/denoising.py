@@ -291,8 +291,9 @@ class DenoisingAutoencoder(Autoencoder):
 
 
 def _columns(rows: TableRows, result: Denoised) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which cells of a table changed, ``(n_rows, n_columns)``."""
-    changed = np.zeros((rows.n_rows, rows.n_columns), dtype=bool)
+    """Return which cells of a table changed, ``(n_rows, n_columns)``; dates only if missing."""
+    changed = rows.missing().copy()
     for place, span in enumerate(rows.schema.spans):
-        changed[:, place] = result.changed[:, span.values].any(1)
+        if span.block.kind != "datetime":
+            changed[:, place] = result.changed[:, span.values].any(1)
     return changed

@@ -7,10 +7,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from sklearn.isotonic import isotonic_regression
 
 from autoencode.noise_parts.description import Array, Atom, Flags, Noise, Places
 
-__all__ = ["LEAST_SHARE", "Usual", "at_atoms", "impulses", "measured", "usual", "widths"]
+__all__ = [
+    "LEAST_SHARE",
+    "Usual",
+    "at_atoms",
+    "impulses",
+    "isolated",
+    "measured",
+    "usual",
+    "widths",
+]
 
 Usual = Mapping[float, float]
 """Values, and the share of cells of which others expect something else that have each."""
@@ -32,6 +42,8 @@ _MOST_USUAL = 0.3
 _PLAINLY = 4.0
 """Standard errors of that share by which it is not chance."""
 _FAR_OFF = (3.0, 4.0, 6.0, 8.0, 12.0)
+_SEVERAL, _APART = 2, 2.0
+"""Columns in which a value lies apart, and by how many times the range of all others."""
 _CHANCE = 2.0
 """Standard errors by which shares differ by chance."""
 
@@ -66,6 +78,36 @@ def impulses(
             if total > most:
                 best, most = tuple(found), total
     return best
+
+
+def isolated(raw: Array) -> tuple[Atom, ...]:
+    """Return values that stand in several columns, in each far beyond all that it has else.
+
+    Such as -99999 for what is not known. One column alone may well have a value of its own
+    that lies apart: 0 for a year of renovation.
+
+    Parameters
+    ----------
+    raw : ndarray of shape (rows, n_values)
+        As it was given; NaN where missing.
+    """
+    found = []
+    for atom in _candidates(raw)[0]:
+        at = atom.at(raw)
+        places = np.flatnonzero(at.sum(0) >= max(LEAST_SHARE * len(raw), 2))
+        beyond = [_is_beyond(raw[~at[:, place], place], _value(atom)) for place in places]
+        if sum(beyond) >= _SEVERAL and all(beyond):
+            found.append(atom)
+    return tuple(found)
+
+
+def _is_beyond(others: Array, value: float) -> bool:
+    """Say whether a value is farther from all others than these are from each other."""
+    others = others[~np.isnan(others)]
+    if not len(others):
+        return False
+    spread = float(others.max() - others.min())
+    return bool(spread > 0 and np.abs(others - value).min() > _APART * spread)
 
 
 def usual(mean: Array, values: Array, raw: Array) -> dict[float, float]:
@@ -158,6 +200,19 @@ def _shares(at: Flags, distances: Array, edges: Array) -> tuple[Array, Places]:
     return hits / np.maximum(counts, 1), counts
 
 
+def _falling(shares: Array, counts: Places, nearest: int) -> Array:
+    """Return shares by bin without what is chance: the farther off, the fewer have the value.
+
+    Of a value that noise puts anywhere some bin has many by chance, and noise alone put
+    them there, as next to it.
+    """
+    result = shares.copy()
+    for side, rising in ((slice(None, nearest + 1), True), (slice(nearest, None), False)):
+        weight = np.maximum(counts[side], 1e-9)
+        result[side] = isotonic_regression(shares[side], sample_weight=weight, increasing=rising)
+    return result
+
+
 def _least_share(at: Flags, distances: Array) -> tuple[float, float]:
     """Return the share of cells with the value where the others speak against it, and its error.
 
@@ -211,6 +266,7 @@ def measured(noise: Noise, mean: Array, values: Array, raw: Array, scales: Array
         distances = _distances(atom, mean, values, raw, scales)
         edges = _edges(distances)
         shares, counts = _shares(at, distances, edges)
+        shares = _falling(shares, counts, int(np.searchsorted(edges, 0.0)))
         least, _ = _least_share(at, distances)
         # Of a few cells the share may be greater by chance, and all of it noise.
         most = least + _CHANCE * np.sqrt(least / np.maximum(counts, 1))

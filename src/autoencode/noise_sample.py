@@ -1,0 +1,195 @@
+"""Some of the rows that a denoising model is fitted to, and the noise that they have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from autoencode.corruptions import real_values
+from autoencode.data.arrays import open_array
+from autoencode.data.rows import Rows
+from autoencode.errors import DataError
+from autoencode.interfaces import Layout
+from autoencode.noise import (
+    LEAST_LEVEL,
+    Noise,
+    Others,
+    are_few,
+    copies,
+    floor_apart,
+    is_normal,
+    isolated,
+    noise_floor,
+    noise_of,
+    variances_apart,
+)
+from autoencode.preprocess.filling import Fill, fit_moments
+from autoencode.preprocess.scaling import Scaling, fit_scaling
+from autoencode.preprocess.table_rows import TableRows
+
+__all__ = ["Sample"]
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+_MOST_ROWS = 4000
+_LEAST_COPIED = 0.1
+"""Share of the copies that exchanged values would be, from which they may be that."""
+_FEWEST_AXES, _LEAST_FLAT = 2, 0.05
+"""Axes with nothing but noise, and their share, from which rows are taken to be noisy."""
+_FEW_A_COLUMN, _LEAST_COLUMN = 4, 1.5
+"""For fewer rows, noise is plain if some column has not much more variance than it."""
+_MANY_AXES = 16
+"""Axes that are enough, whatever their share."""
+_LEAST_PLAIN = 0.05
+"""Deviation of normal noise, where rows have 1, from which they are taken to be noisy."""
+
+
+class Sample:
+    """Some of the rows, scaled; only values that are numbers.
+
+    Parameters
+    ----------
+    rows : Rows
+        Clean or noisy.
+    layout : Layout
+        What the values are.
+    scaling : str
+        As for `fit_scaling`.
+
+    Attributes
+    ----------
+    raw, values : ndarray of shape (rows, n_real)
+        As they were given; and scaled, with a guess where they are missing.
+    missing : ndarray of bool, same shape
+        Where they are.
+    moments : Moments
+        Of the scaled ones.
+    """
+
+    def __init__(self, rows: Rows, layout: Layout, scaling: str) -> None:
+        self.layout, self.real, self.kind = layout, real_values(layout), scaling
+        self.scaling: Scaling = fit_scaling((b for _, b in rows.blocks()), scaling, layout)
+        self.variances: Array | None = None
+        self.n_rows, self.pictures = rows.n_rows, len(rows.sample_shape) > 1
+        every = -(-rows.n_rows // _MOST_ROWS)
+        self.places, self.rows = np.arange(0, rows.n_rows, every), rows
+        self.raw, self.values = self.read(rows, self.places)
+        self.moments = fit_moments(self.values)
+        self.missing = np.isnan(self.values)
+        self.values = self.complete(self.values)
+
+    def read(self, rows: Rows, places: npt.NDArray[np.intp]) -> tuple[Array, Array]:
+        """Return rows as they were given, and scaled."""
+        raw = rows.take(places).astype(np.float64, copy=False)
+        return raw[:, self.real], self.scaling.forward(raw)[:, self.real]
+
+    def without(self, hit: Flags) -> Array:
+        """Measure the units anew without cells that were hit; return rows with NaN for those.
+
+        A few cells far off make a column's other differences seem small.
+        """
+        given = self.rows.take(self.places).astype(np.float64, copy=False)
+        kept = given.copy()
+        kept[:, self.real] = np.where(hit, np.nan, given[:, self.real])
+        self.scaling = fit_scaling([kept], self.kind, self.layout)
+        values = self.scaling.forward(given)[:, self.real]
+        holed = np.where(hit, np.nan, values)
+        self.moments = fit_moments(holed)
+        self.values = np.where(self.missing, self.complete(holed), values)
+        return holed
+
+    def complete(self, values: Array) -> Array:
+        """Return rows with their best linear guess where values are missing."""
+        missing = np.isnan(values)
+        if not missing.any():
+            return values
+        fill = Fill(torch.from_numpy(self.moments.precision()))
+        known = torch.from_numpy(np.where(missing, 0.0, values - self.moments.mean))
+        with torch.inference_mode():
+            guess = fill(known, torch.from_numpy(~missing)).numpy()
+        complete: Array = guess + self.moments.mean
+        return complete
+
+    def replaced(self, rows: Rows, values: Array) -> Rows:
+        """Return rows with other values, scaled, where they are numbers; NaN is missing."""
+        center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
+        raw = values * scale + center
+        if isinstance(rows, TableRows):
+            everything = np.concatenate([block for _, block in rows.blocks()])
+            everything[:, self.real] = np.nan_to_num(raw)
+            found, cells = rows.schema.gather(everything, clip=False), rows.cells.copy()
+            for span in rows.schema.spans:
+                inside = (self.real >= span.values.start) & (self.real < span.values.stop)
+                if inside.any():
+                    lost = np.asarray(np.isnan(raw[:, inside]).any(axis=1))
+                    cells[:, span.cells] = np.where(lost[:, None], np.nan, found[:, span.cells])
+            return rows.with_cells(cells)
+        whole = rows.dense().astype(np.float64)
+        whole[:, self.real] = raw
+        return open_array(whole.reshape(len(whole), *rows.sample_shape), checked=False)
+
+    def noise(self, asked: str) -> tuple[Noise, Array]:
+        """Return the noise of the rows, and the chance that it hit each cell."""
+        if asked in ("auto", "impulse") and (atoms := isolated(self.raw)):
+            hit = np.any([atom.at(self.raw) for atom in atoms], axis=0)
+            return Noise("impulse", float(hit.mean()), atoms=atoms), hit.astype(np.float64)
+        if are_few(len(self.values), len(self.real)):
+            apart = Others.apart(self.values)
+            self.variances = variances_apart(apart, self.values)
+            deviation, error, self.flat = floor_apart(apart, self.values, self.variances)
+        else:
+            deviation, error, self.flat = noise_floor(self.moments, len(self.values))
+        normal = Noise("gaussian", deviation, error)
+        if asked == "gaussian":
+            return normal, np.zeros_like(self.values)
+        others = Others.across(self.values)
+        found, chance = noise_of(others, self.values, self.raw, deviation)
+        least = _LEAST_COPIED * found.level * len(self.places) / self.n_rows
+        swapped = asked == "auto" and found.kind == "swap"
+        if swapped and (self.pictures or copies(self.raw) < least):
+            found, chance = noise_of(others, self.values, self.raw, None, "impulse")
+            found = normal if found.kind == "none" and deviation > LEAST_LEVEL else found
+        if asked not in ("auto", found.kind):
+            raise DataError(
+                f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"
+            )
+        return (normal if found.kind == "gaussian" else found), chance
+
+    def own(self, noise: Noise) -> Noise:
+        """Return noise with the units that it was measured in."""
+        center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
+        return replace(noise, center=tuple(center.tolist()), scale=tuple(scale.tolist()))
+
+    def require_plain(self, found: Noise) -> None:
+        """Refuse rows that are said to be noisy, but whose noise cannot be told."""
+        if found.kind not in ("none", "gaussian") or self.flat * len(self.real) >= _FEWEST_AXES:
+            return
+        if is_normal(self.moments, self.values):
+            raise DataError(
+                "the noise of each value seems to go along with that of its neighbours, so it "
+                "cannot be told from what the rows have in common; fit to pairs of noisy and "
+                "clean rows (target=), or to clean rows"
+            )
+        if found.kind == "none":
+            raise DataError(
+                "no noise can be told in the rows: say which kind it is (noise=), fit to pairs "
+                "of noisy and clean rows (target=), or take them as clean (rows='clean')"
+            )
+
+    def plain(self, found: Noise) -> bool:
+        """Say whether noise is so plain that rows must be noisy, without being told."""
+        if found.replaces:
+            return True
+        if found.level < _LEAST_PLAIN:
+            return False
+        n_rows, count = self.values.shape
+        least = float(self.values.var(axis=0).min())
+        if n_rows < _FEW_A_COLUMN * count and least > _LEAST_COLUMN * found.level**2:
+            # Along most axes of so few rows all is alike, be it noise or texture.
+            return False
+        axes = self.flat * count
+        return bool(axes >= min(_MANY_AXES, max(_LEAST_FLAT * count, _FEWEST_AXES - 0.5)))
