@@ -383,7 +383,7 @@ class Fit:
             if self.evidence is not None and self.sources[place] == "pca":
                 better = self.evidence.opens(size, mine, pca)
             if self.readers is not None and size == self.plan.n_components:
-                better = self.readers.prefer(network)
+                better = not gate_opens(pca, mine) and self.readers.prefer(network)
             if self.judge is not None:
                 used = self.networks.get(self.sources[place])
                 better = self.judge.opens(network, size) and self.judge.prefers(network, used)

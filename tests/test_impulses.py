@@ -1,0 +1,154 @@
+"""Tables in which a fixed value stands for others: what is found, restored, left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autoencode import DenoisingAutoencoder
+from autoencode.data.arrays import open_array
+from autoencode.interfaces import Layout
+from autoencode.noise import Others, at_atoms, hit_cells, isolated, noise_of
+from autoencode.noise_sample import Sample
+
+N_ROWS, NAMES = 900, [f"Größe {place}" for place in range(9)]
+UNITS = np.array([10.0, 25, 3, 100, 5, 1, 1, 2, 7])
+MIDDLES = np.array([180.0, 170, 20, 1000, 50, 0, 0, 5, 3])
+FAST = {"random_state": 0, "max_epochs": 8}
+
+
+def numbers() -> np.ndarray:
+    """Make rows of three factors in units far apart; about 1,000 in one column."""
+    rng = np.random.default_rng(11)
+    factors = rng.normal(size=(N_ROWS, 3)) @ rng.normal(size=(3, 9))
+    return (factors + 0.05 * rng.normal(size=factors.shape)) * UNITS + MIDDLES
+
+
+def table(values: np.ndarray) -> pd.DataFrame:
+    """Make a table of the numbers, with dates and towns beside them."""
+    frame = pd.DataFrame(values, columns=NAMES)
+    frame.insert(0, "Tag", pd.date_range("2024-01-01", periods=N_ROWS))
+    frame.insert(1, "Stadt", np.array(["Köln", "Zürich", "Bonn"])[np.arange(N_ROWS) % 3])
+    return frame
+
+
+@pytest.fixture(scope="module")
+def truth() -> np.ndarray:
+    return numbers()
+
+
+@pytest.fixture(scope="module")
+def hit() -> np.ndarray:
+    return np.random.default_rng(1).random((N_ROWS, 9)) < 0.08
+
+
+@pytest.fixture(scope="module")
+def blank(hit: np.ndarray) -> np.ndarray:
+    return (np.random.default_rng(2).random((N_ROWS, 9)) < 0.03) & ~hit
+
+
+def spoilt(truth: np.ndarray, hit: np.ndarray, blank: np.ndarray, value: float) -> np.ndarray:
+    return np.where(blank, np.nan, np.where(hit, value, truth))
+
+
+@pytest.mark.parametrize("value", [999.0, -1e6])
+@pytest.mark.parametrize("situation", ["pairs", "clean", "noisy"])
+def test_what_stands_for_unknown_is_restored_beside_missing_cells(
+    truth: np.ndarray, hit: np.ndarray, blank: np.ndarray, situation: str, value: float
+) -> None:
+    """999 is an usual value of one column; -1e6 makes all others seem alike."""
+    given = table(spoilt(truth, hit, blank, value))
+    model = DenoisingAutoencoder(**FAST)
+    if situation == "pairs":
+        model.fit(given, target=table(truth))
+    else:
+        model.fit(table(truth) if situation == "clean" else given)
+    assert model.situation_ == situation
+    restored, noise = model.denoise_with_noise(given)
+    assert noise.kind == "impulse"
+    assert noise.level == pytest.approx(0.08, abs=0.01)
+    errors = (restored[NAMES].to_numpy() - truth) / truth.std(0)
+    usual = np.isin(np.arange(9), [3])
+    assert np.sqrt(np.square(errors[hit & ~usual]).mean()) < 0.25
+    assert np.sqrt(np.square(errors[blank]).mean()) < 0.25
+    others = ~(hit | blank)
+    np.testing.assert_array_equal(restored[NAMES].to_numpy()[others], truth[others])
+
+
+@pytest.mark.parametrize("days", [900, 9])
+def test_dates_and_towns_stay_as_they_are(truth: np.ndarray, days: int) -> None:
+    """900 days show cycles of the year and the week, nine show none: a single number."""
+    frame = table(truth + 0.3 * truth.std(0) * np.random.default_rng(0).normal(size=truth.shape))
+    frame["Tag"] = frame["Tag"].iloc[np.arange(N_ROWS) % days].to_numpy()
+    frame.loc[4, "Tag"] = pd.NaT
+    model = DenoisingAutoencoder(**FAST).fit(frame)
+    restored, noise = model.denoise_with_noise(frame)
+    assert noise.kind == "gaussian"
+    kept = np.arange(N_ROWS) != 4
+    pd.testing.assert_frame_equal(restored[["Tag", "Stadt"]][kept], frame[["Tag", "Stadt"]][kept])
+    assert restored["Tag"].notna().all()
+    assert (restored[NAMES] != frame[NAMES]).to_numpy().mean() > 0.9
+
+
+def test_a_value_far_beyond_all_others_stands_for_unknown(truth: np.ndarray) -> None:
+    given = truth.copy()
+    given[::20, :2] = -1e4
+    assert [atom.values[0] for atom in isolated(given)] == [-1e4]
+    # Of one column it may be a value as any other, and so may one among the others.
+    given = truth.copy()
+    given[::20, 0] = -1e4
+    assert isolated(given) == ()
+    given = truth.copy()
+    given[::20] = 999
+    assert isolated(given) == ()
+    given = np.where(truth > MIDDLES, 1.0, 0.0)
+    assert isolated(given) == ()
+
+
+def test_far_from_what_is_expected_all_is_noise(truth: np.ndarray, hit: np.ndarray) -> None:
+    """Whichever bin of distances has more than its share by chance."""
+    scale = truth.std(0)
+    raw = np.where(hit, 999.0, truth)
+    values = (raw - truth.mean(0)) / scale
+    others = Others.across(np.where(hit, np.nan, values))
+    found, chance = noise_of(others, values, raw, None)
+    found, chance, mean = hit_cells(others, found, values, raw, chance)
+    assert found.kind == "impulse"
+    far = hit & (np.arange(9) != 3)
+    np.testing.assert_array_equal(chance[far], 1.0)
+    np.testing.assert_array_equal(at_atoms(found, mean, values, raw)[far], 1.0)
+    assert not chance[~hit].any()
+
+
+def test_what_stands_in_for_missing_cells_says_nothing(truth: np.ndarray, hit: np.ndarray) -> None:
+    blank = np.random.default_rng(2).random(hit.shape) < 0.2
+    values = (np.where(hit, 999.0, truth) - truth.mean(0)) / truth.std(0)
+    raw = np.where(blank, np.nan, np.where(hit, 999.0, truth))
+    others = Others.across(np.where(hit | blank, np.nan, values))
+    found, chance = noise_of(others, values, raw, None, "impulse")
+    results = []
+    for filler in (0.0, 50.0):
+        filled = np.where(blank, filler, values)
+        results.append(hit_cells(others, found, filled, raw, chance)[1:])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one[~blank], other[~blank])
+
+
+def test_units_are_those_of_the_cells_that_were_not_hit(
+    truth: np.ndarray, hit: np.ndarray, blank: np.ndarray
+) -> None:
+    rows = open_array(spoilt(truth, hit, blank, -1e6), checked=False)
+    sample = Sample(rows, Layout(9), "standard")
+    before = sample.scaling.scale.copy()
+    holed = sample.without(hit)
+    np.testing.assert_allclose(
+        sample.scaling.scale, np.nanstd(np.where(hit | blank, np.nan, truth), 0)
+    )
+    assert (before > 100 * sample.scaling.scale).all()
+    assert np.isnan(holed[hit | blank]).all()
+    assert np.isfinite(sample.values).all()
+    assert (sample.values[hit] < -100).all()
+    # What is missing is guessed from cells that were not hit.
+    guessed = sample.values[blank] - ((truth - sample.scaling.center) / sample.scaling.scale)[blank]
+    assert np.sqrt(np.square(guessed).mean()) < 0.3
