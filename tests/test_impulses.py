@@ -100,7 +100,7 @@ def test_a_value_far_beyond_all_others_stands_for_unknown(truth: np.ndarray) -> 
     given[::20, 0] = -1e4
     assert isolated(given) == ()
     given = truth.copy()
-    given[::20] = 999
+    given[::20, 3] = 999
     assert isolated(given) == ()
     given = np.where(truth > MIDDLES, 1.0, 0.0)
     assert isolated(given) == ()
@@ -152,3 +152,54 @@ def test_units_are_those_of_the_cells_that_were_not_hit(
     # What is missing is guessed from cells that were not hit.
     guessed = sample.values[blank] - ((truth - sample.scaling.center) / sample.scaling.scale)[blank]
     assert np.sqrt(np.square(guessed).mean()) < 0.3
+
+
+@pytest.mark.parametrize(("columns", "words"), [([2], " of 1 column"), ([1, 2], " of 2 columns")])
+def test_the_share_is_that_of_the_columns_that_were_hit(
+    truth: np.ndarray, hit: np.ndarray, columns: list[int], words: str
+) -> None:
+    given = truth.copy()
+    for column in columns:
+        given[hit[:, column], column] = -99.0
+    model = DenoisingAutoencoder(noise="impulse", **FAST).fit(table(given))
+    assert model.noise_.kind == "impulse"
+    assert model.noise_.columns_hit == len(columns)
+    assert model.noise_.level == pytest.approx(hit[:, columns].mean(), abs=0.01)
+    assert f"of the cells{words} (standard error" in model.summary()
+
+
+def test_the_share_is_of_all_cells_where_all_columns_were_hit(
+    truth: np.ndarray, hit: np.ndarray
+) -> None:
+    model = DenoisingAutoencoder(**FAST).fit(table(np.where(hit, -99.0, truth)))
+    assert model.noise_.columns_hit is None
+    assert "of the cells (standard error" in model.summary()
+
+
+@pytest.mark.parametrize("columns", [[2], [5, 6, 7]])
+def test_values_beyond_all_that_clean_rows_have_are_noise(
+    truth: np.ndarray, hit: np.ndarray, columns: list[int]
+) -> None:
+    given, chosen = truth.copy(), np.isin(np.arange(9), columns)
+    given[hit & chosen] = -99.0
+    model = DenoisingAutoencoder(rows="clean", **FAST).fit(table(truth))
+    restored, noise = model.denoise_with_noise(table(given))
+    assert (noise.kind, noise.columns_hit) == ("impulse", len(columns))
+    errors = (restored[NAMES].to_numpy() - truth) / truth.std(0)
+    assert np.sqrt(np.square(errors[hit & chosen]).mean()) < 0.25
+    assert not errors[~(hit & chosen)].any()
+    # Noise in whole numbers leaves the range as well, but without a gap.
+    noisy = np.rint(truth + 0.5 * truth.std(0) * np.random.default_rng(0).normal(size=truth.shape))
+    assert model.denoise_with_noise(table(noisy))[1].kind != "impulse"
+
+
+def test_a_value_apart_in_one_column_is_noise_if_that_is_said(
+    truth: np.ndarray, hit: np.ndarray
+) -> None:
+    given = truth.copy()
+    given[hit[:, 2], 2] = -99.0
+    assert DenoisingAutoencoder(**FAST).fit(table(given)).noise_.kind == "none"
+    model = DenoisingAutoencoder(noise="impulse", **FAST).fit(table(given))
+    assert (model.noise_.kind, model.noise_.columns_hit) == ("impulse", 1)
+    errors = (model.denoise(table(given))[NAMES].to_numpy() - truth) / truth.std(0)
+    assert np.sqrt(np.square(errors[hit[:, 2], 2]).mean()) < 0.25

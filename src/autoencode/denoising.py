@@ -20,9 +20,11 @@ from autoencode.noise import (
     Noise,
     Others,
     apparent_levels,
+    fixed_values,
     hit_cells,
     noise_beside,
     noise_of,
+    strangers,
     suspects,
 )
 from autoencode.numerics import matrix_products
@@ -330,11 +332,24 @@ def _examined(
     else:
         beside = seen.exchanges, seen.scores
         found, chance = noise_beside(*beside, values, seen.raw, others, overall, asked)
+    if asked in ("auto", "impulse") and found.kind != "impulse":
+        atoms = strangers(seen.raw, *_known_ranges(state))
+        found, chance = fixed_values(atoms, seen.raw) if atoms else (found, chance)
     if found.kind == "gaussian":
         found = replace(found, error=error)
     else:
         levels = np.full(len(values), found.level)
     return found, levels, chance
+
+
+def _known_ranges(state: State) -> tuple[Array, Array]:
+    """Return the least and the greatest values of numbers in the rows of the fit, as given."""
+    real = real_values(state.composition.layout)
+    center, scale = state.scaling.center[real], state.scaling.scale[real]
+    low, high = (
+        np.array(state.facts["ranges"][side], dtype=np.float64) for side in ("low", "high")
+    )
+    return low * scale + center, high * scale + center
 
 
 def _tensors(values: Array, observed: Flags) -> tuple[Tensor, Tensor]:

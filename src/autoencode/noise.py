@@ -7,6 +7,7 @@ of its cells (the best linear guess), and noise is what does not fit. A network 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from autoencode.noise_parts.impulses import (
     impulses,
     isolated,
     measured,
+    outermost,
+    strangers,
     usual,
     widths,
 )
@@ -47,6 +50,7 @@ __all__ = [
     "apparent_levels",
     "are_few",
     "copies",
+    "fixed_values",
     "floor_apart",
     "hit_cells",
     "is_normal",
@@ -54,6 +58,8 @@ __all__ = [
     "noise_beside",
     "noise_floor",
     "noise_of",
+    "outermost",
+    "strangers",
     "suspects",
     "usual",
     "variances_apart",
@@ -197,6 +203,12 @@ def noise_beside(
     if found.kind == "none" and deviation > LEAST_LEVEL:
         found = Noise("gaussian", deviation)
     return found, chance
+
+
+def fixed_values(atoms: Sequence[Atom], raw: Array) -> tuple[Noise, Array]:
+    """Return values that noise puts in place of others, and which cells have them."""
+    hit = np.any([atom.at(raw) for atom in atoms], axis=0)
+    return Noise("impulse", float(hit.mean()), atoms=tuple(atoms)), hit.astype(np.float64)
 
 
 def hit_cells(

@@ -19,11 +19,13 @@ from autoencode.noise import (
     Others,
     are_few,
     copies,
+    fixed_values,
     floor_apart,
     is_normal,
     isolated,
     noise_floor,
     noise_of,
+    outermost,
     variances_apart,
 )
 from autoencode.preprocess.filling import Fill, fit_moments
@@ -135,8 +137,7 @@ class Sample:
     def noise(self, asked: str) -> tuple[Noise, Array]:
         """Return the noise of the rows, and the chance that it hit each cell."""
         if asked in ("auto", "impulse") and (atoms := isolated(self.raw)):
-            hit = np.any([atom.at(self.raw) for atom in atoms], axis=0)
-            return Noise("impulse", float(hit.mean()), atoms=atoms), hit.astype(np.float64)
+            return fixed_values(atoms, self.raw)
         if are_few(len(self.values), len(self.real)):
             apart = Others.apart(self.values)
             self.variances = variances_apart(apart, self.values)
@@ -153,6 +154,8 @@ class Sample:
         if swapped and (self.pictures or copies(self.raw) < least):
             found, chance = noise_of(others, self.values, self.raw, None, "impulse")
             found = normal if found.kind == "none" and deviation > LEAST_LEVEL else found
+        if asked == "impulse" != found.kind and (atoms := outermost(self.raw)):
+            return fixed_values(atoms, self.raw)
         if asked not in ("auto", found.kind):
             raise DataError(
                 f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"

@@ -11,6 +11,7 @@ import numpy as np
 from autoencode.bounds_summary import describe_bounds, known_bounds
 from autoencode.choice_summary import describe_choice
 from autoencode.metrics import STABLE
+from autoencode.noise import Noise
 from autoencode.prior_summary import describe_prior
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def known_noise(facts: Mapping[str, Any], scale: Any) -> dict[str, Any] | None:
     dict
         ``situation``, ``kind``, ``level``, ``error`` (standard error of the level), ``unit``
         ("data", "deviations" of the columns, "cells": a share of them, or None without any
-        noise), ``values`` (those that the noise puts in place of others).
+        noise), ``columns`` (as `Noise.columns_hit`), ``values`` (that it puts in place of others).
     """
     if "situation" not in facts:
         return None
@@ -214,6 +215,7 @@ def known_noise(facts: Mapping[str, Any], scale: Any) -> dict[str, Any] | None:
         "level": found["level"] * factor,
         "error": found["error"] * factor,
         "unit": _unit(found["kind"], common=unit != 1.0),
+        "columns": Noise.from_header(found).columns_hit,
         "values": [float(values[0]) for values in kept if len(values) == 1],
     }
 
@@ -244,7 +246,9 @@ def describe_noise(noise: Mapping[str, Any]) -> str:
         values = [f"{value:.4g}" for value in noise["values"][:_VALUES_SHOWN]]
         put = f"fixed values{' (' + ', '.join(values) + ')' if values else ''}"
     error = "" if exact else f" (standard error {noise['error']:.1%})"
-    return f"{put} in place of {level:.1%} of the cells{error}"
+    columns = noise["columns"]
+    where = "" if columns is None else f" of {columns} column{'s' * (columns != 1)}"
+    return f"{put} in place of {level:.1%} of the cells{where}{error}"
 
 
 def known_units(

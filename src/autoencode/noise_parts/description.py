@@ -98,6 +98,16 @@ class Noise:
         """Whether it takes the place of some values, and leaves all others alone."""
         return self.kind in ("impulse", "swap")
 
+    @property
+    def columns_hit(self) -> int | None:
+        """In how many columns values were found that it puts there; None: in all, or it puts none.
+
+        Its level is their share of the cells of these.
+        """
+        places = np.array([atom.places for atom in self.atoms if atom.places])
+        found = (~np.isnan(places)).any(axis=0)
+        return None if found.all() else int(found.sum())
+
     def header(self) -> dict[str, Any]:
         """Return plain values from which `from_header` makes the same; None is NaN."""
         plain: dict[str, Any] = _plain(asdict(self))

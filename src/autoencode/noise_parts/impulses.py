@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,8 @@ __all__ = [
     "impulses",
     "isolated",
     "measured",
+    "outermost",
+    "strangers",
     "usual",
     "widths",
 ]
@@ -32,7 +34,8 @@ LEAST_SHARE = 0.005
 _FAR = 0.9
 _OUT_OF_PLACE = 1.3
 _LEAST_WIDTH = 0.02
-_OUTERMOST = 10
+_SIDES = (slice(None, 10), slice(-10, None))
+"""The least and the greatest values of a column, so many that the outermost may be rare."""
 _ALL_NOISE = 1.2
 """Shares differ by chance: up to this multiple of the noise's it is all noise."""
 _LEAST_UNUSUAL = 0.02
@@ -42,8 +45,10 @@ _MOST_USUAL = 0.3
 _PLAINLY = 4.0
 """Standard errors of that share by which it is not chance."""
 _FAR_OFF = (3.0, 4.0, 6.0, 8.0, 12.0)
-_SEVERAL, _APART = 2, 2.0
-"""Columns in which a value lies apart, and by how many times the range of all others."""
+_SEVERAL, _APART, _GAP = 2, 1.0, 0.25
+"""Columns in which a value lies apart, by how many times the range of all others, and by how
+many where it is known that there is such noise."""
+_FEWEST_ALIKE = 3
 _CHANCE = 2.0
 """Standard errors by which shares differ by chance."""
 
@@ -81,7 +86,7 @@ def impulses(
 
 
 def isolated(raw: Array) -> tuple[Atom, ...]:
-    """Return values that stand in several columns, in each far beyond all that it has else.
+    """Return values that lie far beyond all others of their columns, in several of these.
 
     Such as -99999 for what is not known. One column alone may well have a value of its own
     that lies apart: 0 for a year of renovation.
@@ -94,20 +99,74 @@ def isolated(raw: Array) -> tuple[Atom, ...]:
     found = []
     for atom in _candidates(raw)[0]:
         at = atom.at(raw)
-        places = np.flatnonzero(at.sum(0) >= max(LEAST_SHARE * len(raw), 2))
-        beyond = [_is_beyond(raw[~at[:, place], place], _value(atom)) for place in places]
-        if sum(beyond) >= _SEVERAL and all(beyond):
+        places = np.flatnonzero(at.sum(0) >= _fewest(raw))
+        beyond = [_is_beyond(raw[:, place], _value(atom), _APART) for place in places]
+        if sum(beyond) >= _SEVERAL:
             found.append(atom)
     return tuple(found)
 
 
-def _is_beyond(others: Array, value: float) -> bool:
-    """Say whether a value is farther from all others than these are from each other."""
-    others = others[~np.isnan(others)]
+def outermost(raw: Array) -> tuple[Atom, ...]:
+    """Return values that lie beyond all others, in whichever columns, with a gap between.
+
+    Parameters
+    ----------
+    raw : ndarray of shape (rows, n_values)
+        As it was given; NaN where missing.
+    """
+    return _extremes_that(raw, lambda place, value: _is_beyond(raw[:, place], value, _GAP))
+
+
+def strangers(raw: Array, low: Array, high: Array) -> tuple[Atom, ...]:
+    """Return the same, of values beyond all that rows without noise have.
+
+    Parameters
+    ----------
+    raw : ndarray of shape (rows, n_values)
+        As it was given; NaN where missing.
+    low, high : ndarray of shape (n_values,)
+        The least and the greatest value of each column without noise; NaN: not known.
+    """
+    return _extremes_that(
+        raw,
+        lambda place, value: (
+            _is_beyond(raw[:, place], value, _GAP) and not low[place] <= value <= high[place]
+        ),
+    )
+
+
+def _extremes_that(raw: Array, are_noise: Callable[[int, float], bool]) -> tuple[Atom, ...]:
+    """Return extremes of columns that are noise; in all of them where several have the same."""
+    found = []
+    for side in _SIDES:
+        values = np.array([_commonest(column, side) for column in raw.T])
+        common = (raw == values).sum(0) >= _fewest(raw)
+        kept = [
+            place
+            for place in np.flatnonzero(common & ~np.isnan(values))
+            if are_noise(int(place), float(values[place]))
+        ]
+        if kept:
+            same = len(kept) >= _SEVERAL and len(set(values[kept])) == 1
+            alone = np.where(np.isin(np.arange(len(values)), kept), values, np.nan)
+            found.append(
+                Atom(tuple((np.full_like(values, values[kept[0]]) if same else alone).tolist()))
+            )
+    return tuple(found)
+
+
+def _fewest(raw: Array) -> float:
+    """Return how many cells of a column have a value that noise puts there, at least."""
+    return max(LEAST_SHARE * len(raw), _FEWEST_ALIKE)
+
+
+def _is_beyond(column: Array, value: float, apart: float) -> bool:
+    """Say whether a value is farther from all others than ``apart`` times their range."""
+    others = column[~(np.isnan(column) | (column == value))]
     if not len(others):
         return False
     spread = float(others.max() - others.min())
-    return bool(spread > 0 and np.abs(others - value).min() > _APART * spread)
+    return bool(spread > 0 and np.abs(others - value).min() > apart * spread)
 
 
 def usual(mean: Array, values: Array, raw: Array) -> dict[float, float]:
@@ -153,19 +212,19 @@ def _candidates(raw: Array) -> tuple[list[Atom], list[Atom]]:
     values = dict.fromkeys([float(found[0]), float(found[-1]), float(found[int(counts.argmax())])])
     fixed = [Atom((value,) * width) for value in values if often[value] > least]
     extremes = []
-    for outermost in (slice(None, _OUTERMOST), slice(-_OUTERMOST, None)):
-        atom = Atom(tuple(_commonest(column, outermost) for column in raw.T))
+    for side in _SIDES:
+        atom = Atom(tuple(_commonest(column, side) for column in raw.T))
         if atom.at(raw).sum() > least + width:
             extremes.append(atom)
     return fixed, extremes
 
 
-def _commonest(column: Array, outermost: slice) -> float:
+def _commonest(column: Array, side: slice) -> float:
     """Return the commonest of a column's outermost values; NaN if there is but one value."""
     found, counts = np.unique(column[~np.isnan(column)], return_counts=True)
     if len(found) < 2:
         return math.nan
-    outer, often = found[outermost], counts[outermost]
+    outer, often = found[side], counts[side]
     # The farther out, the fewer there would be without noise.
     far = np.square(outer - np.median(column[~np.isnan(column)]))
     return float(outer[int((often * far).argmax())])
