@@ -9,7 +9,7 @@ import pytest
 from autoencode import DenoisingAutoencoder
 from autoencode.data.arrays import open_array
 from autoencode.interfaces import Layout
-from autoencode.noise import Others, at_atoms, hit_cells, isolated, noise_of
+from autoencode.noise import Others, at_atoms, hit_cells, isolated, noise_of, put_there
 from autoencode.noise_sample import Sample
 
 N_ROWS, NAMES = 900, [f"Größe {place}" for place in range(9)]
@@ -203,3 +203,55 @@ def test_a_value_apart_in_one_column_is_noise_if_that_is_said(
     assert (model.noise_.kind, model.noise_.columns_hit) == ("impulse", 1)
     errors = (model.denoise(table(given))[NAMES].to_numpy() - truth) / truth.std(0)
     assert np.sqrt(np.square(errors[hit[:, 2], 2]).mean()) < 0.25
+
+
+@pytest.mark.parametrize("count", [1, 5, 300])
+def test_what_no_noise_could_do_is_taken_for_missing(truth: np.ndarray, count: int) -> None:
+    """Else a typing error counts as strong noise, for which its row is smeared."""
+    model = DenoisingAutoencoder(rows="clean", **FAST).fit(table(truth))
+    rows = truth[:count] + 0.2 * truth.std(0) * np.random.default_rng(0).normal(size=(count, 9))
+    spoiled = rows.copy()
+    spoiled[0, 2] = 2_000.0
+    frames = [
+        table(truth).iloc[:count].assign(**dict(zip(NAMES, x.T, strict=True)))
+        for x in (rows, spoiled)
+    ]
+    without, restored = (
+        (model.denoise(frame, level=0.2)[NAMES].to_numpy() - truth[:count]) / truth.std(0)
+        for frame in frames
+    )
+    assert abs(restored[0, 2]) < 0.5
+    assert np.abs(restored - without)[0].max() < 0.5
+    np.testing.assert_allclose(restored[1:], without[1:])
+    errors = (model.denoise(frames[1])[NAMES].to_numpy() - truth[:count]) / truth.std(0)
+    assert np.abs(errors[0]).max() < 1.0
+    # The same far beyond a range, but as strong as the noise, is what noise does.
+    strong = model.denoise(frames[1], level=500.0)[NAMES].to_numpy()
+    assert abs(strong[0, 2] - truth[:, 2].mean()) < 3 * truth[:, 2].std()
+
+
+def test_pairs_say_which_values_noise_puts_there() -> None:
+    """Most pixels are black anyway, so that nothing is odd about those that noise made black."""
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(300, 5)) @ rng.normal(size=(5, 60)) - 2, 0)
+    masked = np.where(rng.random(x.shape) < 0.2, 0, x)
+    model = DenoisingAutoencoder(**FAST).fit(masked, target=x)
+    assert model.noise_.kind == "impulse"
+    assert model.noise_.atoms[0].values[0] == 0
+    restored = model.denoise(masked)
+    assert np.square(restored - x).mean() < 0.8 * np.square(masked - x).mean()
+    raw = rng.normal(size=(200, 4))
+    hit = rng.random(raw.shape) < 0.2
+    assert put_there(np.where(hit, np.roll(raw, 1, 0), raw), hit) == ()
+    two = np.where(raw > 0, 1.0, 0.0)
+    assert put_there(np.where(hit, 1 - two, two), hit) == ()
+    assert [atom.values[0] for atom in put_there(np.where(hit, 9.0, raw), hit)] == [9.0]
+
+
+def test_columns_of_one_value_cannot_be_measured_for_exchanges() -> None:
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random((300, 30)) < 0.1, rng.normal(size=(300, 30)), 0)
+    hit = rng.random(x.shape) < 0.2
+    model = DenoisingAutoencoder(**FAST).fit(np.where(hit, np.roll(x, 7, 0), x), target=x)
+    assert model.noise_.kind == "swap"
+    assert np.isfinite(model.denoise(x)).all()

@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
-from autoencode.guess import Guess, guessed_where_needed, restored
-from autoencode.interfaces import Batch, Context
-from autoencode.network import encode_observed
+from autoencode.interfaces import Batch
 from autoencode.noise import (
     Exchanges,
     LevelCurve,
@@ -27,17 +24,15 @@ from autoencode.noise import (
     strangers,
     suspects,
 )
-from autoencode.numerics import matrix_products
 from autoencode.plausibility import within_noise, within_ranges
 from autoencode.preprocess.filling import Moments, covariance_of
 from autoencode.preprocess.scaling import Scaling
+from autoencode.row_restoring import complete_rows, restored_values, with_holes
 from autoencode.state import State
 
 __all__ = [
     "Denoised",
-    "complete_rows",
     "denoised",
-    "restored_values",
     "swap_weight",
     "units_of",
 ]
@@ -46,9 +41,9 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 
-_PIECE = 2048
 _DRAWS = 8
 _EXCHANGED = 0.2
+_FAR = 8.0
 _MANY_ROWS = 50
 _FEWEST_ROWS = 20
 """Rows from which the kind of their noise can be told; for fewer it is taken to be normal."""
@@ -113,6 +108,35 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
         Values that the noise did not touch are as they were given.
     """
     raw = np.concatenate([block for _, block in rows.blocks()]).astype(np.float64, copy=False)
+    result = _denoised(state, raw, noise, level)
+    if result.noise.kind != "gaussian":
+        return result
+    few = len(raw) < _FEWEST_ROWS
+    impossible = _impossible(state, raw, 0.0 if few else result.noise.level)
+    if not impossible.any():
+        return result
+    # They made the noise seem stronger, where rows are few, and would be smeared over their rows.
+    again = _denoised(state, np.where(impossible, np.nan, raw), noise, level)
+    if again.noise.kind == "gaussian":
+        impossible &= _impossible(state, raw, again.noise.level)
+    return again if impossible.any() else result
+
+
+def _impossible(state: State, raw: Array, level: float) -> Flags:
+    """Return which numbers lie so far outside of all that was seen that no normal noise did it.
+
+    By more than the whole range of a column in the fit and 8 deviations of the noise.
+    """
+    real = real_values(state.composition.layout)
+    low, high = _known_ranges(state)
+    width = high - low + _FAR * level * state.scaling.scale[real]
+    found = np.zeros(raw.shape, dtype=bool)
+    found[:, real] = (raw[:, real] < low - width) | (raw[:, real] > high + width)
+    return found
+
+
+def _denoised(state: State, raw: Array, noise: Noise | None, level: float | None) -> Denoised:
+    """Return the same of rows that are in memory."""
     missing = np.isnan(raw)
     values = complete_rows(state, raw)
     real = real_values(state.composition.layout)
@@ -175,8 +199,7 @@ def _without_hits(
     weights[:, real], guess[:, real] = chance, expected
     weights[missing] = 1.0
     suspect = weights > 0.5
-    holed = Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect))
-    guess = np.where(suspect, restored_values(state, holed, "missing"), guess)
+    guess = np.where(suspect, restored_values(state, with_holes(values, suspect), "missing"), guess)
     result: Array = values + weights * (guess - values)
     return result
 
@@ -191,7 +214,7 @@ def _without_drawn(state: State, values: Array, missing: Flags, drawn: Flags) ->
     for hit in drawn:
         suspect = missing.copy()
         suspect[:, real] |= hit
-        holed = Batch(*_tensors(np.where(suspect, 0.0, values), ~suspect))
+        holed = with_holes(values, suspect)
         total += np.where(suspect, restored_values(state, holed, "missing"), values)
     result: Array = total / len(drawn)
     untouched = ~(drawn.any(0) | missing[:, real])
@@ -253,25 +276,6 @@ def swap_weight(state: State, rows: Rows) -> float:
     weights = np.linspace(0, 1, 11)
     errors = [float(np.square(one + w * (other - one) - clean).sum()) for w in weights]
     return float(weights[int(np.argmin(errors))])
-
-
-def complete_rows(state: State, raw: Array) -> Array:
-    """Return rows scaled, with what the model restores where values are missing.
-
-    Parameters
-    ----------
-    state : State
-        A model that was fitted to restore rows.
-    raw : ndarray of shape (rows, n_values)
-        In the data's units; NaN is missing.
-    """
-    missing = np.isnan(raw)
-    values = np.where(missing, 0.0, state.scaling.forward(raw))
-    if not missing.any():
-        return values
-    holed = Batch(*_tensors(values, ~missing))
-    complete: Array = np.where(missing, restored_values(state, holed, "missing"), values)
-    return complete
 
 
 def units_of(state: State, noise: Noise | None, real: Places) -> tuple[Scaling, Others]:
@@ -350,47 +354,3 @@ def _known_ranges(state: State) -> tuple[Array, Array]:
         np.array(state.facts["ranges"][side], dtype=np.float64) for side in ("low", "high")
     )
     return low * scale + center, high * scale + center
-
-
-def _tensors(values: Array, observed: Flags) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(values), torch.from_numpy(observed)
-
-
-def restored_values(state: State, batch: Batch, use: str) -> Array:
-    """Return what a model that restores rows makes of spoilt ones.
-
-    Parameters
-    ----------
-    state : State
-        The model.
-    batch : Batch
-        Rows, scaled, in float64.
-    use : str
-        "noise" or "missing": what is to be taken out or restored. The linear guess does
-        it where the network was no better at this.
-    """
-    fitted = state.fitted(torch.float64)
-    encoder, decoder = fitted.encoder, fitted.decoder
-    composition = state.composition
-    guess = Guess(
-        encoder.fill,
-        encoder.shrink,
-        composition.masked,
-        composition.noisy,
-        composition.layout.first_values(),
-    )
-    network = state.networks.get(state.source(state.n_components))
-    if not state.facts["used_for"].get(use, False):
-        network = None
-    result: Array = np.empty(tuple(batch.x.shape))
-    with torch.inference_mode(), matrix_products("ieee"):
-        for start in range(0, len(result), _PIECE):
-            piece = guessed_where_needed(guess, batch.rows(start, start + _PIECE))
-            values = piece.x
-            if network is not None:
-                code = encode_observed(encoder, piece, Context())
-                params = decoder.decoder(code.z, Context())
-                mean = decoder.likelihood.mean(params).flatten(1)
-                values = restored(network, mean, piece)
-            result[start : start + _PIECE] = values.numpy()
-    return result

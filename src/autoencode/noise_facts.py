@@ -9,10 +9,11 @@ import numpy as np
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
-from autoencode.denoising import complete_rows, units_of
+from autoencode.denoising import units_of
 from autoencode.noise import Exchanges, LevelCurve, Others, are_few, usual
 from autoencode.noise_parts.description import Array
 from autoencode.preprocess.filling import Moments
+from autoencode.row_restoring import complete_rows
 from autoencode.state import State
 
 __all__ = ["exchanges_of", "level_curve", "usual_values"]

@@ -10,10 +10,10 @@ import torch
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
-from autoencode.denoising import complete_rows, restored_values
 from autoencode.interfaces import Batch
 from autoencode.noise import Noise
 from autoencode.row_prior import Blend, RowPrior, fit_prior, known_errors, unbiased_risks
+from autoencode.row_restoring import complete_rows, restored_values
 from autoencode.state import State
 
 __all__ = ["row_prior"]

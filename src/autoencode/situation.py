@@ -11,7 +11,17 @@ import numpy.typing as npt
 from autoencode.data.rows import Rows
 from autoencode.errors import DataError, SpecError
 from autoencode.interfaces import Layout
-from autoencode.noise import KINDS, Exchanges, Noise, Others, hit_cells, noise_of, suspects
+from autoencode.noise import (
+    KINDS,
+    Exchanges,
+    Noise,
+    Others,
+    fixed_values,
+    hit_cells,
+    noise_of,
+    put_there,
+    suspects,
+)
 from autoencode.noise_sample import Sample
 from autoencode.preprocess.filling import fit_moments
 
@@ -224,25 +234,27 @@ def _replaced(
     sample: Sample, noisy: Array, raw: Array, hit: npt.NDArray[np.bool_], share: float
 ) -> Noise:
     """Return noise that takes the place of values, measured where it is known to be."""
-    others = Others([(None, sample.moments)])
-    found, chance = noise_of(Others.noisy(sample.moments, noisy), noisy, raw, None)
+    if atoms := put_there(raw, hit):
+        found, chance = fixed_values(atoms, raw)
+    else:
+        found, chance = noise_of(Others.noisy(sample.moments, noisy), noisy, raw, None)
     # Among exchanged values there are common ones as well: of impulses nearly all are atoms.
     at = np.any([atom.at(raw) for atom in found.atoms], axis=0)
-    few = found.kind == "impulse" and (at & hit).sum() < _LEAST_AT_ATOMS * hit.sum()
-    kind = "swap" if few or found.kind == "none" else found.kind
-    if kind != found.kind:
-        found, chance = Noise("swap"), np.zeros_like(noisy)
-    start = found
-    found, _, _ = hit_cells(others, start, noisy, raw, chance)
-    if kind == "swap":
+    if found.kind != "impulse" or (at & hit).sum() < _LEAST_AT_ATOMS * hit.sum():
+        found = Noise("swap")
+    chance = hit.astype(np.float64)
+    found, _, _ = hit_cells(Others([(None, sample.moments)]), found, noisy, raw, chance)
+    if found.kind == "swap":
+        if not found.weights:
+            return replace(found, level=share)
         weights = (*((1 - share) * w / (1 - found.weights[2]) for w in found.weights[:2]), share)
         return replace(found, level=share, weights=weights)
     # Where the value was another one before, noise alone put this one there.
-    atoms = []
+    shares = []
     for atom in found.atoms:
         at = atom.at(raw)
-        atoms.append(replace(atom, share=float(hit[at].sum() / max((hit | ~at).sum(), 1))))
-    return replace(found, level=sum(atom.share for atom in atoms), atoms=tuple(atoms))
+        shares.append(replace(atom, share=float(hit[at].sum() / max((hit | ~at).sum(), 1))))
+    return replace(found, level=sum(atom.share for atom in shares), atoms=tuple(shares))
 
 
 def _is_white(step: Array) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "isolated",
     "measured",
     "outermost",
+    "put_there",
     "strangers",
     "usual",
     "widths",
@@ -49,6 +50,9 @@ _SEVERAL, _APART, _GAP = 2, 1.0, 0.25
 """Columns in which a value lies apart, by how many times the range of all others, and by how
 many where it is known that there is such noise."""
 _FEWEST_ALIKE = 3
+_FEWEST_DISTINCT, _LEAST_PUT, _NEARLY_ALL = 10, 0.05, 0.95
+"""Values of rows without noise, and shares of the cells that were hit which have one value that
+noise puts there, and any such value, at least."""
 _CHANCE = 2.0
 """Standard errors by which shares differ by chance."""
 
@@ -133,6 +137,28 @@ def strangers(raw: Array, low: Array, high: Array) -> tuple[Atom, ...]:
             _is_beyond(raw[:, place], value, _GAP) and not low[place] <= value <= high[place]
         ),
     )
+
+
+def put_there(raw: Array, hit: Flags) -> tuple[Atom, ...]:
+    """Return the values that nearly all cells that were hit have; none where these have many.
+
+    Parameters
+    ----------
+    raw : ndarray of shape (rows, n_values)
+        As it was given; NaN where missing.
+    hit : ndarray of bool, same shape
+        Which cells have another value than without noise.
+    """
+    n_hit = int(hit.sum())
+    if len(np.unique(raw[~hit & ~np.isnan(raw)])) < _FEWEST_DISTINCT:
+        # Of so few values exchanged ones are common ones as well.
+        return ()
+    for atoms in _candidates(raw):
+        kept = [atom for atom in atoms if (atom.at(raw) & hit).sum() > _LEAST_PUT * n_hit]
+        at = np.any([atom.at(raw) for atom in kept], axis=0)
+        if (at & hit).sum() >= _NEARLY_ALL * n_hit:
+            return tuple(kept)
+    return ()
 
 
 def _extremes_that(raw: Array, are_noise: Callable[[int, float], bool]) -> tuple[Atom, ...]:

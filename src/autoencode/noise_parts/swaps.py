@@ -82,7 +82,9 @@ def _nats(residual: Array, values: Array, scale: Array, spread: Array, shares: A
 
 
 def swapped(noise: Noise, residual: Array, values: Array) -> Array:
-    """Return the chance that a cell's value is another row's."""
+    """Return the chance that a cell's value is another row's; 0 if no column was measured."""
+    if not noise.scales:
+        return np.zeros_like(values)
     scale, spread, weights = (np.array(p) for p in (noise.scales, noise.spreads, noise.weights))
     chance: Array = _memberships(residual, values, scale, spread, weights)[2]
     return np.nan_to_num(chance)
