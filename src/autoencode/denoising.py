@@ -12,6 +12,7 @@ from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
 from autoencode.interfaces import Batch
 from autoencode.noise import (
+    LEAST_LEVEL,
     Exchanges,
     LevelCurve,
     Noise,
@@ -109,9 +110,9 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     """
     raw = np.concatenate([block for _, block in rows.blocks()]).astype(np.float64, copy=False)
     result = _denoised(state, raw, noise, level)
-    if result.noise.kind != "gaussian":
-        return result
     few = len(raw) < _FEWEST_ROWS
+    if result.noise.kind != "gaussian" and not (few and result.noise.kind == "none"):
+        return result
     impossible = _impossible(state, raw, 0.0 if few else result.noise.level)
     if not impossible.any():
         return result
@@ -324,7 +325,7 @@ def _examined(
     levels, overall, error = curve.levels_of(apparent_levels(moments, values))
     asked = state.facts["asked"]
     few = len(values) < _FEWEST_ROWS
-    if asked == "gaussian" or (few and asked == "auto"):
+    if asked == "gaussian" or (few and asked == "auto" and overall > LEAST_LEVEL):
         return Noise("gaussian", overall, error), levels, None
     if few:
         # Which cells are hit cannot be told from so few rows.

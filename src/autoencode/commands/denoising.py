@@ -215,19 +215,25 @@ class _Changes:
         if isinstance(rows, TableRows):
             given, result = rows.cells, rows.schema.cells(found)
             steps = rows.schema.spread(result) - rows.schema.spread(given)
+            # A date is two numbers, but one cell.
+            starts = [span.cells.start for span in rows.schema.spans if span.block.n_cells]
+            differs = np.logical_or.reduceat(given != result, starts, axis=1)
+            missing, left = (
+                np.logical_or.reduceat(np.isnan(cells), starts, axis=1) for cells in (given, result)
+            )
         else:
             values = rows.dense() if isinstance(rows, Rows) else rows.reshape(len(rows), -1)
             given = values.astype(np.float64, copy=False)
             result = np.asarray(found, dtype=np.float64).reshape(given.shape)
-            steps = result - given
+            steps, differs = result - given, given != result
+            missing, left = np.isnan(given), np.isnan(result)
         steps = steps[:, self.real]
         if self.scaling.unit == 1.0:
             steps = steps / self.scaling.scale[self.real]
         moved = steps[~np.isnan(steps) & (steps != 0)]
-        missing = np.isnan(given)
-        self.cells += int(given.size)
-        self.changed += int(((given != result) & ~missing).sum())
-        self.filled_in += int((missing & ~np.isnan(result)).sum())
+        self.cells += differs.size
+        self.changed += int((differs & ~missing).sum())
+        self.filled_in += int((missing & ~left).sum())
         self.moved, self.squares = self.moved + len(moved), self.squares + float(moved @ moved)
 
     def told(self) -> dict[str, Any]:
