@@ -12,7 +12,6 @@ from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
 from autoencode.interfaces import Batch
 from autoencode.noise import (
-    LEAST_LEVEL,
     Exchanges,
     LevelCurve,
     Noise,
@@ -25,6 +24,7 @@ from autoencode.noise import (
     strangers,
     suspects,
 )
+from autoencode.noise_sample import numbers_of
 from autoencode.plausibility import within_noise, within_ranges
 from autoencode.preprocess.filling import Moments, covariance_of
 from autoencode.preprocess.scaling import Scaling
@@ -44,7 +44,7 @@ Places = npt.NDArray[np.intp]
 
 _DRAWS = 8
 _EXCHANGED = 0.2
-_FAR = 8.0
+_FAR, _MOST_WRONG = 8.0, 0.15
 _MANY_ROWS = 50
 _FEWEST_ROWS = 20
 """Rows from which the kind of their noise can be told; for fewer it is taken to be normal."""
@@ -54,11 +54,12 @@ _FEWEST_ROWS = 20
 class _Seen:
     """Rows as noise is looked for in them, only values that are numbers.
 
-    As they were given (NaN where they are missing), in its units, what predicts them, and on
-    the scale of `Exchanges`.
+    As they were given (NaN where they are missing), which lie beyond all rows of the fit, in
+    units of the noise, what predicts them, and on the scale of `Exchanges`.
     """
 
     raw: Array
+    outside: Flags
     values: Array
     others: Others
     exchanges: Exchanges | None
@@ -109,7 +110,8 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
         Values that the noise did not touch are as they were given.
     """
     raw = np.concatenate([block for _, block in rows.blocks()]).astype(np.float64, copy=False)
-    result = _denoised(state, raw, noise, level)
+    numbers = numbers_of(rows, raw, real_values(state.composition.layout))
+    result = _denoised(state, raw, numbers, noise, level)
     few = len(raw) < _FEWEST_ROWS
     if result.noise.kind != "gaussian" and not (few and result.noise.kind == "none"):
         return result
@@ -117,7 +119,7 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
     if not impossible.any():
         return result
     # They made the noise seem stronger, where rows are few, and would be smeared over their rows.
-    again = _denoised(state, np.where(impossible, np.nan, raw), noise, level)
+    again = _denoised(state, np.where(impossible, np.nan, raw), numbers, noise, level)
     if again.noise.kind == "gaussian":
         impossible &= _impossible(state, raw, again.noise.level)
     return again if impossible.any() else result
@@ -126,22 +128,35 @@ def denoised(state: State, rows: Rows, noise: Noise | None, level: float | None)
 def _impossible(state: State, raw: Array, level: float) -> Flags:
     """Return which numbers lie so far outside of all that was seen that no normal noise did it.
 
-    By more than the whole range of a column in the fit and 8 deviations of the noise.
+    By more than the whole range of a column in the fit and 8 deviations of the noise, in rows
+    nearly all other numbers of which are among those that were seen.
     """
     real = real_values(state.composition.layout)
-    low, high = _known_ranges(state)
-    width = high - low + _FAR * level * state.scaling.scale[real]
+    near = _FAR / 2 * level * state.scaling.scale[real]
+    width = np.subtract(*_known_ranges(state)[::-1]) + 2 * near
+    far, odd = (_beyond(state, raw[:, real], room) for room in (width, near))
+    # A row most of which is far from all others is not one with a few wrong numbers.
+    alone = odd.sum(1, keepdims=True) <= max(1, _MOST_WRONG * len(real))
     found = np.zeros(raw.shape, dtype=bool)
-    found[:, real] = (raw[:, real] < low - width) | (raw[:, real] > high + width)
+    found[:, real] = far & alone
     return found
 
 
-def _denoised(state: State, raw: Array, noise: Noise | None, level: float | None) -> Denoised:
-    """Return the same of rows that are in memory."""
+def _beyond(state: State, numbers: Array, room: Array | float) -> Flags:
+    """Return which numbers lie outside of their columns in the fit, by more than some room."""
+    low, high = _known_ranges(state)
+    found: Flags = (numbers < low - room) | (numbers > high + room)
+    return found
+
+
+def _denoised(
+    state: State, raw: Array, numbers: Array, noise: Noise | None, level: float | None
+) -> Denoised:
+    """Return the same of rows that are in memory, whose numbers as they were given are known."""
     missing = np.isnan(raw)
     values = complete_rows(state, raw)
     real = real_values(state.composition.layout)
-    units, seen = _seen(state, noise, values, raw)
+    units, seen = _seen(state, noise, values, np.where(missing[:, real], np.nan, numbers))
     found, levels, chance = _examined(state, seen, noise, level)
     if found.kind == "none":
         after = np.where(missing, state.scaling.backward(values), raw)
@@ -261,7 +276,7 @@ def swap_weight(state: State, rows: Rows) -> float:
     values = clean.copy()
     hit = generator.random(clean.shape) < _EXCHANGED
     values[:, real] = np.where(hit, others, clean)[:, real]
-    _, seen = _seen(state, None, values, state.scaling.backward(values))
+    _, seen = _seen(state, None, values, state.scaling.backward(values)[:, real])
     complete = np.zeros(values.shape, dtype=bool)
     if known:
         noise = Noise("swap", _EXCHANGED)
@@ -292,7 +307,9 @@ def units_of(state: State, noise: Noise | None, real: Places) -> tuple[Scaling, 
     return units, Others([(None, moments)])
 
 
-def _seen(state: State, noise: Noise | None, values: Array, raw: Array) -> tuple[Scaling, _Seen]:
+def _seen(
+    state: State, noise: Noise | None, values: Array, numbers: Array
+) -> tuple[Scaling, _Seen]:
     """Return the units of the noise, and rows as it is looked for in them."""
     real = real_values(state.composition.layout)
     units, others = units_of(state, noise, real)
@@ -302,7 +319,8 @@ def _seen(state: State, noise: Noise | None, values: Array, raw: Array) -> tuple
     if exchanges is not None:
         exchanges = Exchanges.from_header(exchanges)
         scores = exchanges.scores(given)
-    return units, _Seen(raw[:, real], units.forward(given), others, exchanges, scores)
+    outside = _beyond(state, given, 0.0)
+    return units, _Seen(numbers, outside, units.forward(given), others, exchanges, scores)
 
 
 def _forward(scaling: Scaling, places: Places, values: Array) -> Array:
@@ -325,7 +343,7 @@ def _examined(
     levels, overall, error = curve.levels_of(apparent_levels(moments, values))
     asked = state.facts["asked"]
     few = len(values) < _FEWEST_ROWS
-    if asked == "gaussian" or (few and asked == "auto" and overall > LEAST_LEVEL):
+    if asked == "gaussian" or (few and asked == "auto"):
         return Noise("gaussian", overall, error), levels, None
     if few:
         # Which cells are hit cannot be told from so few rows.
@@ -337,8 +355,8 @@ def _examined(
     else:
         beside = seen.exchanges, seen.scores
         found, chance = noise_beside(*beside, values, seen.raw, others, overall, asked)
-    if asked in ("auto", "impulse") and found.kind != "impulse":
-        atoms = strangers(seen.raw, *_known_ranges(state))
+    if asked in ("auto", "impulse") and found.kind in ("none", "gaussian"):
+        atoms = strangers(seen.raw, seen.outside)
         found, chance = fixed_values(atoms, seen.raw) if atoms else (found, chance)
     if found.kind == "gaussian":
         found = replace(found, error=error)

@@ -12,6 +12,7 @@ from autoencode.data.rows import Rows
 from autoencode.denoising import units_of
 from autoencode.noise import Exchanges, LevelCurve, Others, are_few, usual
 from autoencode.noise_parts.description import Array
+from autoencode.noise_sample import numbers_of
 from autoencode.preprocess.filling import Moments
 from autoencode.row_restoring import complete_rows
 from autoencode.state import State
@@ -48,8 +49,9 @@ def _judged(state: State, rows: Rows) -> list[tuple[Moments, Array, Array]]:
     real = real_values(state.composition.layout)
     few = are_few(rows.n_rows, len(real))
     every = 1 if few else -(-rows.n_rows // _CURVE_ROWS)
-    raw = rows.take(np.arange(0, rows.n_rows, every)).astype(np.float64, copy=False)
-    values, raw = complete_rows(state, raw)[:, real], raw[:, real]
+    places = np.arange(0, rows.n_rows, every)
+    raw = rows.take(places).astype(np.float64, copy=False)
+    values, raw = complete_rows(state, raw)[:, real], numbers_of(rows, raw, real, places)
     others = Others.apart(values) if few else units_of(state, None, real)[1]
     each = _CURVE_ROWS // len(others.parts)
     return [(moments, values[part][:each], raw[part][:each]) for part, moments in others.parts]

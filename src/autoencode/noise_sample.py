@@ -32,10 +32,11 @@ from autoencode.preprocess.filling import Fill, fit_moments
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.preprocess.table_rows import TableRows
 
-__all__ = ["Sample"]
+__all__ = ["Sample", "numbers_of"]
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
 _MOST_ROWS = 4000
 _LEAST_COPIED = 0.1
@@ -48,6 +49,32 @@ _MANY_AXES = 16
 """Axes that are enough, whatever their share."""
 _LEAST_PLAIN = 0.05
 """Deviation of normal noise, where rows have 1, from which they are taken to be noisy."""
+
+
+def numbers_of(rows: Rows, values: Array, real: Places, places: Places | None = None) -> Array:
+    """Return the numbers of rows as they were given, ``(rows, n_real)``; NaN where missing.
+
+    Fixed values are the same in all columns of a table as long as these are not transformed.
+
+    Parameters
+    ----------
+    rows : Rows
+        All of them.
+    values : ndarray of shape (rows, n_values)
+        Those asked for, in the data's units.
+    real : ndarray of int
+        Which values are numbers.
+    places : ndarray of int, optional
+        Which rows; None: all.
+    """
+    if not isinstance(rows, TableRows):
+        return values[:, real]
+    first = {
+        span.values.start: span.cells.start for span in rows.schema.spans if span.block.n_values
+    }
+    cells = rows.cells if places is None else rows.cells[places]
+    numbers: Array = cells[:, [first[place] for place in real.tolist()]]
+    return numbers
 
 
 class Sample:
@@ -64,8 +91,9 @@ class Sample:
 
     Attributes
     ----------
-    raw, values : ndarray of shape (rows, n_real)
-        As they were given; and scaled, with a guess where they are missing.
+    raw, given, values : ndarray of shape (rows, n_real)
+        In the data's units, a table's columns transformed; as they were given; and scaled, with a
+        guess where they are missing.
     missing : ndarray of bool, same shape
         Where they are.
     moments : Moments
@@ -79,15 +107,16 @@ class Sample:
         self.n_rows, self.pictures = rows.n_rows, len(rows.sample_shape) > 1
         every = -(-rows.n_rows // _MOST_ROWS)
         self.places, self.rows = np.arange(0, rows.n_rows, every), rows
-        self.raw, self.values = self.read(rows, self.places)
+        self.raw, self.given, self.values = self.read(rows, self.places)
         self.moments = fit_moments(self.values)
         self.missing = np.isnan(self.values)
         self.values = self.complete(self.values)
 
-    def read(self, rows: Rows, places: npt.NDArray[np.intp]) -> tuple[Array, Array]:
-        """Return rows as they were given, and scaled."""
+    def read(self, rows: Rows, places: Places) -> tuple[Array, Array, Array]:
+        """Return rows in the data's units, as they were given, and scaled."""
         raw = rows.take(places).astype(np.float64, copy=False)
-        return raw[:, self.real], self.scaling.forward(raw)[:, self.real]
+        given = numbers_of(rows, raw, self.real, places)
+        return raw[:, self.real], given, self.scaling.forward(raw)[:, self.real]
 
     def without(self, hit: Flags) -> Array:
         """Measure the units anew without cells that were hit; return rows with NaN for those.
@@ -136,8 +165,8 @@ class Sample:
 
     def noise(self, asked: str) -> tuple[Noise, Array]:
         """Return the noise of the rows, and the chance that it hit each cell."""
-        if asked in ("auto", "impulse") and (atoms := isolated(self.raw)):
-            return fixed_values(atoms, self.raw)
+        if asked in ("auto", "impulse") and (atoms := isolated(self.given)):
+            return fixed_values(atoms, self.given)
         if are_few(len(self.values), len(self.real)):
             apart = Others.apart(self.values)
             self.variances = variances_apart(apart, self.values)
@@ -148,14 +177,14 @@ class Sample:
         if asked == "gaussian":
             return normal, np.zeros_like(self.values)
         others = Others.across(self.values)
-        found, chance = noise_of(others, self.values, self.raw, deviation)
+        found, chance = noise_of(others, self.values, self.given, deviation)
         least = _LEAST_COPIED * found.level * len(self.places) / self.n_rows
         swapped = asked == "auto" and found.kind == "swap"
         if swapped and (self.pictures or copies(self.raw) < least):
-            found, chance = noise_of(others, self.values, self.raw, None, "impulse")
+            found, chance = noise_of(others, self.values, self.given, None, "impulse")
             found = normal if found.kind == "none" and deviation > LEAST_LEVEL else found
-        if asked == "impulse" != found.kind and (atoms := outermost(self.raw)):
-            return fixed_values(atoms, self.raw)
+        if asked == "impulse" != found.kind and (atoms := outermost(self.given)):
+            return fixed_values(atoms, self.given)
         if asked not in ("auto", found.kind):
             raise DataError(
                 f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"

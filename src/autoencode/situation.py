@@ -142,7 +142,7 @@ def _noisy_values(sample: Sample, found: Noise, rows: Rows) -> Situation:
     seen = variances if sample.variances is None else sample.variances
     clean = np.clip(seen - found.level**2, 0.0, np.maximum(variances, 0.0))
     factors = np.sqrt(clean / np.maximum(variances, 1e-300))
-    _, values = sample.read(rows, np.arange(rows.n_rows))
+    _, _, values = sample.read(rows, np.arange(rows.n_rows))
     missing = np.isnan(values)
     values = sample.complete(values) - sample.moments.mean
     values = (values @ axes * factors) @ axes.T + sample.moments.mean
@@ -161,13 +161,15 @@ def _noisy_cells(sample: Sample, found: Noise, chance: Array, rows: Rows) -> Sit
         return _exchanged_cells(sample, found, before, rows)
     for turn in range(_TURNS):
         holed = sample.without(suspects(found, chance, 1, seed=turn)[0])
-        found, chance, _ = hit_cells(Others.across(holed), found, sample.values, sample.raw, chance)
+        found, chance, _ = hit_cells(
+            Others.across(holed), found, sample.values, sample.given, chance
+        )
     places = np.arange(rows.n_rows)
-    raw, values = sample.read(rows, places)
+    _, numbers, values = sample.read(rows, places)
     given = np.isnan(values)
     values = sample.complete(values)
     if len(places) > len(holed):
-        _, chance, _ = hit_cells(Others([(None, fit_moments(holed))]), found, values, raw)
+        _, chance, _ = hit_cells(Others([(None, fit_moments(holed))]), found, values, numbers)
     values[suspects(found, chance, 1, seed=_TURNS)[0] | given] = np.nan
     without = sample.replaced(rows, values)
     return Situation("noisy", sample.own(found), without, None, _against(found))
@@ -184,7 +186,7 @@ def _exchanged_cells(sample: Sample, found: Noise, before: Exchanges, rows: Rows
         complete + sample.scaling.center[sample.real], found.level / _SEEN
     )
     places = np.arange(rows.n_rows)
-    _, values = sample.read(rows, places)
+    _, _, values = sample.read(rows, places)
     given = np.isnan(values)
     values = sample.complete(values)
     raw = values * sample.scaling.scale[sample.real] + sample.scaling.center[sample.real]
@@ -197,7 +199,7 @@ def _exchanged_cells(sample: Sample, found: Noise, before: Exchanges, rows: Rows
 
 def _pairs(sample: Sample, rows: Rows, target: Rows) -> Situation:
     """Learn from clean rows with fresh noise of the kind that the pairs show."""
-    raw, values = sample.read(rows, sample.places)
+    _, raw, values = sample.read(rows, sample.places)
     wanted, noisy = sample.values, sample.complete(values)
     counted = ~(sample.missing | np.isnan(values))
     step = np.where(counted, noisy - wanted, 0.0)

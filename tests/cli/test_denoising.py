@@ -212,3 +212,27 @@ def test_what_cannot_be_denoised_is_refused(
     ]:
         arguments = ["grainy.npy", "--kind", "denoising", "--target", target, "-o", "m"]
         assert reason in refused("fit", *arguments, folder=noisy)
+
+
+def test_unknown_values_in_a_dated_table(run: Run, noisy: Path, tmp_path: Path) -> None:
+    """Dates stay, a date counts as one cell, and 999 and blanks are restored."""
+    clean = np.load(noisy / "table.npy")
+    rng = np.random.default_rng(3)
+    hit, blank = rng.random(clean.shape) < 0.08, rng.random(clean.shape) < 0.03
+    lines = [",".join(["Tag", *NAMES])]
+    days = np.datetime64("2024-03-01") + np.arange(len(clean))
+    for day, row in zip(days, np.where(blank, np.nan, np.where(hit, 999, clean)), strict=True):
+        lines.append(",".join([str(day), *("" if np.isnan(x) else f"{x:.4f}" for x in row)]))
+    (tmp_path / "meter.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    done = run("fit", "meter.csv", "-o", "m", "--kind", "denoising", *FIT, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run("denoise", "m", "meter.csv", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    changed = int((hit & ~blank).sum())
+    assert done.stderr.startswith("autoencode: meter.csv: noise: fixed values (999) in place of ")
+    assert f"; {changed} of 2,100 cells changed, " in done.stderr
+    assert done.stderr.endswith(f"; {blank.sum()} missing ones filled in\n")
+    assert [row["Tag"] for row in records(done.stdout)] == [str(day) for day in days]
+    errors = np.abs(numbers(done.stdout) - clean) / clean.std(0)
+    assert np.median(errors[hit | blank]) < 0.3
+    assert errors[hit | blank].max() < 3

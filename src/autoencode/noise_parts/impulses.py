@@ -121,20 +121,21 @@ def outermost(raw: Array) -> tuple[Atom, ...]:
     return _extremes_that(raw, lambda place, value: _is_beyond(raw[:, place], value, _GAP))
 
 
-def strangers(raw: Array, low: Array, high: Array) -> tuple[Atom, ...]:
+def strangers(raw: Array, outside: Flags) -> tuple[Atom, ...]:
     """Return the same, of values beyond all that rows without noise have.
 
     Parameters
     ----------
     raw : ndarray of shape (rows, n_values)
         As it was given; NaN where missing.
-    low, high : ndarray of shape (n_values,)
-        The least and the greatest value of each column without noise; NaN: not known.
+    outside : ndarray of bool, same shape
+        Which cells lie beyond all that their columns have without noise.
     """
     return _extremes_that(
         raw,
         lambda place, value: (
-            _is_beyond(raw[:, place], value, _GAP) and not low[place] <= value <= high[place]
+            _is_beyond(raw[:, place], value, _GAP)
+            and bool(outside[raw[:, place] == value, place].all())
         ),
     )
 
