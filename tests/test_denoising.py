@@ -200,6 +200,21 @@ def test_the_network_gives_codes_where_readers_are_wrong_less_often() -> None:
     assert (codes["network"][0], codes["linear"][0]) == (1, 0)
 
 
+def test_codes_that_are_no_better_are_those_of_principal_components(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At no size, even where a network restores rows better, and to the last bit."""
+    x = corners()
+    monkeypatch.setattr("autoencode.readers.Readers.prefer", lambda *_: False)
+    options = {"n_components": 2, "random_state": 0, "max_epochs": 60, "scaling": "standard"}
+    model = DenoisingAutoencoder(**options).fit(x)
+    linear = Autoencoder(**options, hidden_layer_sizes=()).fit(x)
+    assert set(model._state.sources) == {"pca"}
+    np.testing.assert_array_equal(model.transform(x), linear.transform(x))
+    usual = Autoencoder(**options, corruption="gaussian:level=0.6").fit(x)
+    assert set(usual._state.sources) != {"pca"}
+
+
 def test_categories_alone_have_codes() -> None:
     rng = np.random.default_rng(0)
     kind = rng.integers(3, size=200)

@@ -106,6 +106,9 @@ def fitted_state(data: FitData, outcome: Outcome, started: float) -> State:
     """
     claim, size = claim_rows(data), outcome.n_components
     network, sizes, sources = outcome.network, outcome.sizes, outcome.sources
+    if data.plan.features and network is None:
+        # What networks restore at other sizes says nothing of their codes.
+        sources = ["pca"] * len(sizes)
     used = [name for name in outcome.networks if name in sources]
     errors = {name: _claimed(data, claim, outcome, name) for name in used}
     if network is None:
