@@ -106,6 +106,15 @@ def test_a_value_far_beyond_all_others_stands_for_unknown(truth: np.ndarray) -> 
     assert isolated(given) == ()
 
 
+def test_what_most_cells_have_is_usual() -> None:
+    """In the margin of pictures nearly all is black, and what is not is much brighter."""
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random((600, 30)) < np.linspace(0.005, 0.45, 30), rng.uniform(0.9, 1, 30), 0)
+    x += (x > 0) * 0.02 * rng.random(x.shape)
+    assert isolated(x) == ()
+    assert DenoisingAutoencoder(**FAST).fit(x).situation_ == "clean"
+
+
 def test_far_from_what_is_expected_all_is_noise(truth: np.ndarray, hit: np.ndarray) -> None:
     """Whichever bin of distances has more than its share by chance."""
     scale = truth.std(0)

@@ -49,7 +49,7 @@ _FAR_OFF = (3.0, 4.0, 6.0, 8.0, 12.0)
 _SEVERAL, _APART, _GAP = 2, 1.0, 0.25
 """Columns in which a value lies apart, by how many times the range of all others, and by how
 many where it is known that there is such noise."""
-_FEWEST_ALIKE = 3
+_FEWEST_ALIKE, _FEWEST_OTHERS, _MOST_COLUMNS = 3, 20, 0.75
 _FEWEST_DISTINCT, _LEAST_PUT, _NEARLY_ALL = 10, 0.05, 0.95
 """Values of rows without noise, and shares of the cells that were hit which have one value that
 noise puts there, and any such value, at least."""
@@ -105,7 +105,7 @@ def isolated(raw: Array) -> tuple[Atom, ...]:
         at = atom.at(raw)
         places = np.flatnonzero(at.sum(0) >= _fewest(raw))
         beyond = [_is_beyond(raw[:, place], _value(atom), _APART) for place in places]
-        if sum(beyond) >= _SEVERAL:
+        if sum(beyond) >= max(_SEVERAL, _MOST_COLUMNS * len(beyond)):
             found.append(atom)
     return tuple(found)
 
@@ -188,9 +188,12 @@ def _fewest(raw: Array) -> float:
 
 
 def _is_beyond(column: Array, value: float, apart: float) -> bool:
-    """Say whether a value is farther from all others than ``apart`` times their range."""
+    """Say whether a value is farther from all others than ``apart`` times their range.
+
+    Not if it is most of what there is: it may be usual then, as black in the margin of pictures.
+    """
     others = column[~(np.isnan(column) | (column == value))]
-    if not len(others):
+    if len(others) < max(_FEWEST_OTHERS, int((column == value).sum())):
         return False
     spread = float(others.max() - others.min())
     return bool(spread > 0 and np.abs(others - value).min() > apart * spread)
