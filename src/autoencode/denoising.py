@@ -21,6 +21,7 @@ from autoencode.noise import (
     hit_cells,
     noise_beside,
     noise_of,
+    noise_or_copies,
     strangers,
     suspects,
 )
@@ -351,7 +352,12 @@ def _examined(
     others = Others.noisy(moments, values)
     if seen.exchanges is None:
         known = dict(state.facts["usual_values"])
-        found, chance = noise_of(others, values, seen.raw, overall, asked, known)
+        pictures = len(state.composition.sample_shape) > 1
+        if asked == "auto":
+            about = others, values, seen.raw, overall, known
+            found, chance = noise_or_copies(*about, pictures=pictures)
+        else:
+            found, chance = noise_of(others, values, seen.raw, overall, asked, known)
     else:
         beside = seen.exchanges, seen.scores
         found, chance = noise_beside(*beside, values, seen.raw, others, overall, asked)

@@ -50,7 +50,6 @@ __all__ = [
     "Others",
     "apparent_levels",
     "are_few",
-    "copies",
     "fixed_values",
     "floor_apart",
     "hit_cells",
@@ -59,6 +58,7 @@ __all__ = [
     "noise_beside",
     "noise_floor",
     "noise_of",
+    "noise_or_copies",
     "outermost",
     "put_there",
     "strangers",
@@ -68,6 +68,8 @@ __all__ = [
 ]
 
 _ROUNDS = 3
+_LEAST_COPIED = 0.1
+"""Share of the copies that exchanged values would be, from which they may be that."""
 _MANY_ROWS = 50
 _LEAST_GAIN = 0.01
 """Nats per cell by which rows are likelier if some values are other rows' than if none is."""
@@ -135,6 +137,28 @@ def noise_of(
     if asked == "impulse" or deviation is None or deviation <= LEAST_LEVEL:
         return Noise("none"), nothing
     return Noise("gaussian", deviation), nothing
+
+
+def noise_or_copies(
+    others: Others,
+    values: Array,
+    raw: Array,
+    deviation: float,
+    known: Usual | None = None,
+    *,
+    sampled: float = 1.0,
+    pictures: bool = False,
+) -> tuple[Noise, Array]:
+    """Return the same; exchanged values are to be copies of others, and are not in pictures.
+
+    ``sampled`` is the share of the rows, among all, that are given.
+    """
+    found, chance = noise_of(others, values, raw, deviation, known=known)
+    if found.kind == "swap" and (pictures or copies(raw) < _LEAST_COPIED * found.level * sampled):
+        found, chance = noise_of(others, values, raw, None, "impulse", known)
+        if found.kind == "none" and deviation > LEAST_LEVEL:
+            found = Noise("gaussian", deviation)
+    return found, chance
 
 
 def _swapped(mean: Array, values: Array) -> tuple[Noise, Array, float]:

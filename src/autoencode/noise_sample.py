@@ -14,17 +14,16 @@ from autoencode.data.rows import Rows
 from autoencode.errors import DataError
 from autoencode.interfaces import Layout
 from autoencode.noise import (
-    LEAST_LEVEL,
     Noise,
     Others,
     are_few,
-    copies,
     fixed_values,
     floor_apart,
     is_normal,
     isolated,
     noise_floor,
     noise_of,
+    noise_or_copies,
     outermost,
     variances_apart,
 )
@@ -39,8 +38,6 @@ Flags = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 
 _MOST_ROWS = 4000
-_LEAST_COPIED = 0.1
-"""Share of the copies that exchanged values would be, from which they may be that."""
 _FEWEST_AXES, _LEAST_FLAT = 2, 0.05
 """Axes with nothing but noise, and their share, from which rows are taken to be noisy."""
 _FEW_A_COLUMN, _LEAST_COLUMN = 4, 1.5
@@ -177,12 +174,12 @@ class Sample:
         if asked == "gaussian":
             return normal, np.zeros_like(self.values)
         others = Others.across(self.values)
-        found, chance = noise_of(others, self.values, self.given, deviation)
-        least = _LEAST_COPIED * found.level * len(self.places) / self.n_rows
-        swapped = asked == "auto" and found.kind == "swap"
-        if swapped and (self.pictures or copies(self.raw) < least):
-            found, chance = noise_of(others, self.values, self.given, None, "impulse")
-            found = normal if found.kind == "none" and deviation > LEAST_LEVEL else found
+        sampled = len(self.places) / self.n_rows
+        about = others, self.values, self.given, deviation
+        if asked == "auto":
+            found, chance = noise_or_copies(*about, sampled=sampled, pictures=self.pictures)
+        else:
+            found, chance = noise_of(*about)
         if asked == "impulse" != found.kind and (atoms := outermost(self.given)):
             return fixed_values(atoms, self.given)
         if asked not in ("auto", found.kind):
