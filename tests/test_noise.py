@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
+from autoencode import DenoisingAutoencoder, noise
 from autoencode.data.arrays import open_array
 from autoencode.interfaces import Layout
 from autoencode.noise import (
@@ -303,3 +305,26 @@ def test_normal_noise_in_more_columns_than_rows_is_not_taken_for_exchanges() -> 
     # Rows to learn from are as spread as clean ones, without what few noisy rows have by chance.
     learned = found.rows.dense().reshape(150, 196)
     assert 0.85 < learned.var(0).sum() / pixels.var(0).sum() < 1.0
+
+
+def test_exchanged_values_are_copies_of_others_and_not_in_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows that are few for their columns may look exchanged where noise was added."""
+    rng = np.random.default_rng(0)
+    clean = rng.normal(size=(400, 8)) @ rng.normal(size=(8, 70))
+    model = DenoisingAutoencoder(rows="clean", random_state=0, max_epochs=2).fit(clean[100:])
+    search = noise.noise_of
+
+    def deceived(*given: Any, **options: Any) -> tuple[Noise, np.ndarray]:
+        found, chance = search(*given, **options)
+        return (Noise("swap", 0.3), chance) if found.kind == "gaussian" else (found, chance)
+
+    for module in ("autoencode.noise", "autoencode.denoising"):
+        monkeypatch.setattr(f"{module}.noise_of", deceived)
+    rows = clean[:100] + rng.normal(size=(100, 70))
+    assert model.denoise_with_noise(rows)[1].kind == "gaussian"
+    values = centred(exchanged(clean, 0.3))
+    about = Others.across(values), values, values, 0.5
+    assert noise.noise_or_copies(*about)[0].kind == "swap"
+    assert noise.noise_or_copies(*about, pictures=True)[0].kind != "swap"

@@ -46,6 +46,7 @@ Places = npt.NDArray[np.intp]
 _DRAWS = 8
 _EXCHANGED = 0.2
 _FAR, _MOST_WRONG = 8.0, 0.15
+"""Deviations of the noise that it never reaches, and share of a row's numbers that may be wrong."""
 _MANY_ROWS = 50
 _FEWEST_ROWS = 20
 """Rows from which the kind of their noise can be told; for fewer it is taken to be normal."""

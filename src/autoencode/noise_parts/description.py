@@ -104,9 +104,9 @@ class Noise:
 
         Its level is their share of the cells of these.
         """
-        places = np.array([atom.places for atom in self.atoms if atom.places])
-        found = (~np.isnan(places)).any(axis=0)
-        return None if found.all() else int(found.sum())
+        places = [atom.places for atom in self.atoms if atom.places]
+        found = (~np.isnan(np.array(places))).any(axis=0)
+        return int(found.sum()) if places and not found.all() else None
 
     def header(self) -> dict[str, Any]:
         """Return plain values from which `from_header` makes the same; None is NaN."""
