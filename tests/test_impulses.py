@@ -272,3 +272,15 @@ def test_a_wrong_number_among_a_few_rows(truth: np.ndarray, noise: str) -> None:
     given.loc[1, NAMES[4]] = 7e5
     errors = (model.denoise(given)[NAMES].to_numpy() - truth[:3]) / truth.std(0)
     assert np.abs(errors).max() < 0.5
+
+
+def test_a_far_value_that_was_exchanged_is_no_fixed_value(truth: np.ndarray) -> None:
+    """Of 300 rows one lies beyond all of the fit, and others got its value."""
+    model = DenoisingAutoencoder(rows="clean", **FAST).fit(truth[300:] / UNITS)
+    rows = truth[:300] / UNITS
+    rows[7, 0] = rows[:, 0].max() + 12 * rows[:, 0].std()
+    rng = np.random.default_rng(4)
+    other = (np.arange(300)[:, None] + rng.integers(1, 300, rows.shape)) % 300
+    given = np.where(rng.random(rows.shape) < 0.4, np.take_along_axis(rows, other, 0), rows)
+    given[10:60:10, 0] = rows[7, 0]
+    assert model.denoise_with_noise(given)[1].kind == "swap"
