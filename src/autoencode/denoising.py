@@ -12,6 +12,7 @@ from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
 from autoencode.interfaces import Batch
 from autoencode.noise import (
+    Around,
     Exchanges,
     LevelCurve,
     Noise,
@@ -306,7 +307,9 @@ def units_of(state: State, noise: Noise | None, real: Places) -> tuple[Scaling, 
         units = Scaling(np.array(noise.center), np.array(noise.scale))
     ratio = scale / units.scale
     moments = Moments(units.forward(center[None])[0], covariance * np.outer(ratio, ratio))
-    return units, Others([(None, moments)])
+    shape = state.composition.sample_shape
+    around = Around(shape, units.center, units.scale) if len(shape) > 1 and noise else None
+    return units, Others([(None, moments)], around)
 
 
 def _seen(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from autoencode.noise_parts.around import Around
 from autoencode.noise_parts.description import KINDS, Array, Atom, Noise
 from autoencode.noise_parts.exchanges import Exchanges
 from autoencode.noise_parts.impulses import (
@@ -25,7 +26,6 @@ from autoencode.noise_parts.impulses import (
     put_there,
     strangers,
     usual,
-    widths,
 )
 from autoencode.noise_parts.levels import (
     LEAST_LEVEL,
@@ -43,6 +43,7 @@ from autoencode.preprocess.filling import Moments
 __all__ = [
     "KINDS",
     "LEAST_LEVEL",
+    "Around",
     "Atom",
     "Exchanges",
     "LevelCurve",
@@ -125,9 +126,12 @@ def noise_of(
     swap, chance, shown = _swapped(mean, values) if asked != "impulse" else (None, nothing, 0.0)
     # A common value is out of place more often than usual where cells were exchanged, too.
     known = None if shown else known
-    atoms = impulses(mean, values, raw, known) if asked != "swap" else ()
+    scales = others.widths(values, mean)
+    pictures = others.around is not None
+    atoms: tuple[Atom, ...] = ()
+    if asked != "swap":
+        atoms = impulses(mean, values, raw, scales, known, pictures=pictures)
     if atoms:
-        scales = widths(values - mean, None)
         noise = measured(Noise("impulse", atoms=atoms), mean, values, raw, scales)
         # Common values are out of place as well where cells were exchanged.
         if noise.level > LEAST_SHARE and shown <= _RARER * noise.level:
@@ -270,18 +274,19 @@ def hit_cells(
     """
     known, mean, missing = chance is None, values, np.isnan(raw)
     if chance is None:
-        mean = Others.noisy(others.parts[0][1], values).expected(values)
+        rest = Others.noisy(others.parts[0][1], values)
+        mean = Others(rest.parts, others.around).expected(values)
         many = noise.kind == "swap" and len(values) >= _MANY_ROWS
         start = swaps(values - mean, values) if many else noise
         chance = _chance(start, mean, values, raw)
-    for turn in range(_ROUNDS):
+    for turn in range(_ROUNDS if others.around is None else 1):
         suspect = suspects(noise, chance, 1, seed=turn)[0] | missing
         mean = others.restored(values, suspect)
         if noise.kind == "swap" and (not known or len(values) >= _MANY_ROWS):
             # Errors are wider as long as some of the cells that are hit are not known.
             noise = swaps(values - mean, values)
         elif noise.kind == "impulse" and not known:
-            scales = widths(values - mean, suspect.astype(np.float64))
+            scales = others.widths(values, mean, suspect.astype(np.float64))
             noise = measured(noise, mean, values, raw, scales)
         chance = _chance(noise, mean, values, raw)
     return noise, chance, mean

@@ -14,6 +14,7 @@ from autoencode.data.rows import Rows
 from autoencode.errors import DataError
 from autoencode.interfaces import Layout
 from autoencode.noise import (
+    Around,
     Noise,
     Others,
     are_few,
@@ -173,7 +174,7 @@ class Sample:
         normal = Noise("gaussian", deviation, error)
         if asked == "gaussian":
             return normal, np.zeros_like(self.values)
-        others = Others.across(self.values)
+        others = Others(Others.across(self.values).parts, self.around)
         sampled = len(self.places) / self.n_rows
         about = others, self.values, self.given, deviation
         if asked == "auto":
@@ -187,6 +188,14 @@ class Sample:
                 f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"
             )
         return (normal if found.kind == "gaussian" else found), chance
+
+    @property
+    def around(self) -> Around | None:
+        """What the pixels around say of each, in pictures."""
+        if not self.pictures:
+            return None
+        center, scale = self.scaling.center, self.scaling.scale
+        return Around(self.rows.sample_shape, center, scale)
 
     def own(self, noise: Noise) -> Noise:
         """Return noise with the units that it was measured in."""

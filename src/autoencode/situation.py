@@ -161,15 +161,15 @@ def _noisy_cells(sample: Sample, found: Noise, chance: Array, rows: Rows) -> Sit
         return _exchanged_cells(sample, found, before, rows)
     for turn in range(_TURNS):
         holed = sample.without(suspects(found, chance, 1, seed=turn)[0])
-        found, chance, _ = hit_cells(
-            Others.across(holed), found, sample.values, sample.given, chance
-        )
+        others = Others(Others.across(holed).parts, sample.around)
+        found, chance, _ = hit_cells(others, found, sample.values, sample.given, chance)
     places = np.arange(rows.n_rows)
     _, numbers, values = sample.read(rows, places)
     given = np.isnan(values)
     values = sample.complete(values)
     if len(places) > len(holed):
-        _, chance, _ = hit_cells(Others([(None, fit_moments(holed))]), found, values, numbers)
+        others = Others([(None, fit_moments(holed))], sample.around)
+        _, chance, _ = hit_cells(others, found, values, numbers)
     values[suspects(found, chance, 1, seed=_TURNS)[0] | given] = np.nan
     without = sample.replaced(rows, values)
     return Situation("noisy", sample.own(found), without, None, _against(found))

@@ -7,9 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from sklearn.isotonic import isotonic_regression
 
-from autoencode.noise_parts.description import Array, Atom, Flags, Noise, Places
+from autoencode.noise_parts.description import Array, Atom, Flags, Noise
+from autoencode.noise_parts.shares import (
+    CHANCE,
+    bins_of,
+    distances_of,
+    evenness,
+    falling,
+    least_share,
+    shares_of,
+    widths,
+)
 
 __all__ = [
     "LEAST_SHARE",
@@ -22,19 +31,18 @@ __all__ = [
     "put_there",
     "strangers",
     "usual",
-    "widths",
 ]
 
 Usual = Mapping[float, float]
 """Values, and the share of cells of which others expect something else that have each."""
 
-_BINS = 40
-_FEWEST_IN_BIN = 100
 LEAST_SHARE = 0.005
 """Share of cells that is the least to be called noise."""
 _FAR = 0.9
 _OUT_OF_PLACE = 1.3
-_LEAST_WIDTH = 0.02
+_EVEN, _EVEN_ALONE, _MOST_OF_PIXELS = 0.75, 0.9, 0.5
+"""How much of its share a value of pictures has to keep where the prediction is still farther
+from it, if it is out of place and if that alone speaks for noise; and its greatest share."""
 _SIDES = (slice(None, 10), slice(-10, None))
 """The least and the greatest values of a column, so many that the outermost may be rare."""
 _ALL_NOISE = 1.2
@@ -45,7 +53,6 @@ _MOST_USUAL = 0.3
 """Share in rows without noise from which it says nothing that a value is out of place."""
 _PLAINLY = 4.0
 """Standard errors of that share by which it is not chance."""
-_FAR_OFF = (3.0, 4.0, 6.0, 8.0, 12.0)
 _SEVERAL, _APART, _GAP = 2, 1.0, 0.25
 """Columns in which a value lies apart, by how many times the range of all others, and by how
 many where it is known that there is such noise."""
@@ -53,40 +60,54 @@ _FEWEST_ALIKE, _FEWEST_OTHERS, _MOST_COLUMNS = 3, 20, 0.75
 _FEWEST_DISTINCT, _LEAST_PUT, _NEARLY_ALL = 10, 0.05, 0.95
 """Values of rows without noise, and shares of the cells that were hit which have one value that
 noise puts there, and any such value, at least."""
-_CHANCE = 2.0
-"""Standard errors by which shares differ by chance."""
 
 
 def impulses(
-    mean: Array, values: Array, raw: Array, known: Usual | None = None
+    mean: Array,
+    values: Array,
+    raw: Array,
+    scales: Array,
+    known: Usual | None = None,
+    *,
+    pictures: bool = False,
 ) -> tuple[Atom, ...]:
     """Look for values that stand where nothing in the row speaks for them.
 
     Among cells with about the same prediction a share has the value. Where the prediction
     is far from it, only noise puts it there: the least of these shares is the noise's. Of
     a value that is known to stand there without noise too, it is what there is beyond that.
+    In pictures noise puts the same values in all places, and as often however far from them
+    the prediction is; without noise they are the fewer the farther it is.
     """
     fixed, extremes = _candidates(raw)
     if known is not None:
         fixed = [replace(atom, usual=known.get(_value(atom), 0.0)) for atom in fixed]
-    scales = widths(values - mean, None)
     best: tuple[Atom, ...] = ()
     most = 0.0
-    for atoms in (fixed, extremes):
-        found, unusual = [], False
+    for atoms in (fixed,) if pictures else (fixed, extremes):
+        found, noise = [], False
         for atom in atoms:
-            at = atom.at(raw)
-            share, error = _least_share(at, _distances(atom, mean, values, raw, scales))
+            at, distances = atom.at(raw), distances_of(atom, mean, values, raw, scales)
+            share, error = least_share(at, distances)
             if share > LEAST_SHARE:
                 found.append(atom)
-                beyond = max(_LEAST_UNUSUAL, _PLAINLY * error)
-                unusual |= 0 < atom.usual < _MOST_USUAL and atom.unusual(share) > beyond
+                out = _stands_out(at, mean, values)
+                if pictures:
+                    least = _EVEN if out else _EVEN_ALONE
+                    out = share < _MOST_OF_PIXELS and evenness(at, distances) >= least
+                noise |= out or _is_unusual(atom, share, error)
         # Noise that puts one value anywhere is what the others come from as well.
-        if unusual or any(_stands_out(atom.at(raw), mean, values) for atom in found):
+        if noise:
             total = float(sum(atom.at(raw).mean() for atom in found))
             if total > most:
                 best, most = tuple(found), total
     return best
+
+
+def _is_unusual(atom: Atom, share: float, error: float) -> bool:
+    """Say whether a value is out of place more often than in rows without noise."""
+    beyond = max(_LEAST_UNUSUAL, _PLAINLY * error)
+    return 0 < atom.usual < _MOST_USUAL and atom.unusual(share) > beyond
 
 
 def isolated(raw: Array) -> tuple[Atom, ...]:
@@ -203,7 +224,7 @@ def usual(mean: Array, values: Array, raw: Array) -> dict[float, float]:
     """Return how often each common value is out of place in rows without noise."""
     scales = widths(values - mean, None)
     return {
-        _value(atom): _least_share(atom.at(raw), _distances(atom, mean, values, raw, scales))[0]
+        _value(atom): least_share(atom.at(raw), distances_of(atom, mean, values, raw, scales))[0]
         for atom in _candidates(raw)[0]
     }
 
@@ -260,89 +281,6 @@ def _commonest(column: Array, side: slice) -> float:
     return float(outer[int((often * far).argmax())])
 
 
-def _distances(atom: Atom, mean: Array, values: Array, raw: Array, scales: Array) -> Array:
-    """Return how many deviations of its error what is expected lies above the value."""
-    if atom.places:
-        place = np.array(atom.places)
-    else:
-        at = atom.at(raw)
-        counts = at.sum(0)
-        place = np.where(at, values, 0.0).sum(0) / np.maximum(counts, 1)
-        place[counts == 0] = np.nan
-    distances: Array = (mean - place) / scales
-    return distances
-
-
-def _edges(distances: Array) -> Array:
-    """Return the bounds of a few bins with as many cells each."""
-    bins = int(np.clip(distances.size // (2 * _FEWEST_IN_BIN), 4, _BINS))
-    edges: Array = np.nanquantile(distances, np.linspace(0, 1, bins + 1)[1:-1])
-    return edges
-
-
-def _shares(at: Flags, distances: Array, edges: Array) -> tuple[Array, Places]:
-    """Return in each bin the share of cells that are marked, and the number of cells."""
-    used = ~np.isnan(distances)
-    places = np.searchsorted(edges, distances[used])
-    counts = np.bincount(places, minlength=len(edges) + 1)
-    hits = np.bincount(places, weights=at[used], minlength=len(edges) + 1)
-    return hits / np.maximum(counts, 1), counts
-
-
-def _falling(shares: Array, counts: Places, nearest: int) -> Array:
-    """Return shares by bin without what is chance: the farther off, the fewer have the value.
-
-    Of a value that noise puts anywhere some bin has many by chance, and noise alone put
-    them there, as next to it.
-    """
-    result = shares.copy()
-    for side, rising in ((slice(None, nearest + 1), True), (slice(nearest, None), False)):
-        weight = np.maximum(counts[side], 1e-9)
-        result[side] = isotonic_regression(shares[side], sample_weight=weight, increasing=rising)
-    return result
-
-
-def _least_share(at: Flags, distances: Array) -> tuple[float, float]:
-    """Return the share of cells with the value where the others speak against it, and its error.
-
-    Of cells so far from what is expected that hardly any has the value by itself; how far
-    that is, is seen from the shares.
-    """
-    found = []
-    for limit in _FAR_OFF:
-        beyond = np.abs(distances) > limit
-        if beyond.sum() >= _FEWEST_IN_BIN:
-            found.append((float(at[beyond].mean()), float(beyond.sum())))
-    if not found:
-        by_bin, counts = _shares(at, distances, _edges(distances))
-        used = counts >= _FEWEST_IN_BIN
-        order = np.argsort(by_bin[used])[: max(1, int(used.sum()) // 5)]
-        if not len(order):
-            return 0.0, 0.0
-        found = [(float(by_bin[used][order].mean()), float(counts[used][order].sum()))]
-    # The nearest limit whose share is, but for chance, no more than those farther out: what
-    # is least of several shares is too low (Lepski, 1990).
-    least = 1.0
-    for share, count in reversed(found):
-        if share > least:
-            break
-        chosen = share, math.sqrt((share + 1 / count) / count)
-        least = min(least, share + _CHANCE * chosen[1])
-    return chosen
-
-
-def widths(residual: Array, chance: Array | None) -> Array:
-    """Return the deviations of errors of cells that are probably not hit."""
-    if chance is None:
-        scales = 1.4826 * np.median(np.abs(residual), axis=0)
-    else:
-        right = 1.0 - chance
-        scales = np.sqrt((right * np.square(residual)).sum(0) / np.maximum(right.sum(0), 1.0))
-    least = max(_LEAST_WIDTH * float(np.sqrt(np.mean(np.square(scales)))), 1e-6)
-    widths: Array = np.maximum(scales, least)
-    return widths
-
-
 def measured(noise: Noise, mean: Array, values: Array, raw: Array, scales: Array) -> Noise:
     """Return impulses with their shares, by what is expected."""
     atoms = []
@@ -352,13 +290,13 @@ def measured(noise: Noise, mean: Array, values: Array, raw: Array, scales: Array
         place = np.where(at, values, 0.0).sum(0) / np.maximum(counts, 1)
         place[counts == 0] = np.nan
         atom = replace(atom, places=tuple(place.tolist()))
-        distances = _distances(atom, mean, values, raw, scales)
-        edges = _edges(distances)
-        shares, counts = _shares(at, distances, edges)
-        shares = _falling(shares, counts, int(np.searchsorted(edges, 0.0)))
-        least, _ = _least_share(at, distances)
+        distances = distances_of(atom, mean, values, raw, scales)
+        edges = bins_of(distances)
+        shares, counts = shares_of(at, distances, edges)
+        shares = falling(shares, counts, int(np.searchsorted(edges, 0.0)))
+        least, _ = least_share(at, distances)
         # Of a few cells the share may be greater by chance, and all of it noise.
-        most = least + _CHANCE * np.sqrt(least / np.maximum(counts, 1))
+        most = least + CHANCE * np.sqrt(least / np.maximum(counts, 1))
         shares = np.where(shares <= most, np.minimum(shares, least), shares)
         measured = (tuple(part.tolist()) for part in (shares, edges))
         observed, bounds = measured
@@ -377,7 +315,7 @@ def at_atoms(noise: Noise, mean: Array, values: Array, raw: Array) -> Array:
     chance = np.zeros_like(mean)
     for atom in noise.atoms:
         at = atom.at(raw)
-        distances = _distances(atom, mean, values, raw, np.array(noise.scales))
+        distances = distances_of(atom, mean, values, raw, np.array(noise.scales))
         bins = np.searchsorted(np.array(atom.edges), np.nan_to_num(distances))
         ratio = np.minimum(_ALL_NOISE * atom.share / np.maximum(atom.observed, 1e-12), 1.0)
         chance[at] = np.maximum(chance[at], ratio[bins[at]])

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from autoencode.noise_parts.around import Around
 from autoencode.noise_parts.description import Array, Flags, Places
+from autoencode.noise_parts.shares import widths
 from autoencode.preprocess.filling import Fill, Moments, fit_moments
 
 __all__ = ["Others", "are_few"]
@@ -28,10 +30,17 @@ class Others:
     ----------
     parts : sequence of (ndarray of int, slice or None, Moments)
         Which rows, None: all of them, and the moments that they are predicted by.
+    around : Around, optional
+        In pictures, what the pixels around say as well.
     """
 
-    def __init__(self, parts: Sequence[tuple[Places | slice | None, Moments]]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[tuple[Places | slice | None, Moments]],
+        around: Around | None = None,
+    ) -> None:
         self.parts = [(slice(None) if rows is None else rows, part) for rows, part in parts]
+        self.around = around
 
     @classmethod
     def across(cls, values: Array) -> Others:
@@ -109,7 +118,7 @@ class Others:
             precision = moments.precision()
             centred = values[rows] - moments.mean
             mean[rows] = values[rows] - centred @ precision / np.diag(precision)
-        return mean
+        return mean if self.around is None else self.around.beside(mean, values)
 
     def restored(self, values: Array, suspect: Flags) -> Array:
         """Return the same given only the cells that are not suspect."""
@@ -125,7 +134,16 @@ class Others:
                     guess = fill(centred, torch.from_numpy(~(hidden | suspect[rows])))
                 part[hidden] = guess.numpy()[hidden]
             mean[rows] = part + moments.mean
-        return mean
+        return mean if self.around is None else self.around.beside(mean, values, suspect)
+
+    def widths(self, values: Array, mean: Array, chance: Array | None = None) -> Array:
+        """Return how far off values are where they are not what is expected, by column.
+
+        Deviations of errors of cells that are probably not hit; in pictures, one for all.
+        """
+        if self.around is not None:
+            return self.around.widths(values)
+        return widths(values - mean, chance)
 
 
 def are_few(n_rows: int, n_columns: int) -> bool:
