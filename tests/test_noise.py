@@ -28,6 +28,7 @@ from autoencode.noise import (
     usual,
     variances_apart,
 )
+from autoencode.noise_parts.shares import widths
 from autoencode.preprocess.filling import Moments, fit_moments
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.situation import situation_of
@@ -251,7 +252,8 @@ def test_a_common_value_is_noise_where_it_is_out_of_place_more_often_than_usual(
     raw, values = x[places], x[places] - centre
     apart = [Others.noisy(moments, x[rows] - centre) for rows, moments in parts]
     expected = [one.expected(x[rows] - centre) for one, (rows, _) in zip(apart, parts, strict=True)]
-    known = usual(np.concatenate(expected), values, raw)
+    mean = np.concatenate(expected)
+    known = usual(mean, values, raw, widths(values - mean, None))
     assert known[0.0] > 0.1
     assert noise_of(*seen(masked[600:]), 0.3)[0].kind != "impulse"
     found, chance = noise_of(*seen(masked[600:]), 0.3, known=known)

@@ -285,7 +285,7 @@ def swap_weight(state: State, rows: Rows) -> float:
         noise = Noise("swap", _EXCHANGED)
         one = _without_drawn(state, values, complete, seen.drawn(_EXCHANGED))
     else:
-        rest = Others.noisy(seen.others.parts[0][1], seen.values)
+        rest = Others.noisy(seen.others.parts[0][1], seen.values, seen.others.around)
         noise, chance = noise_of(rest, seen.values, seen.raw, None)
         if noise.kind != "swap":
             return 0.5
@@ -308,7 +308,7 @@ def units_of(state: State, noise: Noise | None, real: Places) -> tuple[Scaling, 
     ratio = scale / units.scale
     moments = Moments(units.forward(center[None])[0], covariance * np.outer(ratio, ratio))
     shape = state.composition.sample_shape
-    around = Around(shape, units.center, units.scale) if len(shape) > 1 and noise else None
+    around = Around(shape, units.center, units.scale) if len(shape) > 1 else None
     return units, Others([(None, moments)], around)
 
 
@@ -353,7 +353,7 @@ def _examined(
     if few:
         # Which cells are hit cannot be told from so few rows.
         return Noise("none"), np.zeros(len(values)), None
-    others = Others.noisy(moments, values)
+    others = Others.noisy(moments, values, seen.others.around)
     if seen.exchanges is None:
         known = dict(state.facts["usual_values"])
         pictures = len(state.composition.sample_shape) > 1

@@ -68,7 +68,8 @@ __all__ = [
     "variances_apart",
 ]
 
-_ROUNDS = 3
+_ROUNDS, _FEWER_ROUNDS = 3, 2
+"""In which cells that were hit are found; in pictures the pixels around tell sooner."""
 _LEAST_COPIED = 0.1
 """Share of the copies that exchanged values would be, from which they may be that."""
 _MANY_ROWS = 50
@@ -274,12 +275,12 @@ def hit_cells(
     """
     known, mean, missing = chance is None, values, np.isnan(raw)
     if chance is None:
-        rest = Others.noisy(others.parts[0][1], values)
-        mean = Others(rest.parts, others.around).expected(values)
+        rest = Others.noisy(others.parts[0][1], values, others.around)
+        mean = rest.expected(values)
         many = noise.kind == "swap" and len(values) >= _MANY_ROWS
         start = swaps(values - mean, values) if many else noise
         chance = _chance(start, mean, values, raw)
-    for turn in range(_ROUNDS if others.around is None else 1):
+    for turn in range(_ROUNDS if others.around is None else _FEWER_ROUNDS):
         suspect = suspects(noise, chance, 1, seed=turn)[0] | missing
         mean = others.restored(values, suspect)
         if noise.kind == "swap" and (not known or len(values) >= _MANY_ROWS):

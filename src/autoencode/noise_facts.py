@@ -36,9 +36,15 @@ def usual_values(state: State, rows: Rows) -> list[list[float]]:
     if state.precision is None:
         return []
     found = _judged(state, rows)
-    mean = [Others.noisy(moments, values).expected(values) for moments, values, _ in found]
+    mean = np.concatenate(
+        [Others.noisy(moments, part).expected(part) for moments, part, _ in found]
+    )
     values, raw = (np.concatenate([part[place] for part in found]) for place in (1, 2))
-    return [list(pair) for pair in usual(np.concatenate(mean), values, raw).items()]
+    _, others = units_of(state, None, real_values(state.composition.layout))
+    if others.around is not None:
+        mean = others.around.beside(mean, values)
+    scales = others.widths(values, mean)
+    return [list(pair) for pair in usual(mean, values, raw, scales).items()]
 
 
 def _judged(state: State, rows: Rows) -> list[tuple[Moments, Array, Array]]:

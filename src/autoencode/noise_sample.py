@@ -174,7 +174,7 @@ class Sample:
         normal = Noise("gaussian", deviation, error)
         if asked == "gaussian":
             return normal, np.zeros_like(self.values)
-        others = Others(Others.across(self.values).parts, self.around)
+        others = Others.across(self.values, self.around)
         sampled = len(self.places) / self.n_rows
         about = others, self.values, self.given, deviation
         if asked == "auto":

@@ -161,7 +161,7 @@ def _noisy_cells(sample: Sample, found: Noise, chance: Array, rows: Rows) -> Sit
         return _exchanged_cells(sample, found, before, rows)
     for turn in range(_TURNS):
         holed = sample.without(suspects(found, chance, 1, seed=turn)[0])
-        others = Others(Others.across(holed).parts, sample.around)
+        others = Others.across(holed, sample.around)
         found, chance, _ = hit_cells(others, found, sample.values, sample.given, chance)
     places = np.arange(rows.n_rows)
     _, numbers, values = sample.read(rows, places)
@@ -236,16 +236,19 @@ def _replaced(
     sample: Sample, noisy: Array, raw: Array, hit: npt.NDArray[np.bool_], share: float
 ) -> Noise:
     """Return noise that takes the place of values, measured where it is known to be."""
+    others = Others.noisy(sample.moments, noisy, sample.around)
     if atoms := put_there(raw, hit):
         found, chance = fixed_values(atoms, raw)
     else:
-        found, chance = noise_of(Others.noisy(sample.moments, noisy), noisy, raw, None)
+        found, chance = noise_of(others, noisy, raw, None)
     # Among exchanged values there are common ones as well: of impulses nearly all are atoms.
     at = np.any([atom.at(raw) for atom in found.atoms], axis=0)
     if found.kind != "impulse" or (at & hit).sum() < _LEAST_AT_ATOMS * hit.sum():
         found = Noise("swap")
     chance = hit.astype(np.float64)
-    found, _, _ = hit_cells(Others([(None, sample.moments)]), found, noisy, raw, chance)
+    found, _, _ = hit_cells(
+        Others([(None, sample.moments)], sample.around), found, noisy, raw, chance
+    )
     if found.kind == "swap":
         if not found.weights:
             return replace(found, level=share)

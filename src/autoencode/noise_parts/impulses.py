@@ -17,7 +17,6 @@ from autoencode.noise_parts.shares import (
     falling,
     least_share,
     shares_of,
-    widths,
 )
 
 __all__ = [
@@ -220,9 +219,8 @@ def _is_beyond(column: Array, value: float, apart: float) -> bool:
     return bool(spread > 0 and np.abs(others - value).min() > apart * spread)
 
 
-def usual(mean: Array, values: Array, raw: Array) -> dict[float, float]:
+def usual(mean: Array, values: Array, raw: Array, scales: Array) -> dict[float, float]:
     """Return how often each common value is out of place in rows without noise."""
-    scales = widths(values - mean, None)
     return {
         _value(atom): least_share(atom.at(raw), distances_of(atom, mean, values, raw, scales))[0]
         for atom in _candidates(raw)[0]

@@ -43,7 +43,7 @@ class Others:
         self.around = around
 
     @classmethod
-    def across(cls, values: Array) -> Others:
+    def across(cls, values: Array, around: Around | None = None) -> Others:
         """Predict either half of the rows by the moments of the other; NaN where missing.
 
         A row's own values would speak for themselves where columns are many.
@@ -51,7 +51,7 @@ class Others:
         places = np.arange(len(values))
         halves = places[0::2], places[1::2]
         moments = [fit_moments(values[half]) for half in halves]
-        return cls(list(zip(halves, moments[::-1], strict=True)))
+        return cls(list(zip(halves, moments[::-1], strict=True)), around)
 
     @classmethod
     def folded(cls, values: Array, count: int = _FOLDS) -> Others:
@@ -88,7 +88,7 @@ class Others:
         return cls([(rows, _less_alike(moments, share)) for rows, moments in parts])
 
     @classmethod
-    def noisy(cls, moments: Moments, values: Array) -> Others:
+    def noisy(cls, moments: Moments, values: Array, around: Around | None = None) -> Others:
         """Predict noisy rows by the moments of rows without the noise.
 
         It shrinks all covariances of different columns by one factor, which is read off
@@ -96,7 +96,7 @@ class Others:
         """
         clean = moments.covariance
         if len(values) < _FEWEST_ROWS:
-            return cls([(None, moments)])
+            return cls([(None, moments)], around)
         mean = values.mean(0)
         found = np.cov(values.T, bias=True).reshape(clean.shape)
         apart = clean - np.diag(np.diag(clean))
@@ -109,7 +109,7 @@ class Others:
             variances = np.maximum(np.diag(clean) + added, 1e-6)
         least = np.linalg.eigvalsh(covariance + np.diag(variances))[0]
         variances = variances + max(0.0, 1e-6 - float(least))
-        return cls([(None, Moments(mean, covariance + np.diag(variances)))])
+        return cls([(None, Moments(mean, covariance + np.diag(variances)))], around)
 
     def expected(self, values: Array) -> Array:
         """Return conditional means, ``(rows, n_values)``, all other cells being right."""
