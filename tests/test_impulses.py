@@ -106,6 +106,22 @@ def test_a_value_far_beyond_all_others_stands_for_unknown(truth: np.ndarray) -> 
     assert isolated(given) == ()
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_value_apart_in_one_column_is_noise_if_the_rows_are_noisy(named: bool) -> None:
+    """Else it may be a value of its own; rows with noise in all cells do not repeat one."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 6)) + 0.3 * rng.normal(size=(500, 6))
+    given = truth.copy()
+    given[::25, 2] = -99
+    rows = pd.DataFrame(given, columns=NAMES[:6]) if named else given
+    model = DenoisingAutoencoder(rows="noisy", **FAST).fit(rows)
+    assert (model.noise_.kind, model.noise_.columns_hit) == ("impulse", 1)
+    restored = np.asarray(model.denoise(rows))
+    np.testing.assert_array_equal(restored != given, given == -99)
+    assert np.abs(restored[::25, 2] - truth[::25, 2]).max() < 6 * truth[:, 2].std()
+    assert DenoisingAutoencoder(**FAST).fit(rows).situation_ == "clean"
+
+
 def test_what_most_cells_have_is_usual() -> None:
     """In the margin of pictures nearly all is black, and what is not is much brighter."""
     rng = np.random.default_rng(0)

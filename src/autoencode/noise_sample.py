@@ -161,9 +161,14 @@ class Sample:
         whole[:, self.real] = raw
         return open_array(whole.reshape(len(whole), *rows.sample_shape), checked=False)
 
-    def noise(self, asked: str) -> tuple[Noise, Array]:
-        """Return the noise of the rows, and the chance that it hit each cell."""
+    def noise(self, asked: str, *, noisy: bool = False) -> tuple[Noise, Array]:
+        """Return the noise of the rows, and the chance that it hit each cell.
+
+        If it is said that they are noisy, a value far from all others is noise in one column, too.
+        """
         if asked in ("auto", "impulse") and (atoms := isolated(self.given)):
+            return fixed_values(atoms, self.given)
+        if noisy and asked == "auto" and (atoms := outermost(self.given, far=True)):
             return fixed_values(atoms, self.given)
         if are_few(len(self.values), len(self.real)):
             apart = Others.apart(self.values)

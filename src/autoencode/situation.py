@@ -107,7 +107,7 @@ def situation_of(
         return _pairs(sample, rows, target)
     if given == "clean":
         return _clean(sample, rows, noise)
-    found, chance = sample.noise(noise)
+    found, chance = sample.noise(noise, noisy=given == "noisy")
     if given == "noisy":
         sample.require_plain(found)
     if found.kind == "none" or (given == "auto" and not sample.plain(found)):

@@ -130,15 +130,18 @@ def isolated(raw: Array) -> tuple[Atom, ...]:
     return tuple(found)
 
 
-def outermost(raw: Array) -> tuple[Atom, ...]:
+def outermost(raw: Array, *, far: bool = False) -> tuple[Atom, ...]:
     """Return values that lie beyond all others, in whichever columns, with a gap between.
 
     Parameters
     ----------
     raw : ndarray of shape (rows, n_values)
         As it was given; NaN where missing.
+    far : bool
+        Whether the gap has to be wider than the range of all others.
     """
-    return _extremes_that(raw, lambda place, value: _is_beyond(raw[:, place], value, _GAP))
+    gap = _APART if far else _GAP
+    return _extremes_that(raw, lambda place, value: _is_beyond(raw[:, place], value, gap))
 
 
 def strangers(raw: Array, outside: Flags) -> tuple[Atom, ...]:
