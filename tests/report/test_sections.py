@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from autoencode.report_parts.curves import epochs_across_phases, geometric_choice
+from autoencode.report_parts.curves import (
+    epochs_across_phases,
+    geometric_choice,
+    history_figure,
+)
 from autoencode.report_parts.markup import percent, ratio_text, seconds_text, value_text
 
 
@@ -104,6 +108,19 @@ def test_history_shows_every_term_and_the_phases(written, make):
 )
 def test_epochs_count_on_through_the_phases(epochs, counted):
     assert epochs_across_phases({"epoch": epochs}) == counted
+
+
+def test_a_loss_that_is_always_zero_is_not_drawn():
+    history = {
+        "epoch": [1, 2, 3],
+        "train_code": [0.0, 0.0, 0.0],
+        "train_reconstruction": [48.0, 47.0, 46.0],
+        "held_out": [1.0, 0.9, 0.8],
+    }
+    figure = history_figure(history)
+    names = [trace["name"] for trace in figure["data"]]
+    assert names == ["training: reconstruction", "held-out", "best of its phase"]
+    assert figure["layout"]["yaxis"]["type"] == "log"
 
 
 def test_long_history_is_thinned_but_keeps_the_best(written, make):

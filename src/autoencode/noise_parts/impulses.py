@@ -39,9 +39,10 @@ LEAST_SHARE = 0.005
 """Share of cells that is the least to be called noise."""
 _FAR = 0.9
 _OUT_OF_PLACE = 1.3
-_EVEN, _EVEN_ALONE, _MOST_OF_PIXELS = 0.75, 0.9, 0.5
+_LEAST_EVEN, _EVEN, _EVEN_ALONE, _MOST_OF_PIXELS = 0.5, 0.75, 0.9, 0.5
 """How much of its share a value of pictures has to keep where the prediction is still farther
-from it, if it is out of place and if that alone speaks for noise; and its greatest share."""
+from it: to be put there by noise as others are; to say so if it is out of place, and if nothing
+else speaks for noise. And its greatest share."""
 _SIDES = (slice(None, 10), slice(-10, None))
 """The least and the greatest values of a column, so many that the outermost may be rare."""
 _ALL_NOISE = 1.2
@@ -88,12 +89,12 @@ def impulses(
         for atom in atoms:
             at, distances = atom.at(raw), distances_of(atom, mean, values, raw, scales)
             share, error = least_share(at, distances)
-            if share > LEAST_SHARE:
+            even = evenness(at, distances) if pictures else 1.0
+            if share > LEAST_SHARE and even >= _LEAST_EVEN:
                 found.append(atom)
                 out = _stands_out(at, mean, values)
                 if pictures:
-                    least = _EVEN if out else _EVEN_ALONE
-                    out = share < _MOST_OF_PIXELS and evenness(at, distances) >= least
+                    out = share < _MOST_OF_PIXELS and even >= (_EVEN if out else _EVEN_ALONE)
                 noise |= out or _is_unusual(atom, share, error)
         # Noise that puts one value anywhere is what the others come from as well.
         if noise:

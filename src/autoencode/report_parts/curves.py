@@ -219,8 +219,8 @@ def history_figure(history: dict[str, list[Any]]) -> Figure:
 
 
 def _losses(history: dict[str, list[Any]]) -> list[str]:
-    """Give the loss terms, the total first and the held-out error last."""
-    terms = sorted(key for key in history if key.startswith("train_"))
+    """Give the loss terms that are not always 0, the total first and the held-out error last."""
+    terms = sorted(key for key in history if key.startswith("train_") and any(history[key]))
     terms.sort(key=lambda key: key != "train_total")
     return terms + (["held_out"] if "held_out" in history else [])
 
