@@ -23,8 +23,8 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoencode.picture_wishes._LEAST_STEPS", 3)
-    monkeypatch.setattr("autoencode.hole_fit._JUDGED", 8)
+    monkeypatch.setattr("autoencode.pictures.wishes._LEAST_STEPS", 3)
+    monkeypatch.setattr("autoencode.pictures.hole_fit._JUDGED", 8)
 
 
 class Stopping:

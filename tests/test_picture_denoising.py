@@ -10,11 +10,12 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from autoencode import PictureDenoiser, load, picture_adapting, picture_pieces
+from autoencode import PictureDenoiser, load
 from autoencode.architectures.unet import UNet
 from autoencode.errors import DataError, SpecError
-from autoencode.picture_crops import Crops
-from autoencode.picture_levels import noise_level
+from autoencode.pictures import adapting, pieces
+from autoencode.pictures.crops import Crops
+from autoencode.pictures.levels import noise_level
 
 SMALL: dict[str, Any] = {
     "hidden_layer_sizes": (8, 12),
@@ -94,7 +95,7 @@ def test_pieces_give_what_the_whole_picture_gives(
 ) -> None:
     picture = np.random.default_rng(3).normal(100, 50, (101, 75))
     whole = model.denoise(picture, level=20.0)
-    monkeypatch.setattr(picture_pieces, "PIECE", 32)
+    monkeypatch.setattr(pieces, "PIECE", 32)
     np.testing.assert_allclose(model.denoise(picture, level=20.0), whole, atol=1e-3)
 
 
@@ -155,19 +156,19 @@ def test_a_network_that_gains_nothing_stays_as_it_is(
     network = model._model.network
     noise = 0.1 * torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(0))
     # It learns to keep what is noise; without a look at the noisy picture it would.
-    monkeypatch.setattr(picture_adapting, "_RATE", 0.01)
-    found = picture_adapting.adapted_to_noise(network, noise, noise, 0.1, 20)
+    monkeypatch.setattr(adapting, "_RATE", 0.01)
+    found = adapting.adapted_to_noise(network, noise, noise, 0.1, 20)
     for one, other in zip(found.parameters(), network.parameters(), strict=True):
         assert torch.equal(one, other)
-    monkeypatch.setattr(picture_adapting, "expected_error", lambda *_: next(falling))
+    monkeypatch.setattr(adapting, "expected_error", lambda *_: next(falling))
     falling = iter(range(10, 0, -1))
-    worse = picture_adapting.adapted_to_noise(network, noise, noise, 0.1, 20)
+    worse = adapting.adapted_to_noise(network, noise, noise, 0.1, 20)
     left = [
         float(rest.square().mean())
         for rest in (noise - net(noise[None], torch.tensor([0.1]))[0] for net in (network, worse))
     ]
     assert left[1] > 1.05 * left[0]
-    assert picture_adapting.adapted_to_noise(network, noise[:, :2], noise[:, :2], 0.1, 3) is network
+    assert adapting.adapted_to_noise(network, noise[:, :2], noise[:, :2], 0.1, 3) is network
 
 
 def test_the_error_is_estimated_without_the_truth(model: PictureDenoiser) -> None:
@@ -178,7 +179,7 @@ def test_the_error_is_estimated_without_the_truth(model: PictureDenoiser) -> Non
         probe = torch.randn(truth.shape, generator=rng)
         restored = given - network(given, torch.tensor([level]))
         error = float((restored - truth).square().mean())
-        found = picture_adapting.expected_error(network, given, probe, level)
+        found = adapting.expected_error(network, given, probe, level)
         assert found == pytest.approx(error, abs=0.05 * level**2)
 
 

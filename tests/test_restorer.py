@@ -14,8 +14,8 @@ from autoencode import PictureRestorer, load
 from autoencode.architectures.unet import UNet
 from autoencode.cli import app
 from autoencode.errors import DataError, ModelFileError, SpecError
-from autoencode.hole_model import HoleModel
-from autoencode.hole_network import contrast, drawn_holes, filled, hole_errors, smooth
+from autoencode.pictures.hole_model import HoleModel
+from autoencode.pictures.hole_network import contrast, drawn_holes, filled, hole_errors, smooth
 
 SMALL: dict[str, Any] = {"hidden_layer_sizes": (8, 8), "max_epochs": 2, "random_state": 0}
 
@@ -127,7 +127,7 @@ def test_pieces_of_a_large_picture_have_no_seams(
     (picture,) = (p.astype(np.float32) for p in stripes(1, 150, 100, 8))
     mask = np.random.default_rng(1).random(picture.shape) < 0.5
     whole = fitted.restore(picture, mask)
-    monkeypatch.setattr("autoencode.picture_pieces.PIECE", 32)
+    monkeypatch.setattr("autoencode.pictures.pieces.PIECE", 32)
     np.testing.assert_allclose(fitted.restore(picture, mask), whole, atol=0.01)
 
 

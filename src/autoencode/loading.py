@@ -20,9 +20,9 @@ from autoencode.estimators import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
-from autoencode.hole_model import HoleModel
 from autoencode.model_file import read_model
-from autoencode.picture_model import PictureModel
+from autoencode.pictures.hole_model import HoleModel
+from autoencode.pictures.model import PictureModel
 from autoencode.state import State
 
 __all__ = ["load"]

@@ -13,8 +13,8 @@ TINY = {"hidden_layer_sizes": (4, 4), "max_epochs": 1, "batch_size": 2, "random_
 @pytest.fixture(scope="module", autouse=True)
 def short():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autoencode.picture_wishes._LEAST_STEPS", 3)
-        patch.setattr("autoencode.hole_fit._JUDGED", 8)
+        patch.setattr("autoencode.pictures.wishes._LEAST_STEPS", 3)
+        patch.setattr("autoencode.pictures.hole_fit._JUDGED", 8)
         patch.setattr("autoencode.commands.photograph_reporting._SIDE", 16)
         yield
 

@@ -14,11 +14,11 @@ import torch
 from autoencode.commands.filter_reporting import photograph_filters
 from autoencode.errors import DataError
 from autoencode.estimators import PictureDenoiser, PictureRestorer
-from autoencode.hole_network import smooth
 from autoencode.holes import blocks
-from autoencode.picture_adapting import expected_error
-from autoencode.picture_network import middle
-from autoencode.picture_quality import wiener
+from autoencode.pictures.adapting import expected_error
+from autoencode.pictures.hole_network import smooth
+from autoencode.pictures.network import middle
+from autoencode.pictures.quality import wiener
 from autoencode.report_parts.markup import percent, value_text
 from autoencode.report_parts.photographs import (
     FoundLevels,

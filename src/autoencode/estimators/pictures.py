@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 from autoencode import defaults
 from autoencode.errors import DataError, SpecError
 from autoencode.estimators.whole_pictures import PictureEstimator, pictures_given, whole_or_auto
-from autoencode.picture_fit import Wishes, fit_pictures
-from autoencode.picture_model import PictureModel
-from autoencode.picture_summary import describe_pictures
+from autoencode.pictures.fit import Wishes, fit_pictures
+from autoencode.pictures.model import PictureModel
+from autoencode.pictures.summary import describe_pictures
 
 __all__ = ["PictureDenoiser"]
 

@@ -10,9 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from autoencode.errors import DataError
 from autoencode.estimators.whole_pictures import PictureEstimator, pictures_given
-from autoencode.hole_fit import fit_holes
 from autoencode.inpainting import holes_of
-from autoencode.picture_wishes import PictureWishes
+from autoencode.pictures.hole_fit import fit_holes
+from autoencode.pictures.wishes import PictureWishes
 
 __all__ = ["PictureRestorer"]
 

@@ -16,7 +16,7 @@ from autoencode import defaults
 from autoencode.checkpoint import Checkpoint, identify
 from autoencode.errors import DataError, SpecError
 from autoencode.model_file import write_model
-from autoencode.picture_model import FittedPictures
+from autoencode.pictures.model import FittedPictures
 from autoencode.planning import plain, said
 
 __all__ = ["PictureEstimator", "pictures_given", "whole_or_auto"]

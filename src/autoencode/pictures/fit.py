@@ -17,13 +17,13 @@ from autoencode.architectures.unet import UNet
 from autoencode.checkpoint import Checkpoint
 from autoencode.errors import DataError
 from autoencode.noise import Noise
-from autoencode.picture_crops import MOST_LEVEL, Crops, on_device
-from autoencode.picture_levels import noise_level
-from autoencode.picture_model import PictureModel, in_planes
-from autoencode.picture_network import NoiseStep, held_out_batches, mean_error
-from autoencode.picture_quality import figures_of
-from autoencode.picture_training import PictureRun, PictureTask, channels_of, white_of
-from autoencode.picture_wishes import PictureWishes
+from autoencode.pictures.crops import MOST_LEVEL, Crops, on_device
+from autoencode.pictures.levels import noise_level
+from autoencode.pictures.model import PictureModel, in_planes
+from autoencode.pictures.network import NoiseStep, held_out_batches, mean_error
+from autoencode.pictures.quality import figures_of
+from autoencode.pictures.training import PictureRun, PictureTask, channels_of, white_of
+from autoencode.pictures.wishes import PictureWishes
 
 __all__ = ["Wishes", "fit_pictures"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from autoencode.picture_crops import Crops
+from autoencode.pictures.crops import Crops
 from autoencode.training import History
 
 __all__ = ["PictureWishes"]

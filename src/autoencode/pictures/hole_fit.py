@@ -15,12 +15,12 @@ from autoencode.architectures.unet import UNet
 from autoencode.checkpoint import Checkpoint
 from autoencode.errors import DataError
 from autoencode.flat_parameters import FlatParameters
-from autoencode.hole_model import HoleModel
-from autoencode.hole_network import drawn_holes, filled, hole_errors, smooth
 from autoencode.interfaces import Batch, Context
-from autoencode.picture_crops import Crops
-from autoencode.picture_training import PictureRun, PictureTask, channels_of, white_of
-from autoencode.picture_wishes import PictureWishes
+from autoencode.pictures.crops import Crops
+from autoencode.pictures.hole_model import HoleModel
+from autoencode.pictures.hole_network import drawn_holes, filled, hole_errors, smooth
+from autoencode.pictures.training import PictureRun, PictureTask, channels_of, white_of
+from autoencode.pictures.wishes import PictureWishes
 
 __all__ = ["fit_holes"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from autoencode.architectures.unet import UNet
 from autoencode.flat_parameters import FlatParameters
 from autoencode.interfaces import Batch, Context
-from autoencode.picture_crops import Crops
+from autoencode.pictures.crops import Crops
 
 __all__ = [
     "NoiseStep",

@@ -17,8 +17,8 @@ from autoencode.checkpoint import Checkpoint
 from autoencode.flat_parameters import FlatParameters
 from autoencode.numerics import choose_threads, threads
 from autoencode.objective import Objective
-from autoencode.picture_crops import CropBatches, Crops
-from autoencode.picture_wishes import PictureWishes
+from autoencode.pictures.crops import CropBatches, Crops
+from autoencode.pictures.wishes import PictureWishes
 from autoencode.steps import Step
 from autoencode.training import Budget, History, Settings, Task, train
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from autoencode.architectures.unet import UNet
 from autoencode.errors import DataError, ModelFileError
 from autoencode.noise import Noise
-from autoencode.picture_adapting import adapted_to_noise, errs_less
-from autoencode.picture_levels import noise_level
-from autoencode.picture_network import middle, noise_and_slope
-from autoencode.picture_pieces import PIECE, in_type, over_pieces, over_turns
-from autoencode.picture_quality import beside_filter, weight_at, wiener
+from autoencode.pictures.adapting import adapted_to_noise, errs_less
+from autoencode.pictures.levels import noise_level
+from autoencode.pictures.network import middle, noise_and_slope
+from autoencode.pictures.pieces import PIECE, in_type, over_pieces, over_turns
+from autoencode.pictures.quality import beside_filter, weight_at, wiener
 
 __all__ = ["FittedPictures", "PictureModel", "in_planes"]
 
@@ -122,7 +122,7 @@ class PictureModel(FittedPictures):
         level : float or None
             Deviation of its noise, in these units; None: estimated.
         adapt : int
-            Steps of further fitting to this picture alone; see `picture_adapting`.
+            Steps of further fitting to this picture alone; see `adapting`.
 
         Returns
         -------

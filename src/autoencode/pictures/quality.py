@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from autoencode.architectures.unet import UNet
 from autoencode.interfaces import Batch
-from autoencode.picture_crops import Crops
-from autoencode.picture_network import told_levels
+from autoencode.pictures.crops import Crops
+from autoencode.pictures.network import told_levels
 
 __all__ = ["beside_filter", "figures_of", "weight_at", "wiener"]
 

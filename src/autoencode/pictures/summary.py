@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoencode.picture_model import PictureModel
+from autoencode.pictures.model import PictureModel
 
 __all__ = ["describe_pictures"]
 

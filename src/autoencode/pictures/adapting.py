@@ -10,8 +10,8 @@ from torch import Tensor
 
 from autoencode.architectures.unet import UNet
 from autoencode.flat_parameters import FlatParameters
-from autoencode.picture_crops import CropBatches, Crops
-from autoencode.picture_network import NoiseStep, middle, noise_and_slope
+from autoencode.pictures.crops import CropBatches, Crops
+from autoencode.pictures.network import NoiseStep, middle, noise_and_slope
 from autoencode.training import Budget, History, Settings, Task, train
 
 __all__ = ["adapted_to_noise", "errs_less"]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from autoencode.errors import DataError
-from autoencode.hole_network import contrast, improved, smooth
-from autoencode.picture_model import FittedPictures
-from autoencode.picture_pieces import in_type, over_pieces, over_turns
+from autoencode.pictures.hole_network import contrast, improved, smooth
+from autoencode.pictures.model import FittedPictures
+from autoencode.pictures.pieces import in_type, over_pieces, over_turns
 
 __all__ = ["HoleModel"]
 

@@ -1,0 +1,1 @@
+"""Photographs of any size: noise taken out of them, and missing parts restored."""
