@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 import autoencode
 from autoencode import DenoisingAutoencoder
 from autoencode.column_densities import ColumnDensities
+from autoencode.patch_prior import PatchPrior
 from autoencode.row_mixture import RowMixture, first_parts, fit_mixture, likeliest_mixture
 from autoencode.row_prior import Blend, RowPrior, fit_prior, known_errors, unbiased_risks
 
@@ -196,3 +197,71 @@ def test_mixtures_are_plain_arrays(prior: RowPrior) -> None:
     again = RowMixture(**tensors)
     values, levels = np.ones((2, 7)), np.full(2, LEVEL)
     assert np.array_equal(again.restored(values, levels), prior.mixture.restored(values, levels))
+
+
+@pytest.fixture(scope="module")
+def rings() -> tuple[np.ndarray, np.ndarray]:
+    """Return clean rings on black, fewer than they have pixels, and noisy ones."""
+    rng = np.random.default_rng(4)
+    rows, columns = np.mgrid[:16, :14]
+    middle = rng.uniform(5, 9, (120, 2, 1, 1))
+    distance = np.hypot(rows - middle[:, 0], columns - middle[:, 1])
+    clean = np.clip(1.6 - np.abs(distance - rng.uniform(3, 5, (120, 1, 1))) / 1.4, 0, 1)
+    return clean, clean + 0.15 * rng.standard_normal(clean.shape)
+
+
+def test_windows_tell_more_of_few_pictures_than_whole_ones(
+    rings: tuple[np.ndarray, np.ndarray],
+) -> None:
+    clean, spoilt = (part.reshape(120, -1) for part in rings)
+    offset = spoilt[:90].mean(0)
+    prior = fit_prior(spoilt[:90] - offset, 0.15, 0, (16, 14), offset)
+    levels = np.full(30, 0.15)
+    found = prior.opinions(spoilt[90:] - offset, levels) + offset
+    mixture, columns, windows = (_error(one, clean[90:]) for one in found)
+    assert windows < 0.4 * min(mixture, columns) < 0.4 * _error(spoilt[90:], clean[90:])
+    # Each picture by itself, with a level of its own; more noise, more is taken out.
+    patches = prior.patches
+    assert patches is not None
+    both = np.where(np.arange(30) % 2, 0.05, 0.15)
+    alone = patches.restored(spoilt[91::2] - offset, both[1::2])
+    np.testing.assert_allclose(patches.restored(spoilt[90:] - offset, both)[1::2], alone)
+    assert np.abs(alone - (spoilt[91::2] - offset)).mean() < np.abs(found[2] - spoilt[90:]).mean()
+
+
+def test_windows_have_all_channels(rings: tuple[np.ndarray, np.ndarray]) -> None:
+    """Of two channels the second has hardly any noise of its own: it says what the first is."""
+    clean = np.stack([rings[0], rings[0]], axis=3).reshape(120, -1)
+    spoilt = np.stack([rings[1], rings[0][::-1]], axis=3)
+    aligned = np.stack([rings[1], 0.5 * rings[1] + 0.5 * rings[0]], axis=3)
+    offset = np.zeros(clean.shape[1])
+    errors = []
+    for given in (spoilt, aligned):
+        values = given.reshape(120, -1)
+        prior = PatchPrior.fitting(values, 0.15, (16, 14, 2), offset, np.random.default_rng(0))
+        found = prior.restored(values, np.full(120, 0.15))
+        errors.append(_error(found[:, ::2], clean[:, ::2]))
+    assert errors[1] < 0.95 * errors[0]
+
+
+def test_few_noisy_pictures_are_restored_by_their_windows(
+    rings: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    """The linear guess has seen all rows; judged by these it would seem to be the best."""
+    clean, spoilt = rings
+    model = DenoisingAutoencoder(rows="noisy", random_state=0, max_epochs=2).fit(spoilt)
+    assert model.noise_.kind == "gaussian"
+    blend = model._state.prior.blend
+    assert blend.weights[0][3] >= 0.7
+    found = model.denoise(spoilt)
+    assert _error(found, clean) < 0.25 * _error(spoilt, clean)
+    model.save(tmp_path / "model.safetensors")
+    again = autoencode.load(tmp_path / "model.safetensors")
+    assert np.array_equal(again.denoise(spoilt), found)
+
+
+def test_pictures_smaller_than_a_window_have_none() -> None:
+    values = np.random.default_rng(0).standard_normal((60, 12))
+    assert fit_prior(values, LEVEL, 0, (4, 3), np.zeros(12)).patches is None
+    assert fit_prior(values, LEVEL, 0, (12,), np.zeros(12)).patches is None
+    assert len(fit_prior(values, LEVEL, 0).opinions(values, np.full(60, LEVEL))) == 2

@@ -35,6 +35,7 @@ from autoencode.noise_parts.levels import (
     is_normal,
     noise_floor,
     variances_apart,
+    variances_left,
 )
 from autoencode.noise_parts.others import Others, are_few
 from autoencode.noise_parts.swaps import copies, gain_of, nats_without, swapped, swaps
@@ -66,6 +67,7 @@ __all__ = [
     "suspects",
     "usual",
     "variances_apart",
+    "variances_left",
 ]
 
 _ROUNDS, _FEWER_ROUNDS = 3, 2

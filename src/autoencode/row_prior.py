@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoencode.column_densities import ColumnDensities
+from autoencode.patch_prior import PatchPrior, has_windows
 from autoencode.row_mixture import RowMixture, likeliest_mixture
 
 __all__ = ["Blend", "Judge", "RowPrior", "fit_prior", "known_errors", "unbiased_risks"]
@@ -86,14 +87,19 @@ class RowPrior:
         Of each column.
     blend : Blend or None
         How much the network counts, and each opinion; None: not known yet.
+    patches : PatchPrior or None
+        Of the windows of pictures.
     """
 
     mixture: RowMixture
     columns: ColumnDensities
     blend: Blend | None = None
+    patches: PatchPrior | None = None
 
     def opinions(self, values: Array, levels: Array) -> Array:
         """Return expected rows by the mixture, and with columns' densities, ``(2, n, d)``.
+
+        Of pictures by their windows as well, ``(3, n, d)``.
 
         Parameters
         ----------
@@ -102,7 +108,9 @@ class RowPrior:
         levels : ndarray of shape (n,)
             Its deviation in each row.
         """
-        result = np.empty((2, *values.shape))
+        result = np.empty((2 if self.patches is None else 3, *values.shape))
+        if self.patches is not None:
+            result[2] = self.patches.restored(values, levels)
         for start in range(0, len(values), _PIECE):
             rows = slice(start, start + _PIECE)
             weighed = self.mixture.weighed(values[rows], levels[rows])
@@ -111,7 +119,7 @@ class RowPrior:
         return result
 
     def blended(self, network: Array, values: Array, levels: Array) -> Array:
-        """Return rows without noise, by the network and both opinions, ``(n, d)``.
+        """Return rows without noise, by the network and all opinions, ``(n, d)``.
 
         Parameters
         ----------
@@ -128,26 +136,43 @@ class RowPrior:
     def tensors(self) -> dict[str, Array]:
         """Return all arrays by name, to be saved."""
         assert self.blend is not None
+        groups: dict[str, dict[str, Array]] = {
+            "blend": {
+                "levels": np.array(self.blend.levels),
+                "weights": np.array(self.blend.weights),
+            },
+            "mixture": self.mixture.tensors(),
+            "columns": self.columns.tensors(),
+            "patches": {} if self.patches is None else self.patches.tensors(),
+        }
         return {
-            "blend.levels": np.array(self.blend.levels),
-            "blend.weights": np.array(self.blend.weights),
-            **{f"mixture.{name}": part for name, part in self.mixture.tensors().items()},
-            **{f"columns.{name}": part for name, part in self.columns.tensors().items()},
+            f"{group}.{name}": part
+            for group, parts in groups.items()
+            for name, part in parts.items()
         }
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, npt.NDArray[Any]]) -> RowPrior:
         """Return what `tensors` described."""
-        parts: dict[str, dict[str, Array]] = {"mixture": {}, "columns": {}, "blend": {}}
+        names = ("mixture", "columns", "blend", "patches")
+        parts: dict[str, dict[str, Array]] = {name: {} for name in names}
         for name, array in tensors.items():
             group, _, rest = name.partition(".")
             parts[group][rest] = np.asarray(array, dtype=np.float64)
         levels, weights = parts["blend"]["levels"], parts["blend"]["weights"]
         blend = Blend(tuple(levels.tolist()), tuple(map(tuple, weights.tolist())))
-        return cls(RowMixture(**parts["mixture"]), ColumnDensities(**parts["columns"]), blend)
+        patches = PatchPrior.from_tensors(parts["patches"]) if parts["patches"] else None
+        columns = ColumnDensities(**parts["columns"])
+        return cls(RowMixture(**parts["mixture"]), columns, blend, patches)
 
 
-def fit_prior(values: Array, level: float, seed: int) -> RowPrior:
+def fit_prior(
+    values: Array,
+    level: float,
+    seed: int,
+    shape: tuple[int, ...] = (),
+    offset: Array | None = None,
+) -> RowPrior:
     """Fit to noisy rows, or to clean ones.
 
     Parameters
@@ -158,12 +183,18 @@ def fit_prior(values: Array, level: float, seed: int) -> RowPrior:
         Deviation of the normal noise in them; 0 for clean rows.
     seed : int
         Of splits, and of where parts begin.
+    shape, offset
+        Of pictures, whose windows are looked at as well; see `PatchPrior`.
     """
     values = values[:: -(-len(values) // _MOST_ROWS)]
     level = max(level, _LEAST_LEVEL)
     generator = np.random.default_rng(seed)
     mixture = likeliest_mixture(values, level, generator)
-    return RowPrior(mixture, ColumnDensities.fitting(mixture, values, level, generator))
+    columns = ColumnDensities.fitting(mixture, values, level, generator)
+    patches = None
+    if offset is not None and has_windows(shape):
+        patches = PatchPrior.fitting(values, level, shape, offset, generator)
+    return RowPrior(mixture, columns, patches=patches)
 
 
 def _shares(count: int) -> list[tuple[int, ...]]:

@@ -21,6 +21,7 @@ from autoencode.noise import (
     noise_of,
     put_there,
     suspects,
+    variances_left,
 )
 from autoencode.noise_sample import Sample
 from autoencode.preprocess.filling import fit_moments
@@ -137,10 +138,7 @@ def _noisy_values(sample: Sample, found: Noise, rows: Rows) -> Situation:
     Along each principal axis they are shrunk to the variance that is left without the
     noise: less than the best guess of each row would be, since guesses are alike.
     """
-    noisy = sample.moments.covariance
-    variances, axes = np.linalg.eigh(noisy)
-    seen = variances if sample.variances is None else sample.variances
-    clean = np.clip(seen - found.level**2, 0.0, np.maximum(variances, 0.0))
+    variances, clean, axes = variances_left(sample.moments, found.level, sample.variances)
     factors = np.sqrt(clean / np.maximum(variances, 1e-300))
     _, _, values = sample.read(rows, np.arange(rows.n_rows))
     missing = np.isnan(values)

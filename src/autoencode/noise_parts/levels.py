@@ -113,6 +113,25 @@ def variances_apart(others: Others, values: Array) -> Array:
     return variances
 
 
+def variances_left(
+    moments: Moments, level: float, seen: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """Return the variances along principal axes, what is left without normal noise, and the axes.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of noisy rows.
+    level : float
+        Deviation of the noise.
+    seen : ndarray of shape (n_values,), optional
+        What other rows have along these axes; see `variances_apart`.
+    """
+    variances, axes = np.linalg.eigh(moments.covariance)
+    found = variances if seen is None else seen
+    return variances, np.clip(found - level**2, 0.0, np.maximum(variances, 0.0)), axes
+
+
 def _alike(variances: Array, n_rows: int) -> tuple[float, int]:
     """Return the mean of the first variances that are alike but for chance, and how many."""
     count = len(variances)
