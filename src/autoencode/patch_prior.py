@@ -12,7 +12,7 @@ import numpy.typing as npt
 from autoencode.column_densities import ColumnDensities
 from autoencode.row_mixture import RowMixture, likeliest_mixture
 
-__all__ = ["PatchPrior", "has_windows"]
+__all__ = ["PatchPrior", "has_windows", "joined_groups", "parted_groups"]
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -111,21 +111,37 @@ class PatchPrior:
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Return all arrays by name, to be saved."""
-        groups = {"mixture": self.mixture.tensors(), "densities": self.densities.tensors()}
-        parts = {f"{key}.{name}": part for key, of in groups.items() for name, part in of.items()}
-        return {"shape": self.shape, "offset": self.offset, **parts}
+        return joined_groups(
+            {
+                "pictures": {"shape": self.shape, "offset": self.offset},
+                "mixture": self.mixture.tensors(),
+                "densities": self.densities.tensors(),
+            }
+        )
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, npt.NDArray[Any]]) -> PatchPrior:
         """Return what `tensors` described."""
-        groups: dict[str, dict[str, Array]] = {"mixture": {}, "densities": {}}
-        for name, part in tensors.items():
-            group, _, rest = name.partition(".")
-            if rest:
-                groups[group][rest] = part
-        mixture = RowMixture(**groups["mixture"])
-        densities = ColumnDensities(**groups["densities"])
-        return cls(mixture, densities, tensors["shape"].astype(np.intp), tensors["offset"])
+        parts = parted_groups(tensors)
+        shape, offset = parts["pictures"]["shape"], parts["pictures"]["offset"]
+        mixture, densities = RowMixture(**parts["mixture"]), ColumnDensities(**parts["densities"])
+        return cls(mixture, densities, shape.astype(np.intp), offset)
+
+
+def joined_groups(groups: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the arrays of several groups by the names "group.name"."""
+    return {
+        f"{group}.{name}": part for group, parts in groups.items() for name, part in parts.items()
+    }
+
+
+def parted_groups(tensors: dict[str, npt.NDArray[Any]]) -> dict[str, dict[str, Array]]:
+    """Return what `joined_groups` joined, as float64."""
+    groups: dict[str, dict[str, Array]] = {}
+    for name, array in tensors.items():
+        group, _, rest = name.partition(".")
+        groups.setdefault(group, {})[rest] = np.asarray(array, dtype=np.float64)
+    return groups
 
 
 def _windows(pictures: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoencode.column_densities import ColumnDensities
-from autoencode.patch_prior import PatchPrior, has_windows
+from autoencode.patch_prior import PatchPrior, has_windows, joined_groups, parted_groups
 from autoencode.row_mixture import RowMixture, likeliest_mixture
 
 __all__ = ["Blend", "Judge", "RowPrior", "fit_prior", "known_errors", "unbiased_risks"]
@@ -136,32 +136,25 @@ class RowPrior:
     def tensors(self) -> dict[str, Array]:
         """Return all arrays by name, to be saved."""
         assert self.blend is not None
-        groups: dict[str, dict[str, Array]] = {
-            "blend": {
-                "levels": np.array(self.blend.levels),
-                "weights": np.array(self.blend.weights),
-            },
-            "mixture": self.mixture.tensors(),
-            "columns": self.columns.tensors(),
-            "patches": {} if self.patches is None else self.patches.tensors(),
-        }
-        return {
-            f"{group}.{name}": part
-            for group, parts in groups.items()
-            for name, part in parts.items()
-        }
+        return joined_groups(
+            {
+                "blend": {
+                    "levels": np.array(self.blend.levels),
+                    "weights": np.array(self.blend.weights),
+                },
+                "mixture": self.mixture.tensors(),
+                "columns": self.columns.tensors(),
+                "patches": {} if self.patches is None else self.patches.tensors(),
+            }
+        )
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, npt.NDArray[Any]]) -> RowPrior:
         """Return what `tensors` described."""
-        names = ("mixture", "columns", "blend", "patches")
-        parts: dict[str, dict[str, Array]] = {name: {} for name in names}
-        for name, array in tensors.items():
-            group, _, rest = name.partition(".")
-            parts[group][rest] = np.asarray(array, dtype=np.float64)
+        parts = parted_groups(tensors)
         levels, weights = parts["blend"]["levels"], parts["blend"]["weights"]
         blend = Blend(tuple(levels.tolist()), tuple(map(tuple, weights.tolist())))
-        patches = PatchPrior.from_tensors(parts["patches"]) if parts["patches"] else None
+        patches = PatchPrior.from_tensors(parts["patches"]) if "patches" in parts else None
         columns = ColumnDensities(**parts["columns"])
         return cls(RowMixture(**parts["mixture"]), columns, blend, patches)
 
