@@ -12,6 +12,7 @@ from autoencode.interfaces import Layout
 from autoencode.noise import Around, Noise, Others
 from autoencode.noise_parts.shares import evenness
 from autoencode.noise_sample import Sample
+from autoencode.situation import situation_of
 
 SIZE, N_PICTURES = 20, 150
 
@@ -79,6 +80,19 @@ def test_black_pixels_of_few_noisy_pictures_are_filled_in() -> None:
     assert np.square(restored - clean).mean() < 0.25 * np.square(noisy - clean).mean()
     changed = restored != noisy
     assert (noisy[changed] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["mask", "salt_pepper"])
+def test_pairs_show_how_many_pixels_are_hit(kind: str) -> None:
+    """Also of those that were black before, which noise does not change."""
+    clean = strokes()
+    noisy = spoilt(clean, kind, 0.2)
+    rows, target = (open_array(part) for part in (noisy, clean))
+    found = situation_of(rows, target, Layout(rows.n_features), "common", "auto", "auto").noise
+    assert found.kind == "impulse"
+    shares = {atom.values[0]: atom.share for atom in found.atoms}
+    wanted = {0.0: 0.2} if kind == "mask" else {0.0: 0.1, 1.0: 0.1}
+    assert shares == pytest.approx(wanted, rel=0.1)
 
 
 def test_the_pixels_around_say_what_a_few_pictures_cannot() -> None:

@@ -16,6 +16,7 @@ from autoencode.noise import (
     Exchanges,
     Noise,
     Others,
+    are_few,
     fixed_values,
     hit_cells,
     noise_of,
@@ -244,9 +245,11 @@ def _replaced(
     if found.kind != "impulse" or (at & hit).sum() < _LEAST_AT_ATOMS * hit.sum():
         found = Noise("swap")
     chance = hit.astype(np.float64)
-    found, _, _ = hit_cells(
-        Others([(None, sample.moments)], sample.around), found, noisy, raw, chance
-    )
+    # By other rows where these are few: rows that it will be looked for in were not seen either.
+    others = Others([(None, sample.moments)], sample.around)
+    if are_few(*noisy.shape):
+        others = Others.across(sample.values, sample.around)
+    found, _, _ = hit_cells(others, found, noisy, raw, chance)
     if found.kind == "swap":
         if not found.weights:
             return replace(found, level=share)
@@ -255,8 +258,9 @@ def _replaced(
     # Where the value was another one before, noise alone put this one there.
     shares = []
     for atom in found.atoms:
-        at = atom.at(raw)
-        shares.append(replace(atom, share=float(hit[at].sum() / max((hit | ~at).sum(), 1))))
+        others_before = ~atom.at(sample.given)
+        put = float((hit & atom.at(raw)).sum() / max(others_before.sum(), 1))
+        shares.append(replace(atom, share=put))
     return replace(found, level=sum(atom.share for atom in shares), atoms=tuple(shares))
 
 
