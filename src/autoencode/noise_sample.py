@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -44,7 +45,9 @@ _FEWEST_AXES, _LEAST_FLAT = 2, 0.05
 _FEW_A_COLUMN, _LEAST_COLUMN = 4, 1.5
 """For fewer rows, noise is plain if some column has not much more variance than it."""
 _MANY_AXES = 16
-"""Axes that are enough, whatever their share."""
+"""Axes that are enough, whatever their share, and so many columns."""
+_ALIKE = 3.0
+"""Standard errors by which variances differ by chance."""
 _LEAST_PLAIN = 0.05
 """Deviation of normal noise, where rows have 1, from which they are taken to be noisy."""
 
@@ -230,9 +233,13 @@ class Sample:
         if found.level < _LEAST_PLAIN:
             return False
         n_rows, count = self.values.shape
-        least = float(self.values.var(axis=0).min())
-        if n_rows < _FEW_A_COLUMN * count and least > _LEAST_COLUMN * found.level**2:
-            # Along most axes of so few rows all is alike, be it noise or texture.
-            return False
+        shares = self.values.var(axis=0) / found.level**2
+        if n_rows < _FEW_A_COLUMN * count:
+            if shares.min() > _LEAST_COLUMN:
+                # Along most axes of so few rows all is alike, be it noise or texture.
+                return False
+            if (np.abs(shares - 1) < _ALIKE * math.sqrt(2 / n_rows)).sum() >= _MANY_AXES:
+                # Nothing but this noise is in columns: no axis has to be found for that.
+                return True
         axes = self.flat * count
         return bool(axes >= min(_MANY_AXES, max(_LEAST_FLAT * count, _FEWEST_AXES - 0.5)))
