@@ -74,7 +74,7 @@ def test_pictures_without_noise_have_none(pictures: np.ndarray) -> None:
 def test_black_pixels_of_few_noisy_pictures_are_filled_in() -> None:
     clean = strokes()
     noisy = spoilt(clean, "mask", 0.2)
-    model = DenoisingAutoencoder(random_state=0, max_epochs=5).fit(noisy)
+    model = DenoisingAutoencoder(random_state=0, max_epochs=2).fit(noisy)
     assert model.situation_ == "noisy"
     restored = model.denoise(noisy)
     assert np.square(restored - clean).mean() < 0.25 * np.square(noisy - clean).mean()

@@ -20,7 +20,7 @@ Places = npt.NDArray[np.intp]
 _SIDE = 5
 _STRIDE = 2
 """Pixels from one window to the next: each pixel lies in six; with all 25 little is gained."""
-_MOST_WINDOWS = 20_000
+_MOST_WINDOWS = 10_000
 _PIECE = 4096
 
 
