@@ -14,6 +14,7 @@ from autoencode import DenoisingAutoencoder, noise
 from autoencode.data.arrays import open_array
 from autoencode.interfaces import Layout
 from autoencode.noise import (
+    Around,
     Atom,
     LevelCurve,
     Noise,
@@ -329,4 +330,5 @@ def test_exchanged_values_are_copies_of_others_and_not_in_pictures(
     values = centred(exchanged(clean, 0.3))
     about = Others.across(values), values, values, 0.5
     assert noise.noise_or_copies(*about)[0].kind == "swap"
-    assert noise.noise_or_copies(*about, pictures=True)[0].kind != "swap"
+    pictures = Others.across(values, Around((10, 7), np.zeros(70), np.ones(70)))
+    assert noise.noise_or_copies(pictures, *about[1:])[0].kind != "swap"

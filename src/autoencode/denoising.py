@@ -307,8 +307,7 @@ def units_of(state: State, noise: Noise | None, real: Places) -> tuple[Scaling, 
         units = Scaling(np.array(noise.center), np.array(noise.scale))
     ratio = scale / units.scale
     moments = Moments(units.forward(center[None])[0], covariance * np.outer(ratio, ratio))
-    shape = state.composition.sample_shape
-    around = Around(shape, units.center, units.scale) if len(shape) > 1 else None
+    around = Around.of(state.composition.sample_shape, units.center, units.scale)
     return units, Others([(None, moments)], around)
 
 
@@ -356,10 +355,8 @@ def _examined(
     others = Others.noisy(moments, values, seen.others.around)
     if seen.exchanges is None:
         known = dict(state.facts["usual_values"])
-        pictures = len(state.composition.sample_shape) > 1
         if asked == "auto":
-            about = others, values, seen.raw, overall, known
-            found, chance = noise_or_copies(*about, pictures=pictures)
+            found, chance = noise_or_copies(others, values, seen.raw, overall, known)
         else:
             found, chance = noise_of(others, values, seen.raw, overall, asked, known)
     else:

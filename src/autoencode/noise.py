@@ -154,13 +154,13 @@ def noise_or_copies(
     known: Usual | None = None,
     *,
     sampled: float = 1.0,
-    pictures: bool = False,
 ) -> tuple[Noise, Array]:
     """Return the same; exchanged values are to be copies of others, and are not in pictures.
 
     ``sampled`` is the share of the rows, among all, that are given.
     """
     found, chance = noise_of(others, values, raw, deviation, known=known)
+    pictures = others.around is not None
     if found.kind == "swap" and (pictures or copies(raw) < _LEAST_COPIED * found.level * sampled):
         found, chance = noise_of(others, values, raw, None, "impulse", known)
         if found.kind == "none" and deviation > LEAST_LEVEL:

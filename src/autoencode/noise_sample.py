@@ -105,7 +105,7 @@ class Sample:
         self.layout, self.real, self.kind = layout, real_values(layout), scaling
         self.scaling: Scaling = fit_scaling((b for _, b in rows.blocks()), scaling, layout)
         self.variances: Array | None = None
-        self.n_rows, self.pictures = rows.n_rows, len(rows.sample_shape) > 1
+        self.n_rows = rows.n_rows
         every = -(-rows.n_rows // _MOST_ROWS)
         self.places, self.rows = np.arange(0, rows.n_rows, every), rows
         self.raw, self.given, self.values = self.read(rows, self.places)
@@ -186,7 +186,7 @@ class Sample:
         sampled = len(self.places) / self.n_rows
         about = others, self.values, self.given, deviation
         if asked == "auto":
-            found, chance = noise_or_copies(*about, sampled=sampled, pictures=self.pictures)
+            found, chance = noise_or_copies(*about, sampled=sampled)
         else:
             found, chance = noise_of(*about)
         if asked == "impulse" != found.kind and (atoms := outermost(self.given)):
@@ -200,10 +200,7 @@ class Sample:
     @property
     def around(self) -> Around | None:
         """What the pixels around say of each, in pictures."""
-        if not self.pictures:
-            return None
-        center, scale = self.scaling.center, self.scaling.scale
-        return Around(self.rows.sample_shape, center, scale)
+        return Around.of(self.rows.sample_shape, self.scaling.center, self.scaling.scale)
 
     def own(self, noise: Noise) -> Noise:
         """Return noise with the units that it was measured in."""

@@ -43,6 +43,11 @@ class Around:
     center: Array
     scale: Array
 
+    @classmethod
+    def of(cls, shape: tuple[int, ...], center: Array, scale: Array) -> Around | None:
+        """Return the same for samples of a shape; None if they are no pictures."""
+        return cls(shape, center, scale) if len(shape) > 1 else None
+
     def beside(self, guess: Array, values: Array, suspect: Flags | None = None) -> Array:
         """Return the best linear guess by what the others say and what the pixels around are.
 
