@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -74,6 +75,21 @@ def pytest_collection_finish() -> None:
     """Let garbage not be looked for, again and again, among all that imports and tests are."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def operators_read_once() -> None:
+    """Let the exporter read the source of its some 500 operators once, not for every graph.
+
+    That is most of the time that a small graph takes. It is inside of torch: where it is no
+    longer found, tests take longer.
+    """
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
+    except (ImportError, AttributeError):
+        return
 
 
 @pytest.fixture

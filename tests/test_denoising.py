@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_wine
 
 from autoencode import Autoencoder, DenoisingAutoencoder, load
 from autoencode.data.arrays import open_array
@@ -75,6 +76,86 @@ def test_rows_without_noise_come_back_as_they_are(clean: Rows) -> None:
     np.testing.assert_array_equal(restored, rows)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_rows_without_noise_are_told_where_columns_are_few(clean: Rows, count: int) -> None:
+    x = clean(2000)[:, :count]
+    model = DenoisingAutoencoder(rows="clean", **FAST).fit(x[:600])
+    some = x[600:].reshape(-1, 100, count)
+    assert [model.denoise_with_noise(rows)[1].kind for rows in some] == ["none"] * len(some)
+    single = x[600:620]
+    np.testing.assert_array_equal([model.denoise(row[None])[0] for row in single], single)
+    noise = model.denoise_with_noise(some[0] + np.random.default_rng(0).normal(size=(100, count)))
+    # One column says nothing of its noise.
+    assert (noise[1].kind == "gaussian") == (count > 1)
+
+
+def test_constant_columns_hide_no_noise(clean: Rows, spoilt: Rows) -> None:
+    rows = spoilt(clean(800), "gaussian", 0.3)
+    padded = np.pad(rows.reshape(-1, 4, 4), ((0, 0), (1, 1), (1, 1)))
+    for given in (np.insert(rows, [0, 7, 16, 16], 1.0, axis=1), padded, padded[:100]):
+        model = DenoisingAutoencoder(**FAST).fit(given)
+        assert model.situation_ == "noisy"
+        assert model.noise_.level == pytest.approx(0.3, rel=0.1)
+
+
+def test_few_rows_and_columns_apart_are_taken_as_they_are() -> None:
+    for count in (2, 10, 30, 300):
+        rows = np.random.default_rng(count).normal(size=(count, 4))
+        model = DenoisingAutoencoder(**FAST).fit(rows)
+        assert (model.situation_, model.noise_.kind) == ("clean", "none")
+        np.testing.assert_array_equal(model.denoise(rows), rows)
+    with pytest.raises(DataError, match="seem to be noise alone"):
+        DenoisingAutoencoder(rows="noisy", noise="gaussian", **FAST).fit(rows)
+
+
+def test_what_is_odd_in_real_rows_is_no_impulse() -> None:
+    rows = load_wine().data
+    model = DenoisingAutoencoder(**FAST).fit(rows)
+    assert (model.situation_, model.noise_.kind) == ("clean", "none")
+
+
+@pytest.mark.parametrize("asked", ["swap", "impulse", "gaussian"])
+def test_noise_may_be_said_of_rows_to_come(clean: Rows, asked: str) -> None:
+    model = DenoisingAutoencoder(noise=asked, **FAST).fit(clean(300))
+    assert model.situation_ == "clean"
+
+
+def test_cells_that_were_hardly_exchanged_stay(clean: Rows, spoilt: Rows) -> None:
+    model = DenoisingAutoencoder(rows="clean", noise="swap", **FAST).fit(clean())
+    truth = clean(300, seed=5)
+    rows = spoilt(truth, "swap", 0.1)
+    restored, _ = model.denoise_with_noise(rows)
+    assert model._state.facts["swap_weight"] > 0
+    assert (restored != rows).mean() < 0.3
+    assert error(restored, truth) < 0.5 * error(rows, truth)
+    restored, noise = model.denoise_with_noise(truth)
+    assert noise.kind == "none"
+    np.testing.assert_array_equal(restored, truth)
+
+
+def test_infinite_values_are_named(clean: Rows) -> None:
+    model = DenoisingAutoencoder(rows="clean", **FAST).fit(clean(300))
+    rows = clean(60)
+    rows[3, 2] = np.inf
+    for given in (rows, rows[:5]):
+        with pytest.raises(DataError, match="column 2 has 1 infinite value, the first in row 3"):
+            model.denoise(given)
+
+
+def test_rows_of_which_nothing_is_known_become_the_mean(clean: Rows) -> None:
+    model = DenoisingAutoencoder(rows="clean", **FAST).fit(clean(300))
+    for count in (2, 30):
+        restored, noise = model.denoise_with_noise(np.full((count, N_VALUES), np.nan))
+        assert noise.kind == "none"
+        np.testing.assert_allclose(restored, restored[:1].repeat(count, 0))
+        assert np.abs(restored).max() < 0.5
+
+
+def test_too_long_rows_are_refused_before_the_fit() -> None:
+    with pytest.raises(DataError, match="rows of 1501 values are too long"):
+        DenoisingAutoencoder(rows="clean").fit(np.eye(60, 1501))
+
+
 def test_a_level_that_is_given_is_used(clean: Rows, spoilt: Rows) -> None:
     model = DenoisingAutoencoder(**FAST).fit(clean())
     rows = spoilt(clean(100, seed=5), "gaussian", 0.3)
@@ -83,9 +164,22 @@ def test_a_level_that_is_given_is_used(clean: Rows, spoilt: Rows) -> None:
     assert error(right, clean(100, seed=5)) < error(weak, clean(100, seed=5))
     single = model.denoise(rows[:1])
     assert single.shape == (1, N_VALUES)
-    for bad in (0, -1, float("nan"), "much"):
+    np.testing.assert_array_equal(model.denoise(rows, level=np.float64(0.3)), right)
+    for bad in (0, -1, float("nan"), 1e200, True, "much"):
         with pytest.raises(SpecError, match="level="):
             model.denoise(rows, level=bad)
+
+
+def test_a_level_that_cannot_be_used_is_refused(clean: Rows) -> None:
+    x = clean(300)
+    stripes = x + 0.4 * np.random.default_rng(0).normal(size=(300, 1))
+    for model, said in (
+        (DenoisingAutoencoder(3, **FAST).fit(x), "level has no effect"),
+        (DenoisingAutoencoder(noise="impulse", rows="clean", **FAST).fit(x), "for normal noise"),
+        (DenoisingAutoencoder(**FAST).fit(stripes, target=x), "for normal noise"),
+    ):
+        with pytest.raises(DataError, match=said):
+            model.denoise(x, level=0.3)
 
 
 def test_a_model_keeps_what_it_knows(clean: Rows, spoilt: Rows, tmp_path: Path) -> None:
@@ -223,6 +317,20 @@ def test_categories_alone_have_codes() -> None:
     model = DenoisingAutoencoder(2, **FAST).fit(table)
     assert model.noise_.kind == "none"
     assert model.transform(table).shape == (200, 2)
+
+
+def test_tables_without_numbers_are_restored() -> None:
+    rng = np.random.default_rng(0)
+    kind = rng.integers(3, size=200)
+    table = pd.DataFrame({name: np.array(list("abc"))[kind] for name in "pqrs"})
+    model = DenoisingAutoencoder(**FAST).fit(table)
+    holed = table.copy()
+    holed.loc[:19, "q"] = None
+    pd.testing.assert_frame_equal(model.denoise(holed), table)
+    with pytest.raises(DataError, match="needs a column of numbers"):
+        DenoisingAutoencoder(rows="noisy", **FAST).fit(table)
+    with pytest.raises(DataError, match="target has no value that is a number"):
+        DenoisingAutoencoder(**FAST).fit(holed, target=table)
 
 
 def test_only_the_noise_that_is_asked_for_is_taken_out(clean: Rows, spoilt: Rows) -> None:

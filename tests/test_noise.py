@@ -323,7 +323,7 @@ def test_exchanged_values_are_copies_of_others_and_not_in_pictures(
         found, chance = search(*given, **options)
         return (Noise("swap", 0.3), chance) if found.kind == "gaussian" else (found, chance)
 
-    for module in ("autoencode.noise", "autoencode.denoising"):
+    for module in ("autoencode.noise", "autoencode.denoising", "autoencode.noise_finding"):
         monkeypatch.setattr(f"{module}.noise_of", deceived)
     rows = clean[:100] + rng.normal(size=(100, 70))
     assert model.denoise_with_noise(rows)[1].kind == "gaussian"

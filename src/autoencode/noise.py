@@ -28,6 +28,7 @@ from autoencode.noise_parts.impulses import (
     usual,
 )
 from autoencode.noise_parts.levels import (
+    FEWEST_ROWS,
     LEAST_LEVEL,
     LevelCurve,
     apparent_levels,
@@ -42,6 +43,7 @@ from autoencode.noise_parts.swaps import copies, gain_of, nats_without, swapped,
 from autoencode.preprocess.filling import Moments
 
 __all__ = [
+    "FEWEST_ROWS",
     "KINDS",
     "LEAST_LEVEL",
     "Around",
@@ -86,6 +88,8 @@ _LEAST_FOUND = 0.1
 """Share of the cells that are hit of which it can be said, at least."""
 _LEAST_SWAPPED = 0.04
 """Share of exchanged cells from which it is noise: rows without it have odd cells as well."""
+_FEWEST_SWAPPED = 4
+"""Exchanged cells from which there are any, where no other noise is looked for."""
 _HARDLY = 0.1
 """Chance below which a cell is taken to be right; it may as well be hit as far above."""
 _FIRST_SHARE = 0.1
@@ -222,7 +226,7 @@ def noise_beside(
     share, nats = exchanges.share(scores, _FIRST_SHARE)
     swap = Noise("swap", share, math.sqrt(share / scores.size))
     if asked == "swap":
-        return swap, nothing
+        return (swap if share * scores.size > _FEWEST_SWAPPED else Noise("none")), nothing
     found, chance = noise_of(others, values, raw, None, "impulse")
     if asked == "impulse":
         return found, chance

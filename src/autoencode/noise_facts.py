@@ -9,8 +9,8 @@ import numpy as np
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
-from autoencode.denoising import units_of
 from autoencode.noise import Exchanges, LevelCurve, Others, are_few, usual
+from autoencode.noise_finding import units_of
 from autoencode.noise_parts.description import Array
 from autoencode.noise_sample import numbers_of
 from autoencode.preprocess.filling import Moments

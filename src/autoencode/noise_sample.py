@@ -29,7 +29,7 @@ from autoencode.noise import (
     outermost,
     variances_apart,
 )
-from autoencode.preprocess.filling import Fill, fit_moments
+from autoencode.preprocess.filling import Fill, Moments, fit_moments
 from autoencode.preprocess.scaling import Scaling, fit_scaling
 from autoencode.preprocess.table_rows import TableRows
 
@@ -48,6 +48,12 @@ _MANY_AXES = 16
 """Axes that are enough, whatever their share, and so many columns."""
 _ALIKE = 3.0
 """Standard errors by which variances differ by chance."""
+_CONSTANT = 1e-9
+"""Of the greatest variance: columns with less are constant."""
+_FAINT = 1e-3
+"""Deviation below which there is no noise, even where it is asked for."""
+_FEWEST_PLAIN = 50
+"""Rows from which normal noise is plain: of fewer, all axes may be alike by chance."""
 _LEAST_PLAIN = 0.05
 """Deviation of normal noise, where rows have 1, from which they are taken to be noisy."""
 
@@ -173,29 +179,50 @@ class Sample:
             return fixed_values(atoms, self.given)
         if noisy and asked == "auto" and (atoms := outermost(self.given, far=True)):
             return fixed_values(atoms, self.given)
-        if are_few(len(self.values), len(self.real)):
-            apart = Others.apart(self.values)
-            self.variances = variances_apart(apart, self.values)
-            deviation, error, self.flat = floor_apart(apart, self.values, self.variances)
-        else:
-            deviation, error, self.flat = noise_floor(self.moments, len(self.values))
-        normal = Noise("gaussian", deviation, error)
+        normal = self._normal_noise()
         if asked == "gaussian":
             return normal, np.zeros_like(self.values)
         others = Others.across(self.values, self.around)
         sampled = len(self.places) / self.n_rows
-        about = others, self.values, self.given, deviation
+        about = others, self.values, self.given, normal.level
         if asked == "auto":
             found, chance = noise_or_copies(*about, sampled=sampled)
         else:
-            found, chance = noise_of(*about)
+            found, chance = noise_of(*about, "impulse" if asked == "impulse" else "auto")
         if asked == "impulse" != found.kind and (atoms := outermost(self.given)):
             return fixed_values(atoms, self.given)
         if asked not in ("auto", found.kind):
-            raise DataError(
-                f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"
-            )
+            if noisy:
+                raise DataError(
+                    f"noise={asked!r} was not found in the rows: it looks like {found.kind!r}"
+                )
+            # It will be in other rows.
+            found, chance = Noise("none"), np.zeros_like(self.values)
         return (normal if found.kind == "gaussian" else found), chance
+
+    def _normal_noise(self) -> Noise:
+        """Measure normal noise, and along which share of the axes there is nothing else.
+
+        Columns that are constant have none: margins, for one. Of the others it is in all, so that
+        what varies least is normal, be it axes or columns.
+        """
+        count = len(self.real)
+        spread = np.diag(self.moments.covariance)
+        varies = spread > _CONSTANT * spread.max(initial=0.0)
+        values, moments = self.values[:, varies], self.moments.of(varies)
+        apart = Moments(moments.mean, np.diag(np.diag(moments.covariance)))
+        normal = varies.any() and is_normal(moments, values) and is_normal(apart, values)
+        if varies.all() or not normal:
+            values, moments = self.values, self.moments
+        if are_few(*values.shape):
+            others = Others.apart(values)
+            variances = variances_apart(others, values)
+            found = floor_apart(others, values, variances)
+            self.variances = np.concatenate([np.zeros(count - len(variances)), variances])
+        else:
+            found = noise_floor(moments, len(values))
+        self.flat = found[2] * values.shape[1] / max(count, 1)
+        return Noise("gaussian", *found[:2])
 
     @property
     def around(self) -> Around | None:
@@ -207,8 +234,18 @@ class Sample:
         center, scale = self.scaling.center[self.real], self.scaling.scale[self.real]
         return replace(noise, center=tuple(center.tolist()), scale=tuple(scale.tolist()))
 
-    def require_plain(self, found: Noise) -> None:
+    def require_plain(self, found: Noise, asked: str) -> None:
         """Refuse rows that are said to be noisy, but whose noise cannot be told."""
+        if asked != "auto" and found.level < _FAINT:
+            raise DataError(
+                f"noise={asked!r} was not found in the rows: look for any (noise='auto'), or take "
+                "them as clean (rows='clean')"
+            )
+        if found.kind == "gaussian" and self.alone:
+            raise DataError(
+                "the rows seem to be noise alone: no column says anything of another; fit to pairs "
+                "of noisy and clean rows (target=), or take them as clean (rows='clean')"
+            )
         if found.kind not in ("none", "gaussian") or self.flat * len(self.real) >= _FEWEST_AXES:
             return
         if is_normal(self.moments, self.values):
@@ -223,6 +260,12 @@ class Sample:
                 "of noisy and clean rows (target=), or take them as clean (rows='clean')"
             )
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is nothing but noise along any axis."""
+        varies = self.values.var(axis=0) > 0
+        return bool(self.flat * len(varies) >= varies.sum())
+
     def plain(self, found: Noise) -> bool:
         """Say whether noise is so plain that rows must be noisy, without being told."""
         if found.replaces:
@@ -230,6 +273,8 @@ class Sample:
         if found.level < _LEAST_PLAIN:
             return False
         n_rows, count = self.values.shape
+        if n_rows < _FEWEST_PLAIN:
+            return False
         shares = self.values.var(axis=0) / found.level**2
         if n_rows < _FEW_A_COLUMN * count:
             if shares.min() > _LEAST_COLUMN:
@@ -239,4 +284,7 @@ class Sample:
                 # Nothing but this noise is in columns: no axis has to be found for that.
                 return True
         axes = self.flat * count
+        if self.alone:
+            # Columns that say nothing of one another: were it noise, nothing else would be left.
+            return False
         return bool(axes >= min(_MANY_AXES, max(_LEAST_FLAT * count, _FEWEST_AXES - 0.5)))

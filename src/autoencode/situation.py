@@ -111,7 +111,7 @@ def situation_of(
         return _clean(sample, rows, noise)
     found, chance = sample.noise(noise, noisy=given == "noisy")
     if given == "noisy":
-        sample.require_plain(found)
+        sample.require_plain(found, asked=noise)
     if found.kind == "none" or (given == "auto" and not sample.plain(found)):
         return _clean(sample, rows, noise)
     if found.kind == "gaussian":
@@ -204,6 +204,8 @@ def _pairs(sample: Sample, rows: Rows, target: Rows) -> Situation:
     step = np.where(counted, noisy - wanted, 0.0)
     hit = np.abs(step) > 1e-9
     touched = hit.any(0)
+    if sample.missing.all():
+        raise DataError("target has no value that is a number and is not missing")
     if not touched.any():
         raise DataError("X and target are the same: there is no noise to learn from")
     counted &= touched

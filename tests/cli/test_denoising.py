@@ -202,8 +202,8 @@ def test_what_cannot_be_denoised_is_refused(
         ([model, "none.npy"], "none.npy"),
         ([model, "grainy.npy", "-o", "clean.csv"], "clean.csv exists; pass --force"),
         ([model, "grainy.npy", "-o", "o.png"], "o.png"),
-        ([code, "grainy.npy", "--level", "1", "-o", "o.npy"], "--level has no effect"),
-        ([dotted, "dotted.npy", "--level", "1", "-o", "o.npy"], "--level is for normal noise"),
+        ([code, "grainy.npy", "--level", "1", "-o", "o.npy"], ": level has no effect"),
+        ([dotted, "dotted.npy", "--level", "1", "-o", "o.npy"], ": level is for normal noise"),
     ]:
         assert reason in refused("denoise", *arguments, folder=noisy)
     for target, reason in [

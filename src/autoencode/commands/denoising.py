@@ -109,7 +109,7 @@ def denoise(
     fitted, rows = load_with_rows(
         model, data, drop=drop, keep=keep, trust=trust, decodes=True, skip_bad=skip_bad
     )
-    _check_level(fitted, told_level)
+    fitted._level(told_level)
     changes = _Changes(fitted, rows)
     if form is None:
         with naming(data):
@@ -134,17 +134,6 @@ def _require_denoising(model: Path) -> None:
     if estimator != PRESETS["denoising"].estimator:
         raise ModelFileError(
             f"{model} is not a denoising model: fit one with autoencode fit DATA --kind denoising"
-        )
-
-
-def _check_level(fitted: DenoisingAutoencoder, level: float | None) -> None:
-    """Refuse a level that the model cannot use."""
-    if level is not None and fitted.n_components is not None:
-        raise DataError("--level has no effect: the model restores through a code of fixed length")
-    if level is not None and "noise" not in fitted._state.learned:
-        raise DataError(
-            "--level is for normal noise, but the model was fitted to noise that takes the "
-            "place of cells: leave it out"
         )
 
 

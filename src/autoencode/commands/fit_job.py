@@ -270,7 +270,7 @@ def _write_report(job: FitJob, model: Autoencoder, sources: _Sources, path: Path
     from autoencode.estimators import DenoisingAutoencoder
     from autoencode.report import write_report
 
-    restores = isinstance(model, DenoisingAutoencoder) and model.n_components is None
+    restores = isinstance(model, DenoisingAutoencoder) and bool(model._state.learned)
     collect = noise_report_data if restores else report_data
     shown = collect(
         model,

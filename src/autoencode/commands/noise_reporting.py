@@ -67,7 +67,7 @@ def noise_report_data(
     Parameters
     ----------
     model : DenoisingAutoencoder
-        Fitted, without a bottleneck.
+        Fitted to take out a noise; not one that has a code, or has learned its pairs themselves.
     rows, held_out, target, title, data_path, model_path
         As for `autoencode.commands.reporting.report_data`.
 
@@ -217,9 +217,14 @@ def _spoilt(state: State, rows: Rows, level: float | None = None) -> tuple[Rows,
     else:
         level = _MIDDLE_SHARE if level is None else level
         hit = rng.random((len(values), len(real))) < level
-        others = np.stack([rng.permutation(column) for column in values[:, real].T], axis=1)
+        if state.facts["asked"] == "impulse":
+            others = np.full_like(values[:, real], np.nanmax(values[:, real]))
+            what = "the greatest value of all"
+        else:
+            others = np.stack([rng.permutation(column) for column in values[:, real].T], axis=1)
+            what = "values of other rows"
         values[:, real] = np.where(hit, others, values[:, real])
-        words = f"values of other rows in place of {level:.0%} of the cells"
+        words = f"{what} in place of {level:.0%} of the cells"
     return _with_values(rows, values), f"To rows as the model knows them, {words} was added."
 
 
@@ -320,7 +325,7 @@ def _by_level(trial: _Trial) -> LevelErrors | None:
         values = (_values(spoilt), linear, found.values)
         errors.append([trial.distance(part, trial.clean) for part in values])
     noisy, guess, model = (list(column) for column in zip(*errors, strict=True))
-    label = "share of cells that are another row's"
+    label = "share of cells in which another value stands"
     if "noise" in state.learned:
         levels = [level * state.scaling.unit for level in levels]
         label = f"deviation of the noise, {trial.unit}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import replace
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from autoencode.corruptions import real_values
 from autoencode.data.rows import Rows
@@ -21,6 +20,7 @@ from autoencode.noise import Noise
 from autoencode.noise_facts import exchanges_of, level_curve, usual_values
 from autoencode.planning import segments_of
 from autoencode.plausibility import ranges_of
+from autoencode.preprocess.filling import WIDEST_FILL
 from autoencode.preprocess.scaling import choose_scaling
 from autoencode.preprocess.table_rows import TableRows
 from autoencode.row_prior import RowPrior
@@ -32,6 +32,8 @@ __all__ = ["DenoisingAutoencoder"]
 
 _FEATURE_NOISE = "gaussian:level=0.6,numbers=False"
 """What codes are learned under: of the levels tried the one whose codes say most of classes."""
+_MOST_LEVEL = 1e3
+"""Of normal noise, in deviations of the rows."""
 
 
 class DenoisingAutoencoder(Autoencoder):
@@ -49,9 +51,10 @@ class DenoisingAutoencoder(Autoencoder):
         simple readers tell like rows better from its codes than from PCA's.
     noise : {"auto", "gaussian", "impulse", "swap"}, default="auto"
         What kind of noise there is or will be: added to every value; a fixed value in place
-        of some; another row's value in place of some.
+        of some; another row's value in place of some. Pairs show it themselves.
     rows : {"auto", "clean", "noisy"}, default="auto"
         What the rows given to ``fit`` are; "auto": noisy if there is plainly noise in them.
+        Of no effect on pairs.
     columns, hidden_layer_sizes, architecture, bottleneck, likelihood, penalties
         As in `Autoencoder`.
     max_epochs, max_time, batch_size, learning_rate, validation_fraction, scaling
@@ -165,8 +168,12 @@ class DenoisingAutoencoder(Autoencoder):
         layout = Layout(rows.n_features, segments_of(rows))
         scaling = choose_scaling(self.scaling, named=rows.names is not None)
         coded, numbers = self.n_components is not None, real_values(layout)
-        # Categories alone have codes, but no noise to look for.
-        kind = "clean" if coded and not len(numbers) and self.rows == "auto" else self.rows
+        if not coded and target is None and rows.n_features > WIDEST_FILL:
+            raise DataError(_too_long(rows.n_features))
+        if not len(numbers) and self.rows == "noisy":
+            raise DataError("rows='noisy' needs a column of numbers: noise is looked for in these")
+        # There is no noise to look for in categories alone.
+        kind = "clean" if not len(numbers) and self.rows == "auto" else self.rows
         found = situation_of(rows, target, layout, scaling, self.noise, kind)
         self._situation = found
         self._given = rows
@@ -177,7 +184,9 @@ class DenoisingAutoencoder(Autoencoder):
             return given, rows, target
         given |= {"corruption": found.corruption}
         if found.target is not None:
-            fraction = float(self.validation_fraction)
+            fraction = self.validation_fraction
+            if not isinstance(fraction, int | float):
+                raise SpecError(f"validation_fraction={fraction!r} should be a number below 1")
             training = rows.n_rows - round(fraction * rows.n_rows)
             given |= {"n_components": min(training, rows.n_features), "nested": False}
         return given, found.rows, found.target
@@ -258,6 +267,7 @@ class DenoisingAutoencoder(Autoencoder):
         """Return rows without noise, and what it was; its kind, if it is known already."""
         self._require_decoder()
         rows = self._check(X)
+        level = self._level(level)
         if not self._state.learned:
             # It has a code, or has learned the pairs themselves.
             values = self._reconstructed(rows)
@@ -269,25 +279,45 @@ class DenoisingAutoencoder(Autoencoder):
         values = result.values.astype(rows.dtype, copy=False)
         return values.reshape(len(values), *rows.sample_shape), self._in_units(result.noise)
 
+    def _level(self, level: Any) -> float | None:
+        """Return a level in the network's units; refuse one that the model cannot use."""
+        if level is None:
+            return None
+        if isinstance(level, bool | np.bool_) or not isinstance(level, Real):
+            raise SpecError(f"level={level!r} should be None or a positive number")
+        found = float(level) / self._state.scaling.unit
+        if not 0 < found < _MOST_LEVEL:
+            most = _MOST_LEVEL * self._state.scaling.unit
+            raise SpecError(f"level={level!r} should be None or a number between 0 and {most:g}")
+        if self.n_components is not None:
+            raise DataError(
+                "level has no effect: the model restores through a code of fixed length; leave it "
+                "out"
+            )
+        if "noise" not in self._state.learned:
+            raise DataError(
+                "level is for normal noise, and the model was fitted to another: leave it out"
+            )
+        return found
+
     def _denoised(self, rows: Rows, level: float | None, kind: str | None) -> Denoised:
-        check_is_fitted(self)
         state = self._state
-        if level is not None:
-            if not (isinstance(level, int | float) and 0 < level < math.inf):
-                raise SpecError(f"level={level!r} should be None or a positive number")
-            level = float(level) / state.scaling.unit
         known = Noise.from_header(state.facts["noise"])
         if state.precision is None:
-            raise DataError(
-                f"rows of {state.n_values} values are too long to take noise out of: fit to parts, "
-                "or, for pictures, use PictureDenoiser"
-            )
+            raise DataError(_too_long(state.n_values))
         noise = None if state.facts["situation"] == "clean" else known
         if noise is None and kind is not None:
             # What a sample has shown holds for all: none, or one kind alone is looked for.
             noise = Noise("none") if kind == "none" else None
             state = replace(state, facts=state.facts | {"asked": kind})
         return denoised(state, rows, noise, level)
+
+
+def _too_long(n_values: int) -> str:
+    return (
+        f"rows of {n_values} values are too long to take noise out of: fit to parts, or, for "
+        "pictures, use PictureDenoiser"
+    )
 
 
 def _columns(rows: TableRows, result: Denoised) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -37,6 +37,8 @@ Usual = Mapping[float, float]
 
 LEAST_SHARE = 0.005
 """Share of cells that is the least to be called noise."""
+_LEAST_OWN = 0.01
+"""The same of a value of each column's own: what is far out in any rows seems to be that."""
 _FAR = 0.9
 _OUT_OF_PLACE = 1.3
 _LEAST_EVEN, _EVEN, _EVEN_ALONE, _MOST_OF_PIXELS = 0.5, 0.75, 0.9, 0.5
@@ -86,11 +88,12 @@ def impulses(
     most = 0.0
     for atoms in (fixed,) if pictures else (fixed, extremes):
         found, noise = [], False
+        least = LEAST_SHARE if atoms is fixed else _LEAST_OWN
         for atom in atoms:
             at, distances = atom.at(raw), distances_of(atom, mean, values, raw, scales)
             share, error = least_share(at, distances)
             even = evenness(at, distances) if pictures else 1.0
-            if share > LEAST_SHARE and even >= _LEAST_EVEN:
+            if share > least and even >= _LEAST_EVEN:
                 found.append(atom)
                 out = _stands_out(at, mean, values)
                 if pictures:
@@ -259,6 +262,8 @@ def _stands_out(at: Flags, mean: Array, values: Array) -> bool:
 def _candidates(raw: Array) -> tuple[list[Atom], list[Atom]]:
     """Return values that stand often: extremes and the commonest of all; extremes of each."""
     found, counts = np.unique(raw[~np.isnan(raw)], return_counts=True)
+    if not len(found):
+        return [], []
     often = dict(zip(found.tolist(), counts.tolist(), strict=True))
     least = max(LEAST_SHARE / 2 * raw.size, 20)
     width = raw.shape[1]

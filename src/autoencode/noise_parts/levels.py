@@ -13,6 +13,7 @@ from autoencode.noise_parts.others import Others
 from autoencode.preprocess.filling import Moments
 
 __all__ = [
+    "FEWEST_ROWS",
     "LEAST_LEVEL",
     "LevelCurve",
     "apparent_levels",
@@ -27,7 +28,10 @@ _MOST_KURTOSIS = 3.4
 _SURELY = 4.0
 _CURVE = (0.0, *np.geomspace(0.02, 4.0, 24).tolist())
 _WIDER = 1.5
-_FEWEST_ROWS = 20
+_PLAINLY = 2.0
+"""Standard errors by which rows seem noisier than those without noise."""
+FEWEST_ROWS = 20
+"""Rows from which the kind of their noise can be told; for fewer it is taken to be normal."""
 LEAST_LEVEL = 0.015
 """Deviation, in units of the preprocessed data, below which there is no noise to speak of."""
 
@@ -258,9 +262,18 @@ class LevelCurve:
         level = float(np.interp(np.median(seems), middle, self.levels))
         bounds = [np.interp(level, self.levels, part) for part in (lowest, highest)]
         width = math.log(bounds[1] / bounds[0])
-        error = level * width / (2.56 * math.sqrt(len(seems))) * 1.25
+        # Of the middle one of so many, as a factor; and what that makes of the strength.
+        step = math.exp(1.25 * width / (2.56 * math.sqrt(len(seems))))
+        ends = [
+            np.interp(np.median(seems) * factor, middle, self.levels)
+            for factor in (step**-_PLAINLY, 1 / step, step)
+        ]
+        error = float(ends[2] - ends[1]) / 2
+        if not ends[0]:
+            # Rows without noise seem as noisy by chance.
+            return np.zeros(len(seems)), 0.0, error
         found = np.quantile(seems, [0.1, 0.9])
-        if len(seems) >= _FEWEST_ROWS and math.log(found[1] / found[0]) < _WIDER * width + 0.05:
+        if len(seems) >= FEWEST_ROWS and math.log(found[1] / found[0]) < _WIDER * width + 0.05:
             return np.full(len(seems), level), level, error
         levels: Array = np.interp(seems, middle, self.levels)
         return levels, level, error

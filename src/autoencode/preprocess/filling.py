@@ -117,6 +117,10 @@ class Moments:
     def __init__(self, mean: Array, covariance: Array) -> None:
         self.mean, self.covariance = mean, covariance
 
+    def of(self, used: npt.NDArray[np.bool_]) -> Moments:
+        """Return those of some of the values."""
+        return Moments(self.mean[used], self.covariance[np.ix_(used, used)])
+
     def precision(self) -> Array:
         """Return the inverse covariance, with a small ridge."""
         size = len(self.covariance)
