@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from autoencode._version import __version__
 from autoencode.commands.augmenting import augment
@@ -31,6 +31,12 @@ from autoencode.errors import AutoencodeError, SpecError
 __all__ = ["main"]
 
 _DATA_AT_FAULT, _USAGE, _INTERRUPTED = 1, 2, 130
+_READ = (
+    *("data", "file", "codes", "images", "model", "first", "second"),
+    *("mask", "normal", "held_out", "target"),
+)
+_WRITTEN = ("output", "report", "save", "save_model")
+"""Names of parameters; those that are no paths do not matter."""
 _NO_MEMORY = "there is not enough memory for this"
 
 
@@ -61,6 +67,32 @@ class _Commands(TyperGroup):
             named = f"{error.filename}: " if error.filename else ""
             _fail(f"{named}{error.strerror or error}", _DATA_AT_FAULT)
         return result
+
+
+class _Command(TyperCommand):
+    """Refuses to write over what it reads, before it reads anything."""
+
+    def invoke(self, ctx: Any) -> Any:
+        outputs, sources = (
+            [
+                value
+                for name in names
+                if isinstance(value := ctx.params.get(name), str | os.PathLike)
+            ]
+            for names in (_WRITTEN, _READ)
+        )
+        for output in outputs:
+            if any(_are_one(source, output) for source in sources):
+                _fail(f"{output} is what is read; name another file to write", _DATA_AT_FAULT)
+        return super().invoke(ctx)
+
+
+def _are_one(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> bool:
+    """Say whether two names, one of them perhaps of nothing that exists, are of one file."""
+    try:
+        return os.path.samefile(source, output)
+    except (OSError, ValueError):
+        return False
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -136,7 +168,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     demo: "demo -o demo",
 }
 for _command, _example in _EXAMPLES.items():
-    app.command(epilog=f"Example: autoencode {_example}")(_command)
+    app.command(cls=_Command, epilog=f"Example: autoencode {_example}")(_command)
 
 
 def main() -> None:

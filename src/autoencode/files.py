@@ -44,7 +44,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Parameters
     ----------
     path : path
-        Where the finished file goes; its folder must exist.
+        Where the finished file goes; its folder must exist. A link stays: what it points to is
+        replaced.
 
     Yields
     ------
@@ -56,7 +57,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     DataError
         If the file cannot be written (missing folder, no permission, full disk).
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise DataError(f"cannot write {path}: it is no regular file")
     temporary = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -66,7 +69,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(f"cannot write {target}: {reason}") from error
+        raise DataError(f"cannot write {path}: {reason}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -32,15 +32,18 @@ def describe_prior(candidates: Sequence[Mapping[str, Any]]) -> str:
     if not all("kind" in candidate for candidate in candidates):
         return ""
     best: dict[str, float] = {}
-    chosen = ""
+    chosen, taken = "", ""
     for candidate in candidates:
         own = candidate["kind"] == "normal" and candidate["rows_per_part"] is None
         kind = "own" if own else str(candidate["kind"])
         best[kind] = max(float(candidate["held_out"]), best.get(kind, float("-inf")))
         if candidate["chosen"]:
             parts = f" of {candidate['parts']} parts" if kind == "mixture" else ""
-            chosen = f"{_NAMES[kind]}{parts}"
+            chosen, taken = f"{_NAMES[kind]}{parts}", kind
     if not chosen:
         return ""
     told = ", ".join(f"{_NAMES[kind]} {nats:.2f}" for kind, nats in best.items())
-    return f"new codes are drawn from {chosen}; nats of held-out codes: {told}"
+    text = f"new codes are drawn from {chosen}; nats of held-out codes: {told}"
+    if best[taken] < max(best.values()):
+        text += " (alike but for chance: what follows rows most closely is taken)"
+    return text

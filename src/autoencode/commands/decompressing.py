@@ -148,9 +148,12 @@ def _restore(
         raise typer.BadParameter("--recover needs a file, not standard input")
     from autoencode.compression import folders
     from autoencode.compression.codes import KIND, restored
+    from autoencode.compression.members import TEXT
     from autoencode.compression.recovery import lost_rows, recover_blocks
 
     header, blocks = recover_blocks(file, read[0])
+    if not blocks:
+        raise DataError(f"{file}: nothing can be recovered: no block is whole")
     lost = lost_rows(header, blocks)
     if header.made_from.get("kind") == KIND:
         header, blocks = restored(header, blocks, read[1])
@@ -162,7 +165,8 @@ def _restore(
         write_blocks(header, iter(blocks), temporary)
     for name, first, last in lost:
         of = f" of {name}" if name else ""
-        sys.stderr.write(f"autoencode: {file}: rows {first:,} to {last:,}{of} are lost\n")
+        unit = "bytes" if name == TEXT else "rows"
+        sys.stderr.write(f"autoencode: {file}: {unit} {first:,} to {last:,}{of} are lost\n")
 
 
 def _inspect(

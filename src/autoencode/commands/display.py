@@ -58,7 +58,7 @@ def curve_rows(curve: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def print_curve(rows: list[dict[str, Any]], chosen: int) -> None:
+def print_curve(rows: list[dict[str, Any]], chosen: int, *, held_out: bool) -> None:
     """Write the curve as a table of at most about 16 sizes.
 
     Parameters
@@ -67,6 +67,8 @@ def print_curve(rows: list[dict[str, Any]], chosen: int) -> None:
         As from `curve_rows`.
     chosen : int
         The size that is marked.
+    held_out : bool
+        Whether it is of rows that were held out.
     """
     from rich import box
     from rich.console import Console
@@ -75,7 +77,8 @@ def print_curve(rows: list[dict[str, Any]], chosen: int) -> None:
     from autoencode.summary import shown_sizes
 
     shown = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for heading in ("", "size", "held-out variance explained", "PCA's", "error / PCA's"):
+    explained = f"{'held-out' if held_out else 'training'} variance explained"
+    for heading in ("", "size", explained, "PCA's", "error / PCA's"):
         shown.add_column(heading, justify="right")
     for row in (rows[place] for place in shown_sizes([row["size"] for row in rows], chosen)):
         marked = row["size"] == chosen

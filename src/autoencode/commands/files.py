@@ -33,12 +33,14 @@ def require_writable(path: Path, *, force: bool) -> None:
     Raises
     ------
     DataError
-        If it exists, or its folder is missing or cannot be written to.
+        If it exists, is a device or the like, or its folder is missing or cannot be written to.
     """
     folder = path.parent
     if path.is_dir():
         raise DataError(f"cannot write {path}: it is a folder")
     require_absent(path, force=force)
+    if path.exists() and not path.is_file():
+        raise DataError(f"cannot write {path}: it is no regular file")
     if not folder.is_dir():
         reason = "is not a folder" if folder.exists() else "does not exist"
         raise DataError(f"cannot write {path}: the folder {folder} {reason}")

@@ -127,6 +127,8 @@ def fit_and_write(job: FitJob) -> Result:
                 classes=None if job.label is None else classes_of(sources.rows, job.label),
             )
         progress.say("writing")
+        if job.label is not None:
+            model._state.facts["label"] = job.label
         model.save(job.output)
         if interrupted:
             sys.stderr.write(interrupted_text(job))
@@ -293,7 +295,8 @@ def print_result(result: Result) -> None:
     print_text(describe_state(model._state, restores=restores))
     print_columns(fitted_columns(model._state), restores=restores)
     if not restores:  # what shorter codes would restore is of no use
-        print_curve(curve_rows(model.curve_), model.n_components_)
+        held_out = bool(model._state.facts["n_choose"])
+        print_curve(curve_rows(model.curve_), model.n_components_, held_out=held_out)
 
 
 def result_as_json(job: FitJob, result: Result) -> dict[str, Any]:

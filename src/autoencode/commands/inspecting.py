@@ -69,7 +69,8 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     restores = found["parameters"]["n_components"] is None
     print_columns(found["columns"], restores=restores)
     if found["curve"] and not restores:
-        print_curve(found["curve"], found["n_components"])
+        held_out = bool(found["facts"]["n_choose"])
+        print_curve(found["curve"], found["n_components"], held_out=held_out)
 
 
 def _folder(model: Path) -> dict[str, Any]:
@@ -252,7 +253,7 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
         "noise": "" if noise is None or noise["kind"] == "none" else describe_noise(noise),
         "units": describe_units(found.get("units")),
         "bounds": describe_bounds(found.get("likelihood")).replace("\n", "; "),
-        "held-out rows": quality,
+        "held-out rows" if facts["n_choose"] else "rows of the fit": quality,
         "rows": describe_rows(facts) if facts["n_rows"] else "",
         "fit": f"{facts['seconds']:.1f} s; stopped: {facts['stop_reason']}",
         "size": f"{found['numbers']} numbers",

@@ -37,8 +37,6 @@ Class = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="The only source of randomness.", min=0)]
 
-_CLASS = "class"
-
 
 def sample(
     model: Model,
@@ -68,7 +66,7 @@ def sample(
         import pyarrow as pa
 
         found, classes = found
-        kept = pa.table({_CLASS: pa.array(classes.tolist())})
+        kept = pa.table({_label_of(fitted): pa.array(classes.tolist())})
     if form is not None:
         from autoencode.data.picture_writing import numbered_names, write_pictures
 
@@ -100,6 +98,15 @@ def _given(fitted: Autoencoder, texts: list[str] | None) -> dict[Any, Any] | Non
             name = int(name.removeprefix("x")) if name.removeprefix("x").isdecimal() else name
         found[name] = text[place + 1 :]
     return found or None
+
+
+def _label_of(fitted: Autoencoder) -> str:
+    """Return the name of the column of classes: its own, or one that no other column has."""
+    schema = fitted._state.schema
+    name = str(fitted._state.facts.get("label", "class"))
+    while schema is not None and name in schema.names:
+        name += "_"
+    return name
 
 
 def _class(fitted: Autoencoder, text: str) -> Any:
