@@ -101,11 +101,11 @@ def test_classes_of_a_column_can_be_drawn(run: Run, folder: Path) -> None:
     done = run("sample", "labelled", "-n", "40", "--class", "cow", folder=folder)
     assert done.returncode == 0, done.stderr
     found = records(done.stdout)
-    assert [*found[0]] == ["class", "size", "legs"]
-    assert {row["class"] for row in found} == {"cow"}
+    assert [*found[0]] == ["kind", "size", "legs"]
+    assert {row["kind"] for row in found} == {"cow"}
     assert np.median([float(row["size"]) for row in found]) > 5
     every = records(run("sample", "labelled", "-n", "200", folder=folder).stdout)
-    assert 20 < sum(row["class"] == "cow" for row in every) < 85
+    assert 20 < sum(row["kind"] == "cow" for row in every) < 85
 
 
 def test_what_labels_are_not_for_is_refused(run: Run, folder: Path) -> None:

@@ -148,6 +148,14 @@ def test_a_decimal_comma_where_points_were_seen_is_text(opened):
     assert last(data) == {"a": "2,5", "b": 3}
 
 
+def test_points_beside_decimal_commas_set_off_thousands(opened):
+    data = opened("stadt;einwohner;x\n" + "A;99.337;0,94\nB;34.461;0,67\n" * 30)
+    assert last(data) == {"stadt": "B", "einwohner": "34.461", "x": 0.67}
+    # Not where the commas may do so as well, nor where a point stands before decimals.
+    for text, wanted in (("1.500;2,500", 1.5), ("1.50;2,5", 1.5), ("0.125;2,5", 0.125)):
+        assert last(opened("a;b\n" + f"{text}\n" * 30))["a"] == wanted
+
+
 def test_whole_numbers_stay_exact(opened):
     data = opened("id,x\n9007199254740993,1.5\n9007199254740995,2.5\n,\n")
     assert data.table["id"].to_pylist() == [9007199254740993, 9007199254740995, None]

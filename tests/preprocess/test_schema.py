@@ -191,6 +191,16 @@ def test_what_cannot_be_chosen(
     assert "\n" not in str(caught.value)
 
 
+def test_the_cell_that_is_no_date_is_named() -> None:
+    days = [f"{day:02}.{month:02}.2024" for month in range(1, 13) for day in range(1, 29)]
+    days[41] = "31.02.2024"
+    table = pa.table({"day": days, "x": range(len(days))})
+    block = Schema.look(table).blocks[0]
+    assert "nearly all cells are dates, '31.02.2024' is not" in getattr(block, "reason", "")
+    with pytest.raises(DataError, match=r"made of dates but for '31\.02\.2024'; correct that"):
+        Schema.look(table, {"day": "datetime"})
+
+
 @pytest.mark.parametrize("kind", ["numeric", "count"])
 @pytest.mark.parametrize(
     ("texts", "reason"),

@@ -32,9 +32,9 @@ def export(
     trust: Trust = None,
     force: Force = False,
 ) -> None:
-    """Write a model for other runtimes; raw rows go in, scaling is inside.
+    r"""Write a model for other runtimes; raw rows go in, scaling is inside.
 
-    onnx needs the extra: pip install 'autoencode[onnx]'
+    onnx needs the extra: pip install 'autoencode\[onnx]'
     """
     if encoder and decoder:
         raise typer.BadParameter("--encoder and --decoder exclude each other; leave out both")

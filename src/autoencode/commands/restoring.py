@@ -58,8 +58,9 @@ def restore(
 ) -> None:
     """Fill in the missing pixels of pictures; all others stay as they are, bit by bit.
 
-    MODEL is one that was fitted to files of pictures. Restored ones are PNG files of the
-    images' own sizes and names, with the channels of the model.
+    MODEL is one that was fitted to files of pictures with holes: fit --kind convolutional
+    --components none, or --corruption holes. Restored ones are PNG files of the images' own
+    sizes and names, with the channels of the model.
     """
     if model.is_file() and header_of(model, "estimator") == ["PictureRestorer"]:
         restore_photographs(model, images, mask, output, skip_bad=skip_bad, force=force)

@@ -27,6 +27,7 @@ SAMPLE_CELLS = 2000
 # What spells a missing value.
 MISSING = frozenset(pacsv.ConvertOptions().null_values)
 decimal_comma_pattern = re.compile(r"\s*[-+]?(?:\d+,\d*|,\d+)(?:[eE][-+]?\d+)?\s*")
+thousands_pattern = re.compile(r"\s*[-+]?[1-9]\d{0,2}(?:[.,]\d{3})+\s*")
 date_pattern = re.compile(r"\s*(?:\d{4}-\d\d?-\d\d?|\d\d?[-./]\d\d?[-./]\d{2,4})(?:[T ]\d.*)?\s*")
 
 Lines = list[list[str]]
@@ -196,9 +197,13 @@ def _decimal_point(lines: Lines, delimiter: str) -> str | None:
     if delimiter == ",":
         return "."  # a quoted "1,234" may as well be a thousand
     cells = list(islice(chain(*lines), SAMPLE_CELLS))
-    if any("." in cell and number_pattern.fullmatch(cell) for cell in cells):
-        return "."
-    return "," if any(is_decimal_comma(cell) for cell in cells) else None
+    points = [cell for cell in cells if "." in cell and number_pattern.fullmatch(cell)]
+    commas = [cell for cell in cells if is_decimal_comma(cell)]
+    if not points:
+        return "," if commas else None
+    # Beside 0,94 the point of 99.337 sets off thousands: a file has decimals of one kind.
+    whole, others = (all(map(thousands_pattern.fullmatch, found)) for found in (points, commas))
+    return "," if whole and not others else "."
 
 
 def _has_header(lines: Lines, decimal_point: str) -> bool:

@@ -229,7 +229,8 @@ class FittedCoding(TransformerMixin):
         if not self._state.composition.masked or pictures.ndim < 3:
             raise DataError(
                 "restore fills holes in pictures (n, height, width) by a model that was trained "
-                "with holes: ConvolutionalAutoencoder(n_components=None), or corruption='holes'"
+                "with holes: ConvolutionalAutoencoder(n_components=None), or corruption='holes' "
+                "(fit --kind convolutional --components none, or --corruption holes)"
             )
         holes = holes_of(pictures, mask)
         rows = self._check(with_holes(pictures, holes))

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from autoencode.data.tables import column_array
 from autoencode.preprocess.column_kinds.keys import floats, integers, keys_from_list
 
-__all__ = ["DAY_NANOSECONDS", "DateFormat", "find_format"]
+__all__ = ["DAY_NANOSECONDS", "DateFormat", "find_format", "first_odd"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -42,6 +42,8 @@ _SHAPE = re.compile(
     r"(?:([T ])(\d{1,2}):\d\d(:\d\d(?:\.(\d{1,9}))?)?( ?(?:Z|UTC|[-+]\d\d:?\d\d))?)?"
 )
 SAMPLE = 100
+_MOSTLY = 0.8
+"""Share of dates among texts from which the others are taken to be wrong."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,22 @@ def find_format(texts: pa.Array) -> DateFormat | None:
         if all(candidate.read(part)[2].all() for part in (column.slice(0, SAMPLE), column)):
             return candidate
     return None
+
+
+def first_odd(texts: pa.Array) -> str | None:
+    """Return the first text that is no date where most of the others are; None if they are not."""
+    some, column = texts.slice(0, SAMPLE), pa.chunked_array([texts])
+    try:
+        patterns = {pattern: None for text in some.to_pylist() for pattern in _candidates(text)}
+    except UnicodeDecodeError:  # refused elsewhere, for what it is
+        return None
+    reads = [DateFormat(pattern).read(column)[2] for pattern in patterns]
+    if not reads:
+        return None
+    best = max(reads, key=np.count_nonzero)
+    if best.all() or best.mean() < _MOSTLY:
+        return None
+    return str(texts[int(np.flatnonzero(~best)[0])].as_py())
 
 
 def _candidates(text: str) -> Iterator[str]:

@@ -31,7 +31,7 @@ from autoencode.preprocess.column_kinds.conversion import (
     keys_as,
     require_zones,
 )
-from autoencode.preprocess.column_kinds.date_texts import DAY_NANOSECONDS, DateFormat
+from autoencode.preprocess.column_kinds.date_texts import DAY_NANOSECONDS, DateFormat, first_odd
 from autoencode.preprocess.column_kinds.keys import (
     family,
     integers,
@@ -100,6 +100,8 @@ class Datetime(Block):
         if not summary.n_observed:
             return "it has no values"
         if summary.family == "text" and summary.date_format is None:
+            if (odd := first_odd(summary.distinct)) is not None:
+                return f"its text is made of dates but for {odd!r}; correct that, or leave it empty"
             return f"its text, such as {summary.distinct[0].as_py()!r}, is not made of dates"
         return None
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autoencode.preprocess.column_kinds.block import Block, FloatArray
 from autoencode.preprocess.column_kinds.conversion import cell_text
+from autoencode.preprocess.column_kinds.date_texts import first_odd
 from autoencode.preprocess.column_kinds.number_texts import misspelling
 from autoencode.preprocess.column_kinds.summary import ColumnSummary
 
@@ -113,10 +114,11 @@ class Identifier(Block):
 
 
 def _misspelled(summary: ColumnSummary) -> str | None:
-    """Name the cell because of which a column of numbers is text, if it seems to be one."""
+    """Name the cell because of which numbers or dates are text, if a column seems to be that."""
     found = misspelling(summary.keys) if summary.family == "text" else None
     if found is None:
-        return None
+        odd = first_odd(summary.distinct) if summary.family == "text" else None
+        return None if odd is None else f"text; nearly all cells are dates, {odd!r} is not"
     count, row = found
     cell = cell_text(summary.keys, row)
     return (
