@@ -111,8 +111,12 @@ def require_classes(y: Any, n_rows: int) -> npt.NDArray[Any]:
         raise DataError(
             f"y has shape {labels.shape}; it should have one class for each row, ({n_rows},)"
         )
-    if bool(np.any([label is None or label != label for label in labels.tolist()])):
-        raise DataError("y has missing classes; leave these rows out")
+    absent = [label is None or label != label for label in labels.tolist()]
+    if any(absent):
+        raise DataError(
+            f"y has missing classes in {sum(absent)} rows, the first is row {absent.index(True)} "
+            "(counted from 0); leave these out"
+        )
     return labels
 
 

@@ -118,4 +118,4 @@ def test_what_labels_are_not_for_is_refused(run: Run, folder: Path) -> None:
     (folder / "holes.csv").write_text("kind,size\nant,1\n,2\nant,3\n", "utf-8")
     done = run("fit", "holes.csv", "-o", "x", "--label", "kind", folder=folder)
     assert done.returncode == 1
-    assert "y has missing classes; leave these rows out" in done.stderr
+    assert "y has missing classes in 1 rows, the first is row 1 (counted from 0)" in done.stderr

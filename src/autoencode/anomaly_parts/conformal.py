@@ -33,7 +33,7 @@ GUARANTEES = {
     "rows to come (split conformal, calibration-conditional)",
     "cross": "empirical; every calibration row was scored by a model that did not see it "
     "(cross-conformal), and beyond their oddest tenth an exponential tail is assumed; "
-    'calibration="split" would be proven',
+    'calibration="split" (--split) would be proven',
     "cross conditional": "empirical, and allowing for chance in the calibration rows with "
     "probability {confidence:g} (cross-conformal, calibration-conditional)",
     "windows": "empirical; steps of a series hang together, which p-values do not allow for",

@@ -79,7 +79,7 @@ class PictureReader:
             raise DataError(f"no picture can be read: {shown}")
         raise DataError(
             f"{len(self.bad):,} of {len(self.files):,} pictures cannot be read (mend or remove "
-            f"them, or leave them out with --skip-bad): {shown}"
+            f"them; --skip-bad, where a command has it, leaves them out): {shown}"
         )
 
     def __enter__(self) -> Self:

@@ -188,8 +188,8 @@ def _require_some(good: Mapping[str, Any], bad: Mapping[str, str], *, skip_bad: 
     if not good:
         raise DataError(f"no picture can be read: {shown}")
     raise DataError(
-        f"{len(bad):,} of {len(bad) + len(good):,} pictures cannot be read (mend or remove them, "
-        f"or leave them out with --skip-bad): {shown}"
+        f"{len(bad):,} of {len(bad) + len(good):,} pictures cannot be read (mend or remove them; "
+        f"--skip-bad, where a command has it, leaves them out): {shown}"
     )
 
 
