@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from autoencode.numerics import choose_threads, threads
+
 __all__ = ["Chosen", "Mixture", "choose_mixture", "grouped", "held_out", "standard_normal"]
 
 Array = npt.NDArray[np.float64]
@@ -49,8 +51,9 @@ class Mixture:
     def log_density(self, codes: Array) -> Array:
         """Return the logarithm of the density, in nats, ``(n,)``."""
         found = np.full(len(codes), -np.inf)
-        for part in range(len(self.shares)):
-            found = np.logaddexp(found, self.log_part(part, codes))
+        with threads(choose_threads(float(codes.size * codes.shape[1]), "auto")):
+            for part in range(len(self.shares)):
+                found = np.logaddexp(found, self.log_part(part, codes))
         return found
 
     def log_part(self, part: int, codes: Array) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,7 +15,7 @@ from autoencode.batches import as_batch
 from autoencode.guess import Guess, guessed_where_needed, restored, trust
 from autoencode.interfaces import Batch, Context
 from autoencode.network import Network
-from autoencode.numerics import matrix_products
+from autoencode.numerics import choose_threads, matrix_products, threads
 from autoencode.objective import Objective
 from autoencode.preprocess.filling import WIDEST_FILL
 from autoencode.preprocess.principal import PrincipalComponents, residuals
@@ -164,7 +166,7 @@ class HeldOut:
         """
         full = network.bottleneck.latent_shape[0]
         found = torch.empty(len(self.x.x), len(sizes), dtype=torch.float64)
-        with torch.inference_mode(), matrix_products("ieee"):
+        with self._measuring(network):
             for start, x, y in self._pieces():
                 code = network.encode(x, Context())
                 for place, size in enumerate(sizes):
@@ -190,7 +192,7 @@ class HeldOut:
 
     def codes(self, network: Network) -> Array:
         """Return a network's codes of full length, in its own units, ``(rows, k)``."""
-        with torch.inference_mode(), matrix_products("ieee"):
+        with self._measuring(network):
             parts = [network.encode(x, Context()).z.double().cpu() for _, x, _ in self._pieces()]
         return torch.cat(parts).numpy()
 
@@ -205,7 +207,7 @@ class HeldOut:
     def frequencies(self, network: Network) -> Array:
         """Return the share of rows in which each unit of a sparse code is active."""
         total = torch.zeros(network.bottleneck.latent_shape, dtype=torch.float64)
-        with torch.inference_mode(), matrix_products("ieee"):
+        with self._measuring(network):
             for _, x, _ in self._pieces():
                 total += (network.encode(x, Context()).z != 0).sum(0).cpu()
         result: Array = total.numpy() / len(self.x.x)
@@ -215,7 +217,7 @@ class HeldOut:
         """Return a network's mean squared error of every value, ``(n_values,)``."""
         full = network.bottleneck.latent_shape[0]
         total = torch.zeros(self.y.x.shape[1], dtype=torch.float64)
-        with torch.inference_mode(), matrix_products("ieee"):
+        with self._measuring(network):
             for _, x, y in self._pieces():
                 params = network(x, _cut(size, full, x.x)).params
                 total += _squares(self._mean(network, params, x), y).sum(0).cpu()
@@ -245,7 +247,7 @@ class HeldOut:
         else:
             full = network.bottleneck.latent_shape[0]
             parts = []
-            with torch.inference_mode(), matrix_products("ieee"):
+            with self._measuring(network):
                 for _, x, _ in self._pieces():
                     params = network(x, _cut(size, full, x.x)).params
                     parts.append(self._mean(network, params, x).double().cpu())
@@ -253,6 +255,19 @@ class HeldOut:
         if self.y.observed is not None:
             wanted = np.where(self.y.observed.cpu().numpy(), wanted, np.nan)
         return wanted, guess
+
+    @contextlib.contextmanager
+    def _measuring(self, network: Network) -> Iterator[None]:
+        """Multiply in float32, on one thread where pieces are small.
+
+        Beside other programs, threads wait for one another longer than a small product takes.
+        """
+        convolves = hasattr(network.encoder, "n_products")
+        weights = sum(weight.numel() for weight in network.parameters())
+        flops = math.inf if convolves else 2.0 * min(len(self.x.x), _PIECE) * weights
+        used = choose_threads(flops, "auto")
+        with torch.inference_mode(), matrix_products("ieee"), threads(used):
+            yield
 
     def _pieces(self) -> Iterator[tuple[int, Batch, Batch]]:
         # Fewer rows at a time where they are large pictures, of which layers make many.
@@ -278,7 +293,7 @@ class HeldOut:
         if self.truth.observed is None:
             return float(self.errors(network, [network.bottleneck.latent_shape[0]]).mean())
         total = 0.0
-        with torch.inference_mode(), matrix_products("ieee"):
+        with self._measuring(network):
             for start, x, _ in self._pieces():
                 truth = self.truth.rows(start, start + len(x.x))
                 loss = objective(network, network(x, Context()), truth, None)
