@@ -243,7 +243,7 @@ def mixed(tmp_path: Path) -> Path:
 
 def test_every_bad_picture_is_named(mixed: Path) -> None:
     message = refused(mixed)
-    assert message.startswith("5 of 7 pictures cannot be read (mend or remove them, or leave ")
+    assert message.startswith("5 of 7 pictures cannot be read (mend or remove them; --skip-bad, ")
     for part in (
         "b.png is empty",
         "c.png is damaged: ",
