@@ -128,7 +128,7 @@ def test_the_commands_for_anomalies_work(briefly: Run, folder: Path) -> None:
 def test_the_commands_for_drawing_work(briefly: Run, folder: Path) -> None:
     (text,) = blocks("docs/generation.md", "sh")
     assert run_commands(briefly, text, folder) == ["fit", "sample", "sample", "fit", "sample"]
-    assert table(folder / "daisies.csv")[0] == "class,length,width,colour"
+    assert table(folder / "daisies.csv")[0] == "species,length,width,colour"
     assert {line.split(",")[0] for line in table(folder / "daisies.csv")[1:]} == {"daisy"}
     assert len(table(folder / "drawn.csv")) == 1001
     species = {line.split(",")[3] for line in table(folder / "gentians.csv")[1:]}
