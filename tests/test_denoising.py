@@ -89,6 +89,18 @@ def test_rows_without_noise_are_told_where_columns_are_few(clean: Rows, count: i
     assert (noise[1].kind == "gaussian") == (count > 1)
 
 
+def test_a_few_noisy_rows_among_others_are_restored(clean: Rows, spoilt: Rows) -> None:
+    model = DenoisingAutoencoder(rows="clean", **FAST).fit(clean())
+    truth = clean(10, seed=5)
+    rows = truth.copy()
+    rows[:2] = spoilt(truth[:2], "gaussian", 0.4)
+    restored, noise = model.denoise_with_noise(rows)
+    assert noise.kind == "gaussian"
+    assert noise.level == pytest.approx(0.4, rel=0.4)
+    assert error(restored[:2], truth[:2]) < 0.5 * error(rows[:2], truth[:2])
+    np.testing.assert_array_equal(restored[2:], truth[2:])
+
+
 def test_constant_columns_hide_no_noise(clean: Rows, spoilt: Rows) -> None:
     rows = spoilt(clean(800), "gaussian", 0.3)
     padded = np.pad(rows.reshape(-1, 4, 4), ((0, 0), (1, 1), (1, 1)))

@@ -108,9 +108,11 @@ def examined(
     levels, overall, error = curve.levels_of(apparent_levels(moments, values))
     asked = state.facts["asked"]
     few = len(values) < FEWEST_ROWS
-    if not overall and (few or asked == "gaussian"):
-        return Noise("none", error=error), levels, None
     if asked == "gaussian" or (few and asked == "auto"):
+        if not levels.any():
+            return Noise("none", error=error), levels, None
+        # Where most rows have none, it is that of the others.
+        overall = overall or float(np.median(levels[levels > 0]))
         return Noise("gaussian", overall, error), levels, None
     if few:
         # Which cells are hit cannot be told from so few rows.

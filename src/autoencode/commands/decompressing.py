@@ -165,7 +165,7 @@ def _restore(
         write_blocks(header, iter(blocks), temporary)
     for name, first, last in lost:
         of = f" of {name}" if name else ""
-        unit = "bytes" if name == TEXT else "rows"
+        unit = "bytes" if header.made_from.get("kind") == TEXT else "rows"
         sys.stderr.write(f"autoencode: {file}: {unit} {first:,} to {last:,}{of} are lost\n")
 
 

@@ -28,8 +28,8 @@ _MOST_KURTOSIS = 3.4
 _SURELY = 4.0
 _CURVE = (0.0, *np.geomspace(0.02, 4.0, 24).tolist())
 _WIDER = 1.5
-_PLAINLY = 2.0
-"""Standard errors by which rows seem noisier than those without noise."""
+_PLAINLY, _ALONE = 2.0, 3.0
+"""Standard errors by which rows seem noisier than those without noise: all, and one among many."""
 FEWEST_ROWS = 20
 """Rows from which the kind of their noise can be told; for fewer it is taken to be normal."""
 LEAST_LEVEL = 0.015
@@ -269,11 +269,12 @@ class LevelCurve:
             for factor in (step**-_PLAINLY, 1 / step, step)
         ]
         error = float(ends[2] - ends[1]) / 2
+        each: Array = np.interp(seems, middle, self.levels)
         if not ends[0]:
-            # Rows without noise seem as noisy by chance.
-            return np.zeros(len(seems)), 0.0, error
+            # Rows without noise seem as noisy by chance; a few may have some all the same.
+            least = seems * math.exp(-_ALONE * width / 2.56)
+            return np.where(np.interp(least, middle, self.levels) > 0, each, 0.0), 0.0, error
         found = np.quantile(seems, [0.1, 0.9])
         if len(seems) >= FEWEST_ROWS and math.log(found[1] / found[0]) < _WIDER * width + 0.05:
             return np.full(len(seems), level), level, error
-        levels: Array = np.interp(seems, middle, self.levels)
-        return levels, level, error
+        return each, level, error
