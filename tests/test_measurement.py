@@ -93,6 +93,28 @@ def test_errors_of_pca_are_those_of_its_reconstruction(case: dict[str, Any]) -> 
         np.testing.assert_allclose(held.pca_column_errors(size), by_value, rtol=1e-9, atol=1e-12)
 
 
+def test_small_pieces_are_worked_out_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, found = Bench(), []
+    before, network = torch.get_num_threads(), bench.network(masked=False)
+    encode = network.encode
+
+    def watched(*given: Any) -> Any:
+        found.append(torch.get_num_threads())
+        return encode(*given)
+
+    monkeypatch.setattr(network, "encode", watched)
+    torch.set_num_threads(2)
+    try:
+        bench.held_out.errors(network, [1])
+        # As if they were large.
+        monkeypatch.setattr("autoencode.numerics._THREADED_FLOPS", 1.0)
+        bench.held_out.errors(network, [1])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert found == [1, 2]
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_network_that_is_pca_errs_like_it(case: dict[str, Any]) -> None:
     bench = Bench(**case)

@@ -111,6 +111,11 @@ def test_auto_keeps_the_mixture_unless_a_network_is_likelier(monkeypatch: Any) -
     assert isinstance(prior, Sure)
     assert [note["kind"] for note in chosen.candidates if note["chosen"]] == ["flow"]
     assert describe_prior(chosen.candidates).startswith("new codes are drawn from a coupling flow;")
+    assert "alike but for chance" not in describe_prior(chosen.candidates)
+    least = [note | {"held_out": -1e9 if note["chosen"] else 0.0} for note in chosen.candidates]
+    assert describe_prior(least).endswith(
+        "(alike but for chance: what follows rows most closely is taken)"
+    )
     # A model that was not trained is given no network by itself.
     assert choose_prior(found, "auto", 0, np.random.default_rng(0))[1] is None
 

@@ -4,12 +4,14 @@ import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from autoencode import Autoencoder
+from autoencode.commands.sampling import label_of
 
 Run = Callable[..., Any]
 
@@ -106,6 +108,17 @@ def test_classes_of_a_column_can_be_drawn(run: Run, folder: Path) -> None:
     assert np.median([float(row["size"]) for row in found]) > 5
     every = records(run("sample", "labelled", "-n", "200", folder=folder).stdout)
     assert 20 < sum(row["kind"] == "cow" for row in every) < 85
+
+
+def test_the_name_of_the_classes_is_no_other_columns() -> None:
+    for facts, wanted in (
+        ({}, "class__"),
+        ({"label": "kind"}, "kind"),
+        ({"label": "size"}, "size_"),
+    ):
+        schema = SimpleNamespace(names=("size", "class", "class_"))
+        model = SimpleNamespace(_state=SimpleNamespace(schema=schema, facts=facts))
+        assert label_of(cast(Any, model)) == wanted
 
 
 def test_what_labels_are_not_for_is_refused(run: Run, folder: Path) -> None:

@@ -126,6 +126,20 @@ def test_a_model_without_a_bottleneck(
         assert "error / PCA's" not in printed  # no curve of lengths
 
 
+def test_figures_of_training_rows_are_called_that(
+    run: Run, small: list[str], tmp_path: Path
+) -> None:
+    for count, rows in ((24, "training"), (200, "held-out")):
+        x = np.random.default_rng(0).normal(size=(count, 3))
+        np.save(tmp_path / "x.npy", x)
+        done = run("fit", "x.npy", "-o", "m", *small, "--force", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        again = run("inspect", "m", folder=tmp_path).stdout
+        for printed in (done.stdout, again):
+            assert f"{rows} variance explained" in printed
+        assert ("rows of the fit" in again) == (rows == "training")
+
+
 def test_corruption_is_chosen_by_whether_cells_are_missing(
     people_model: Path, orders_model: Path
 ) -> None:

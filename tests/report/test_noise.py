@@ -88,6 +88,14 @@ def test_errors_fall_and_are_between_nothing_and_the_noise(reports):
     assert "clean rows are not known" in noisy.measured
 
 
+def test_noise_that_is_asked_for_is_shown():
+    pictures = load_digits().images[:900]
+    model = DenoisingAutoencoder(noise="impulse", rows="clean", **SMALL).fit(pictures)
+    shown = noise_report_data(model, pictures)
+    assert "the greatest value of all in place of 20% of the cells" in shown.shown_noise
+    assert shown.errors["model"] < 0.8 * shown.errors["noisy"]
+
+
 def test_errors_by_level(reports):
     for name in ("clean", "swapped", "columns", "table"):
         levels = reports[name].levels

@@ -15,7 +15,7 @@ from autoencode.commands.picture_folders import folder_form
 if TYPE_CHECKING:
     from autoencode.estimators import Autoencoder
 
-__all__ = ["sample"]
+__all__ = ["label_of", "sample"]
 
 Count = Annotated[int, typer.Option("--count", "-n", help="New rows.", metavar="N", min=1)]
 Given = Annotated[
@@ -66,7 +66,7 @@ def sample(
         import pyarrow as pa
 
         found, classes = found
-        kept = pa.table({_label_of(fitted): pa.array(classes.tolist())})
+        kept = pa.table({label_of(fitted): pa.array(classes.tolist())})
     if form is not None:
         from autoencode.data.picture_writing import numbered_names, write_pictures
 
@@ -100,7 +100,7 @@ def _given(fitted: Autoencoder, texts: list[str] | None) -> dict[Any, Any] | Non
     return found or None
 
 
-def _label_of(fitted: Autoencoder) -> str:
+def label_of(fitted: Autoencoder) -> str:
     """Return the name of the column of classes: its own, or one that no other column has."""
     schema = fitted._state.schema
     name = str(fitted._state.facts.get("label", "class"))
