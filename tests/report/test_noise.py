@@ -72,8 +72,7 @@ def test_a_page_of_each_situation(reports, written, name):
     shown = [element["id"] for element in page.all("section")]
     assert menu == [f"#{name}" for name in shown]
     assert ("levels" in shown) == ("levels" in page.figures) == (name not in ("noisy", "dotted"))
-    # Three columns of thirty rows do not tell noise from what they are.
-    assert ("residuals" in shown) == (name not in ("dotted", "swapped", "table"))
+    assert ("residuals" in shown) == (name not in ("dotted", "swapped"))
     for figure in page.figures:
         assert page.all("div", data_figure=figure) or page.all("div", **{"data-figure": figure})
 
